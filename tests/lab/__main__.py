@@ -1,0 +1,129 @@
+"""The lab's command line.
+
+python -m tests.lab up [part ...]      starts the parts that do not run yet (all of them by default)
+python -m tests.lab down               ends every process, removes every file
+python -m tests.lab status             what runs, what is broken, what users see
+python -m tests.lab break FAULT        queued-ddl, blocking, decoy-load; stands until healed
+python -m tests.lab heal [FAULT ...]   ends faults (all by default)
+python -m tests.lab inventory          the inventory as JSON
+python -m tests.lab journal [VENDOR]   every request that the vendors' simulators received
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import json
+import sys
+import time
+import typing as t
+
+from tests.lab import faults, observer, postgres
+from tests.lab.inventory import inventory
+from tests.lab.sim import control
+from tests.lab.state import Lab, LabError, process_start
+
+VENDORS = ("pagerduty", "statuspage")
+PARTS = ("postgres", "app", "load", "observer", *VENDORS)
+
+
+def running(lab: Lab, part: str) -> bool:
+    told = lab.read(f"ready/{part}.json")
+    return bool(told) and process_start(told["pid"]) is not None
+
+
+def clear_dead(lab: Lab) -> None:
+    """Removes what a killed lab left: if any part is dead, all of it goes, since the parts point at each other."""
+    if lab.root.exists() and not all(running(lab, part) for part in lab.parts()):
+        lab.end()
+    if lab.root.exists() and not lab.parts():
+        lab.end()
+
+
+def up(lab: Lab, wanted: t.Sequence[str], version: str, settings: dict[str, str]) -> None:
+    """Starts the wanted parts and what they stand on, side by side where they do not need each other."""
+    unknown = set(wanted) - set(PARTS)
+    if unknown:
+        raise LabError(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
+    needed = set(wanted or PARTS)
+    needed |= {"app"} if needed & {"load"} else set()
+    needed |= {"postgres"} if needed & {"app", "observer"} else set()
+    clear_dead(lab)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        vendors = [
+            pool.submit(lab.start_part, part, f"tests.lab.sim.{part}")
+            for part in VENDORS
+            if part in needed and not running(lab, part)
+        ]
+        if "postgres" in needed and not running(lab, "postgres"):
+            postgres.up(lab, version, settings)
+        for part in ("app", "load", "observer"):
+            if part in needed and not running(lab, part):
+                lab.start_part(part, f"tests.lab.{part}")
+        for vendor in vendors:
+            vendor.result()
+
+
+def status(lab: Lab) -> None:
+    for part in lab.parts():
+        told = lab.part(part)
+        print(f"{part:<11} pid {told['pid']:<8} {told.get('url') or told.get('port') or ''}")
+    print("broken     ", ", ".join(faults.standing(lab)) or "nothing")
+    if "observer" in lab.parts():
+        print("users      ", json.dumps(observer.next_look(lab)))
+
+
+def parser() -> argparse.ArgumentParser:
+    options = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__,
+                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    options.add_argument("--name", help="which lab (default: $LAB, or 'default'); several run at once")
+    verbs = options.add_subparsers(dest="verb", required=True)
+    start = verbs.add_parser("up")
+    start.add_argument("parts", nargs="*")
+    start.add_argument("--postgresql", default="18", help="18 (the embedded one) or a Debian version such as 15")
+    start.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a PostgreSQL setting")
+    breaking = verbs.add_parser("break")
+    breaking.add_argument("fault")
+    breaking.add_argument("--seed", type=int, default=1)
+    verbs.add_parser("heal").add_argument("faults", nargs="*")
+    verbs.add_parser("journal").add_argument("vendors", nargs="*")
+    for verb in ("down", "status", "inventory"):
+        verbs.add_parser(verb)
+    return options
+
+
+def act(lab: Lab, options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    if options.verb == "up":
+        up(lab, options.parts, options.postgresql, dict(pair.split("=", 1) for pair in options.set))
+        print(f"lab {lab.name} is up: {', '.join(lab.parts())} ({time.monotonic() - started:.1f} s)")
+    elif options.verb == "down":
+        lab.end()
+    elif options.verb == "status":
+        status(lab)
+    elif options.verb == "break":
+        told = faults.break_it(lab, options.fault, options.seed)
+        print(f"{options.fault} stands: {len(told['sessions'])} sessions ({time.monotonic() - started:.1f} s)")
+    elif options.verb == "heal":
+        for name in options.faults or faults.standing(lab):
+            faults.heal(lab, name)
+    elif options.verb == "inventory":
+        print(json.dumps(inventory(lab), indent=1))
+    elif options.verb == "journal":
+        for vendor in options.vendors or [part for part in VENDORS if part in lab.parts()]:
+            for entry in control.journal(lab, vendor):
+                print(json.dumps({"vendor": vendor, **entry}))
+
+
+def main() -> int:
+    options = parser().parse_args()
+    try:
+        act(Lab.named(options.name), options)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What an Ansible inventory must know about a running lab (read by inventories/lab)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from tests.lab.state import Lab
+
+PAGE_ID = "kctbh9vrtdwd"
+
+
+def database(server: dict[str, t.Any]) -> dict[str, t.Any]:
+    passwords = server["passwords"]
+    return {
+        "runbooks_db_host": server["host"], "runbooks_db_port": server["port"], "runbooks_db_name": "custody_db",
+        "runbooks_db_monitor_user": "custody_monitor", "runbooks_db_monitor_password": passwords["custody_monitor"],
+        "runbooks_db_mitigation_user": "custody_mitigation",
+        "runbooks_db_mitigation_password": passwords["custody_mitigation"],
+        "runbooks_db_application_users": ["custody_app"],
+    }  # fmt: skip
+
+
+def channels(lab: Lab) -> dict[str, t.Any]:
+    """The vendors' variables, for the parts that run; the channels stay off until asked for."""
+    told: dict[str, t.Any] = {}
+    if "pagerduty" in lab.parts():
+        part = lab.part("pagerduty")
+        told |= {
+            "incident_pagerduty_url": part["url"], "incident_pagerduty_token": part["key"],
+            "incident_pagerduty_from": "oncall@example.org", "incident_pagerduty_service": "Custody database",
+        }  # fmt: skip
+    if "statuspage" in lab.parts():
+        part = lab.part("statuspage")
+        told |= {
+            "incident_status_page_url": part["url"], "incident_status_page_token": part["key"],
+            "incident_status_page_page_id": PAGE_ID, "incident_status_page_components": ["Custody API"],
+        }  # fmt: skip
+    return told
+
+
+def inventory(lab: Lab) -> dict[str, t.Any]:
+    """The lab as a dynamic inventory: one database, one edge, and the variables that point at them."""
+    hosts: dict[str, dict[str, t.Any]] = {}
+    groups: dict[str, dict[str, t.Any]] = {}
+    if "postgres" in lab.parts():
+        hosts["lab-db"] = database(lab.part("postgres"))
+        groups["role_database"] = {"hosts": ["lab-db"]}
+    if "app" in lab.parts():
+        url = lab.part("app")["url"]
+        hosts["lab-api"] = {"runbooks_health_urls": [f"{url}/health", f"{url}/keys?tenant=7"]}
+        groups["role_edge"] = {"hosts": ["lab-api"]}
+    return {"_meta": {"hostvars": hosts}, "all": {"vars": channels(lab)}, **groups}

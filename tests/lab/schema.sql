@@ -1,0 +1,50 @@
+-- The lab's database, shaped like the custody service that the runbooks were first written for.
+-- Roles hold what a user would grant them and nothing more (docs/database-roles).
+CREATE ROLE custody_owner LOGIN;
+CREATE ROLE custody_app LOGIN;
+CREATE ROLE custody_monitor LOGIN;
+CREATE ROLE custody_mitigation LOGIN;
+CREATE ROLE reporting LOGIN;
+CREATE ROLE batch LOGIN;
+GRANT pg_monitor TO custody_monitor;
+GRANT pg_signal_backend, pg_read_all_stats TO custody_mitigation;
+
+CREATE DATABASE analytics_db OWNER custody_owner;
+CREATE DATABASE custody_db OWNER custody_owner;
+
+\connect analytics_db
+SET ROLE custody_owner;
+CREATE TABLE events (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, tenant_id int NOT NULL, kind text NOT NULL);
+INSERT INTO events (tenant_id, kind) SELECT 1 + i % 40, 'sign' FROM generate_series(1, 5000) AS i;
+GRANT SELECT ON events TO reporting, batch;
+GRANT INSERT, UPDATE ON events TO batch;
+RESET ROLE;
+
+\connect custody_db
+CREATE EXTENSION pg_stat_statements;
+SET ROLE custody_owner;
+CREATE TABLE tenants (id int PRIMARY KEY, name text NOT NULL);
+CREATE TABLE custody_keys (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id int NOT NULL REFERENCES tenants (id),
+    label text NOT NULL,
+    active boolean NOT NULL DEFAULT true,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE custody_usage (
+    tenant_id int PRIMARY KEY REFERENCES tenants (id),
+    signatures bigint NOT NULL DEFAULT 0,
+    last_used timestamptz
+);
+CREATE TABLE batch_jobs (id int PRIMARY KEY, note text NOT NULL, done boolean NOT NULL DEFAULT false);
+INSERT INTO tenants SELECT i, 'tenant ' || i FROM generate_series(1, 40) AS i;
+INSERT INTO custody_keys (tenant_id, label, active)
+    SELECT 1 + i % 40, 'key ' || i, i % 3 > 0 FROM generate_series(1, 40000) AS i;
+INSERT INTO custody_usage (tenant_id) SELECT id FROM tenants;
+INSERT INTO batch_jobs SELECT i, 'nightly ' || i FROM generate_series(1, 200) AS i;
+CREATE INDEX custody_keys_tenant ON custody_keys (tenant_id, active);
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_app, reporting, batch;
+GRANT INSERT, UPDATE ON custody_keys, custody_usage TO custody_app;
+GRANT UPDATE ON batch_jobs TO batch;
+RESET ROLE;
+ANALYZE;
