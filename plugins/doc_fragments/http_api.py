@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The options that the vendors' modules share (see module_utils/_http/client.py)."""
+
+    DOCUMENTATION = r"""
+options:
+  api_key:
+    description: The API key.
+    type: str
+    required: true
+  timeout:
+    description: How long to wait for an answer, in seconds.
+    type: float
+    default: 10.0
+  tries:
+    description:
+      - How often a request is tried when the vendor does not answer, limits the rate or fails with 5xx.
+      - A write that may have been done is looked up before it is tried again.
+    type: int
+    default: 4
+  validate_certs:
+    description: Whether the vendor's certificate is verified.
+    type: bool
+    default: true
+"""

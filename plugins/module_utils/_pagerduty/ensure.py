@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing a PagerDuty incident to a wanted state: look first, adopt what is there (private to the collection)."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Json
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import ApiError, HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import Incident, PagerDuty
+
+ALREADY_OPEN = "matching dedup key already exists"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The incident as it should be. ``title``, ``body`` and ``escalation_policy`` count only where it is created."""
+
+    state: str
+    incident_key: str | None = None
+    incident_id: str | None = None
+    service: str | None = None
+    title: str | None = None
+    urgency: str | None = None
+    priority: str | None = None
+    escalation_policy: str | None = None
+    body: str | None = None
+    note: str | None = None
+    resolution: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What was there, what is there now, and whether it was taken over from somebody else's alert."""
+
+    before: Incident | None
+    after: Incident | None
+    adopted: bool
+
+
+def ensure(api: PagerDuty, wanted: Wanted) -> Result:
+    """Creates, changes or resolves, only where reality differs. Raises HttpError."""
+    before = api.get(wanted.incident_id) if wanted.incident_id else api.open_by_key(wanted.incident_key or "")
+    if before is None:
+        if wanted.state == "resolved":
+            return Result(None, None, adopted=False)
+        after, adopted = _create(api, wanted)
+    else:
+        after, adopted = _change(api, before, wanted), True
+    if wanted.note and (after is not None or api.client.check_mode):
+        _note(api, after.id if after else "{id}", wanted.note, known=before is not None)
+    return Result(before, after, adopted)
+
+
+def _create(api: PagerDuty, wanted: Wanted) -> tuple[Incident | None, bool]:
+    if not (wanted.service and wanted.title):
+        raise HttpError("PagerDuty: no open incident was found, and service and title are needed to create one")
+    incident: Json = {"title": wanted.title, "service": {"type": "service_reference"}}
+    incident["service"]["id"] = api.identify("services", wanted.service)
+    if wanted.incident_key:
+        incident["incident_key"] = wanted.incident_key
+    if wanted.urgency:
+        incident["urgency"] = wanted.urgency
+    if wanted.body:
+        incident["body"] = {"type": "incident_body", "details": wanted.body}
+    if wanted.priority:
+        incident["priority"] = {"type": "priority_reference", "id": api.identify("priorities", wanted.priority)}
+    if wanted.escalation_policy:
+        policy = api.identify("escalation_policies", wanted.escalation_policy)
+        incident["escalation_policy"] = {"type": "escalation_policy_reference", "id": policy}
+    try:
+        created = api.create(incident, wanted.incident_key)
+    except ApiError as error:
+        # Somebody else was quicker between our look and our write: theirs is the incident.
+        if ALREADY_OPEN not in error.body or not wanted.incident_key:
+            raise
+        api.client.sent.pop()
+        return api.open_by_key(wanted.incident_key), True
+    return created, False
+
+
+def _change(api: PagerDuty, before: Incident, wanted: Wanted) -> Incident:
+    changes = _differences(api, before, wanted)
+    if not changes:
+        return before
+    body = dict(changes)
+    if changes.get("status") == "resolved" and wanted.resolution:
+        body["resolution"] = wanted.resolution
+
+    def done(current: Incident) -> bool:
+        return not _differences(api, current, wanted)
+
+    after = api.update(before.id, body, done)
+    return after or dataclasses.replace(before, status=changes.get("status", before.status))
+
+
+def _differences(api: PagerDuty, current: Incident, wanted: Wanted) -> Json:
+    """What has to be changed. The title stays: an adopted incident keeps the words of the alert that opened it."""
+    changes: Json = {}
+    if _status_differs(current.status, wanted.state):
+        changes["status"] = wanted.state
+    if wanted.urgency and wanted.urgency != current.urgency:
+        changes["urgency"] = wanted.urgency
+    if wanted.priority:
+        identity = api.identify("priorities", wanted.priority)
+        if identity != current.priority_id:
+            changes["priority"] = {"type": "priority_reference", "id": identity}
+    return changes
+
+
+def _status_differs(current: str, wanted: str) -> bool:
+    """An acknowledged incident is open, so asking for ``triggered`` leaves it alone; only a resolved one is reopened."""
+    if wanted == "triggered":
+        return current == "resolved"
+    return current != wanted
+
+
+def _note(api: PagerDuty, identity: str, note: str, *, known: bool) -> None:
+    if not known or not api.has_note(identity, note):
+        api.add_note(identity, note)

@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connecting to PostgreSQL for a look or for one careful act (private to the collection)."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import typing as t
+
+try:
+    import psycopg2
+    import psycopg2.extensions
+
+    PSYCOPG2_IMPORT_ERROR: ImportError | None = None
+except ImportError as error:
+    PSYCOPG2_IMPORT_ERROR = error
+
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import ConnectionRefused
+
+APPLICATION_NAME = "sre.runbooks"
+
+# libpq gives a failed connection no SQLSTATE of its own in psycopg2, so the server's sentence has to tell.
+REFUSALS = (
+    ("too_many_clients", "53300", r"too many clients|remaining connection slots are reserved|too many connections"),
+    ("authentication", "28P01", r"password authentication failed|no pg_hba\.conf entry|role \"[^\"]*\" does not exist"
+                                r"|no password supplied|not permitted to log in"),
+    ("no_such_database", "3D000", r"database \"[^\"]*\" does not exist"),
+    ("starting_up", "57P03", r"the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)"),
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Login:
+    """Where and as whom to connect. ``password`` is None when a passfile or a peer login serves."""
+
+    host: str
+    port: int
+    database: str
+    user: str
+    password: str | None = dataclasses.field(repr=False, default=None)
+    ssl_mode: str = "prefer"
+    connect_timeout: int = 5
+
+    @property
+    def name(self) -> str:
+        return f"PostgreSQL at {self.host}:{self.port}, database {self.database}, as {self.user}"
+
+
+def classify(message: str) -> tuple[str, str | None]:
+    """The kind of a refused connection and its SQLSTATE, from libpq's sentence.
+
+    >>> classify('FATAL:  sorry, too many clients already')
+    ('too_many_clients', '53300')
+    """
+    for kind, sqlstate, pattern in REFUSALS:
+        if re.search(pattern, message):
+            return kind, sqlstate
+    return "unreachable", None
+
+
+@contextlib.contextmanager
+def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
+    """One session, in autocommit, closed at the end. Raises ConnectionRefused."""
+    try:
+        connection = psycopg2.connect(
+            host=login.host,
+            port=login.port,
+            dbname=login.database,
+            user=login.user,
+            password=login.password,
+            sslmode=login.ssl_mode,
+            connect_timeout=login.connect_timeout,
+            application_name=APPLICATION_NAME,
+            # A statement timeout does not cover a dead network; these do.
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            tcp_user_timeout=20000,
+        )
+    except psycopg2.OperationalError as error:
+        message = " ".join(str(error).split())
+        kind, sqlstate = classify(message)
+        raise ConnectionRefused(f"{login.name}: {message}", kind=kind, sqlstate=sqlstate) from error
+    try:
+        connection.autocommit = True
+        yield connection
+    finally:
+        connection.close()
+
+
+def login_from(params: t.Mapping[str, t.Any]) -> Login:
+    """The login that a module's parameters describe (see the documentation fragment ``postgresql_login``)."""
+    return Login(
+        host=params["login_host"],
+        port=params["login_port"],
+        database=params["login_db"],
+        user=params["login_user"],
+        password=params["login_password"],
+        ssl_mode=params["ssl_mode"],
+        connect_timeout=params["connect_timeout"],
+    )
+
+
+def login_argument_spec() -> dict[str, dict[str, t.Any]]:
+    """The login options that the PostgreSQL modules share."""
+    return {
+        "login_host": {"type": "str", "required": True},
+        "login_port": {"type": "int", "default": 5432},
+        "login_db": {"type": "str", "required": True},
+        "login_user": {"type": "str", "required": True},
+        "login_password": {"type": "str", "no_log": True},
+        "ssl_mode": {
+            "type": "str",
+            "default": "prefer",
+            "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
+        },
+        "connect_timeout": {"type": "int", "default": 5},
+    }

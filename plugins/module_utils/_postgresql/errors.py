@@ -1,0 +1,24 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors of the PostgreSQL client (private to the collection)."""
+
+from __future__ import annotations
+
+
+class PostgresqlError(Exception):
+    """Something asked of PostgreSQL did not happen; the message names the server, what was asked and the way out."""
+
+
+class ConnectionRefused(PostgresqlError):
+    """No session came about.
+
+    ``kind`` is one of ``too_many_clients``, ``authentication``, ``no_such_database``, ``starting_up``,
+    ``unreachable``; ``sqlstate`` is the server's code where it sent one
+    (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+    """
+
+    def __init__(self, message: str, *, kind: str, sqlstate: str | None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.sqlstate = sqlstate

@@ -1,0 +1,182 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measuring URLs as a user would: status, body, latency percentiles, N good rounds in a row (private)."""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import dataclasses
+import http.client
+import math
+import re
+import ssl
+import time
+import typing as t
+import urllib.parse
+
+BODY_LIMIT = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What a good answer is, and how often it is asked for."""
+
+    requests: int = 10
+    concurrency: int = 5
+    timeout: float = 2.0
+    statuses: tuple[int, ...] = (200,)
+    body_pattern: re.Pattern[str] | None = None
+    validate_certs: bool = True
+    ca_path: str | None = None
+    p95_ms_max: float | None = None
+    consecutive: int = 1
+    within: float = 0.0
+    interval: float = 1.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """One request: how long it took, and why it was not good (None when it was)."""
+
+    milliseconds: float
+    failure: str | None
+
+
+Fetch = t.Callable[[str, Wanted], Sample]
+
+
+def fetch(url: str, wanted: Wanted) -> Sample:
+    """One GET on a connection of its own. Redirects are not followed: a status is either wanted or not."""
+    started = time.monotonic()
+    failure: str | None
+    try:
+        connection = _connection(url, wanted)
+        try:
+            connection.request("GET", _target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
+            answer = connection.getresponse()
+            failure = _judge(answer.status, answer.read(BODY_LIMIT), wanted)
+        finally:
+            connection.close()
+    except TimeoutError:
+        failure = "timed out"
+    except ConnectionRefusedError:
+        failure = "connection refused"
+    except ssl.SSLCertVerificationError as error:
+        failure = f"certificate: {error.verify_message}"
+    except (OSError, http.client.HTTPException) as error:
+        failure = type(error).__name__ if isinstance(error, http.client.HTTPException) else str(error.strerror or error)
+    return Sample((time.monotonic() - started) * 1000, failure)
+
+
+def _connection(url: str, wanted: Wanted) -> http.client.HTTPConnection:
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cafile=wanted.ca_path)
+        if not wanted.validate_certs:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return http.client.HTTPSConnection(parts.netloc, timeout=wanted.timeout, context=context)
+    return http.client.HTTPConnection(parts.netloc, timeout=wanted.timeout)
+
+
+def _target(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _judge(status: int, body: bytes, wanted: Wanted) -> str | None:
+    if status not in wanted.statuses:
+        return f"HTTP {status}"
+    if wanted.body_pattern and not wanted.body_pattern.search(body.decode("utf-8", "replace")):
+        return "body does not match"
+    return None
+
+
+def percentile(values: t.Sequence[float], share: float) -> float | None:
+    """The nearest-rank percentile, None of nothing.
+
+    >>> percentile([1, 2, 3, 4], 0.5), percentile([], 0.95)
+    (2, None)
+    """
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else None
+
+
+def summary(url: str, samples: t.Sequence[Sample], p95_ms_max: float | None) -> dict[str, t.Any]:
+    """The samples of one URL in numbers. The percentiles count failed requests too: a time-out was waited for."""
+    times = [sample.milliseconds for sample in samples]
+    reasons = collections.Counter(sample.failure for sample in samples if sample.failure)
+    p95 = percentile(times, 0.95)
+    slow = p95_ms_max is not None and p95 is not None and p95 > p95_ms_max
+    return {
+        "url": url,
+        "requests": len(samples),
+        "failures": sum(reasons.values()),
+        "reasons": dict(sorted(reasons.items())),
+        "p50_ms": _rounded(percentile(times, 0.50)),
+        "p95_ms": _rounded(p95),
+        "max_ms": _rounded(max(times, default=None)),
+        "good": bool(samples) and not reasons and not slow,
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def probe(
+    urls: t.Sequence[str],
+    wanted: Wanted,
+    *,
+    fetch_one: Fetch = fetch,
+    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = time.sleep,
+) -> dict[str, t.Any]:
+    """Rounds over all URLs side by side until enough good ones came in a row, or the time is over.
+
+    Returns the last round's ``probes``, ``in_a_row``, ``rounds``, ``settled`` (False without a URL) and ``seconds``.
+    """
+    started = clock()
+    rounds = in_a_row = 0
+    probes: list[dict[str, t.Any]] = []
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, wanted.concurrency * len(urls))) as pool:
+        while urls:
+            rounds += 1
+            probes = _round(urls, wanted, fetch_one, pool)
+            in_a_row = in_a_row + 1 if all(one["good"] for one in probes) else 0
+            if in_a_row >= wanted.consecutive or clock() - started + wanted.interval > wanted.within:
+                break
+            sleep(wanted.interval)
+    settled = bool(urls) and in_a_row >= wanted.consecutive
+    return {
+        "probes": probes,
+        "rounds": rounds,
+        "in_a_row": in_a_row,
+        "settled": settled,
+        "seconds": round(clock() - started, 2),
+    }
+
+
+def _round(
+    urls: t.Sequence[str], wanted: Wanted, fetch_one: Fetch, pool: concurrent.futures.Executor
+) -> list[dict[str, t.Any]]:
+    futures = {url: [pool.submit(fetch_one, url, wanted) for _ in range(wanted.requests)] for url in urls}
+    return [summary(url, [one.result() for one in asked], wanted.p95_ms_max) for url, asked in futures.items()]
+
+
+def problem_with(url: str) -> str | None:
+    """Why a text is not a URL that can be probed, None when it is."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        return "an http:// or https:// address with a host is needed"
+    if parts.username or parts.password:
+        return "a password in a URL would show in the record"
+    return None
+
+

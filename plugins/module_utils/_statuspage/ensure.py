@@ -1,0 +1,90 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bringing an incident on a status page to a wanted state: look first, post once (private to the collection)."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Json
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import MARKER, Incident, Statuspage
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """The incident as it should be. ``update_key`` names this update, so that it is posted once whatever its words."""
+
+    key: str
+    status: str
+    incident_id: str | None = None
+    name: str | None = None
+    body: str | None = None
+    impact: str | None = None
+    update_key: str | None = None
+    components: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
+    deliver_notifications: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What was there and what is there now."""
+
+    before: Incident | None
+    after: Incident | None
+
+
+def ensure(page: Statuspage, wanted: Wanted) -> Result:
+    """Creates or updates, only where reality differs. Raises HttpError."""
+    before = _find(page, wanted)
+    if before is None and wanted.status == "resolved":
+        return Result(None, None)
+    components = page.identify(wanted.components) if wanted.components else {}
+    if before is not None and is_done(before, wanted, components):
+        return Result(before, before)
+    body = _body(wanted, components)
+    if before is None:
+        if not wanted.name:
+            raise HttpError("Statuspage: there is no open incident of this key, and a name is needed to create one")
+        return Result(None, page.create({"name": wanted.name, **body}, wanted.key))
+    after = page.update(before.id, body, lambda current: is_done(current, wanted, components))
+    return Result(before, after or dataclasses.replace(before, status=wanted.status))
+
+
+def _find(page: Statuspage, wanted: Wanted) -> Incident | None:
+    if wanted.incident_id:
+        return page.get(wanted.incident_id)
+    found = page.by_key(wanted.key, resolved=False)
+    if found is None and wanted.status == "resolved":
+        found = page.by_key(wanted.key, resolved=True)
+    return found
+
+
+def is_done(current: Incident, wanted: Wanted, components: t.Mapping[str, str]) -> bool:
+    """Whether this update has been posted: by its key where it has one, else by its status and words."""
+    if wanted.update_key is not None:
+        return current.update_key == wanted.update_key
+    states = all(current.components.get(identity) == status for identity, status in components.items())
+    words = wanted.body is None or wanted.body == current.last_body
+    impact = wanted.impact is None or wanted.impact == current.impact
+    return current.status == wanted.status and states and words and impact
+
+
+def _body(wanted: Wanted, components: t.Mapping[str, str]) -> Json:
+    marker = {"incident": wanted.key}
+    if wanted.update_key is not None:
+        marker["update"] = wanted.update_key
+    body: Json = {
+        "status": wanted.status,
+        "metadata": {MARKER: marker},
+        "deliver_notifications": wanted.deliver_notifications,
+    }
+    if wanted.body is not None:
+        body["body"] = wanted.body
+    if wanted.impact is not None:
+        body["impact_override"] = wanted.impact
+    if components:
+        body["components"] = dict(components)
+    return body

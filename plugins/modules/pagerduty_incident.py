@@ -1,0 +1,179 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pagerduty_incident
+short_description: Opens, changes, resolves and annotates an incident in PagerDuty
+version_added: 0.1.0
+description:
+  - Looks first, by O(incident_id) or O(incident_key), and adopts the open incident that it finds, for example one that an
+    alert has opened. Only what differs is written.
+  - A write whose outcome is unknown (no answer, 5xx) is looked up before it is tried again, so it is not made twice.
+notes:
+  - C(community.general.pagerduty_alert) opens a new incident each time and sends in check mode; no module creates an
+    incident by REST with deduplication, or adds a note.
+author:
+  - The sre.runbooks contributors (@sre-runbooks)
+seealso:
+  - name: PagerDuty REST API
+    description: Incidents.
+    link: https://developer.pagerduty.com/api-reference/
+extends_documentation_fragment:
+  - sre.runbooks.attributes
+  - sre.runbooks.http_api
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads from PagerDuty and writes nothing. RV(requests) lists what would be sent.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  api_url:
+    description: The API's address.
+    type: str
+    default: https://api.pagerduty.com
+  from_email:
+    description: The e-mail address of a user of the account, in whose name the incident is written.
+    type: str
+    required: true
+  state:
+    description:
+      - V(triggered) leaves an acknowledged incident as it is, and reopens a resolved one that was given by O(incident_id).
+      - V(resolved) with nothing to resolve does nothing.
+    type: str
+    default: triggered
+    choices: [triggered, acknowledged, resolved]
+  incident_key:
+    description: The deduplication key. One of this and O(incident_id) is needed.
+    type: str
+  incident_id:
+    description: The id of the incident, where it is known.
+    type: str
+  service:
+    description: The service's name or id. Needed to create.
+    type: str
+  title:
+    description: The title. Needed to create; an incident that was found keeps its own.
+    type: str
+  urgency:
+    description: The urgency.
+    type: str
+    choices: [high, low]
+  priority:
+    description: The priority's name or id.
+    type: str
+  escalation_policy:
+    description: The escalation policy's name or id, for a new incident; the service's own by default.
+    type: str
+  body:
+    description: The details of a new incident.
+    type: str
+  note:
+    description: A note to add, unless one with just these words is there.
+    type: str
+  resolution:
+    description: What is written as the resolution when the incident is resolved.
+    type: str
+"""
+
+EXAMPLES = r"""
+- name: Open an incident, or adopt the one that the alert opened
+  sre.runbooks.pagerduty_incident:
+    api_key: "{{ lookup('ansible.builtin.env', 'PAGERDUTY_API_KEY') }}"
+    from_email: oncall@example.org
+    incident_key: db_degradation/prod-db
+    service: Custody database
+    title: Database degradation of prod-db
+    urgency: high
+    priority: P2
+
+- name: Resolve it
+  sre.runbooks.pagerduty_incident:
+    api_key: "{{ lookup('ansible.builtin.env', 'PAGERDUTY_API_KEY') }}"
+    from_email: oncall@example.org
+    incident_id: Q0ABCDEF123456
+    state: resolved
+    resolution: The queued migration was canceled; p95 is back under its limit.
+"""
+
+RETURN = r"""
+incident:
+  description: The incident (RV(ignore:null) where there was nothing to resolve, or in check mode before it exists).
+  returned: success
+  type: dict
+  sample: {id: Q0ABCDEF123456, number: 17, key: db_degradation/prod-db, title: Database degradation, status: triggered,
+    urgency: high, service_id: PSVC001, priority_id: PPRI002, url: "https://example.pagerduty.com/incidents/Q0ABCDEF123456"}
+adopted:
+  description: Whether the incident was there before.
+  returned: success
+  type: bool
+requests:
+  description: The writes that were sent (in check mode, would be), in order, with path and body. No secrets.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{method: PUT, path: /incidents/Q0ABCDEF123456, body: {incident: {type: incident, status: resolved}}}]
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import UrlTransport
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import URL, Incident, PagerDuty, settings
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.ensure import Result, Wanted, ensure
+
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **http_argument_spec(URL),
+    "from_email": {"type": "str", "required": True},
+    "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved"]},
+    "incident_key": {"type": "str", "no_log": False},
+    "urgency": {"type": "str", "choices": ["high", "low"]},
+    **{name: {"type": "str"} for name in ("incident_id", "service", "title", "priority", "escalation_policy", "body")},
+    **{name: {"type": "str"} for name in ("note", "resolution")},
+}
+
+
+def run(params: t.Mapping[str, t.Any], client: Client) -> dict[str, t.Any]:
+    """The module's result. Raises HttpError."""
+    result = ensure(PagerDuty(client), Wanted(**{field.name: params[field.name] for field in dataclasses.fields(Wanted)}))
+    return {
+        "changed": bool(client.sent),
+        "incident": _data(result.after),
+        "adopted": result.adopted,
+        "requests": [dataclasses.asdict(sent) for sent in client.sent],
+        "diff": _diff(result),
+    }
+
+
+def _data(incident: Incident | None) -> dict[str, t.Any] | None:
+    return dataclasses.asdict(incident) if incident else None
+
+
+def _diff(result: Result) -> dict[str, t.Any]:
+    return {"before": _data(result.before) or {}, "after": _data(result.after) or {}}
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, required_one_of=[("incident_key", "incident_id")], supports_check_mode=True)
+    params = module.params
+    transport = UrlTransport(params["timeout"], params["validate_certs"])
+    vendor = settings(params["api_url"], params["api_key"], params["from_email"], params["tries"])
+    try:
+        result = run(params, Client(vendor, transport, check_mode=module.check_mode))
+    except HttpError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgresql_backend
+short_description: Cancels or terminates PostgreSQL backends, the right ones and no more than allowed
+version_added: 0.1.0
+description:
+  - Acts on backends given by pid and start, so that a pid that was reused by a later session is left alone, or on those
+    that match a condition.
+  - Never signals itself, replication, background processes, an autovacuum that prevents wraparound, or, unless allowed,
+    a superuser's session.
+  - A backend at work is cancelled first and terminated only if that was asked for; the result is confirmed, since a sent
+    signal says nothing.
+  - Takes an advisory lock, so that two operators on two hosts do not act on one database at the same time.
+notes:
+  - C(pg_terminate_backend) through a plain query signals whoever has the pid now, confirms nothing and has no limit; no
+    module of community.postgresql does this.
+  - The role needs C(pg_signal_backend), and C(pg_read_all_stats) to see C(backend_start).
+author:
+  - The sre.runbooks contributors (@sre-runbooks)
+extends_documentation_fragment:
+  - sre.runbooks.attributes
+  - sre.runbooks.postgresql_login
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  state:
+    description:
+      - V(canceled) ends the statement and leaves the session; a session without a statement is left alone.
+      - V(terminated) ends the session.
+    type: str
+    required: true
+    choices: [canceled, terminated]
+  backends:
+    description: The backends to act on.
+    type: list
+    elements: dict
+    suboptions:
+      pid:
+        description: The backend's process id.
+        type: int
+        required: true
+      backend_start:
+        description: Its start, as C(pg_stat_activity) or M(sre.runbooks.postgresql_triage_info) tells it.
+        type: str
+        required: true
+  match:
+    description: A condition instead; a backend must meet all that is given.
+    type: dict
+    suboptions:
+      users:
+        description: Roles.
+        type: list
+        elements: str
+      applications:
+        description: Values of C(application_name).
+        type: list
+        elements: str
+      databases:
+        description: Databases.
+        type: list
+        elements: str
+      states:
+        description: States, for example V(idle in transaction).
+        type: list
+        elements: str
+      older_than:
+        description: How long the backend must have been in its state, in seconds.
+        type: float
+        default: 0.0
+  max:
+    description: How many backends may be signalled; with more the module fails and touches none.
+    type: int
+    required: true
+  allow_superusers:
+    description: Whether sessions of superusers may be signalled.
+    type: bool
+    default: false
+  escalate:
+    description: Whether a backend that ignores its cancellation is terminated.
+    type: bool
+    default: false
+  wait_seconds:
+    description: How long to wait for the effect of a signal, in seconds.
+    type: float
+    default: 5.0
+"""
+
+EXAMPLES = r"""
+- name: Cancel one statement
+  sre.runbooks.postgresql_backend:
+    login_host: db.example.org
+    login_db: custody_db
+    login_user: runbooks_mitigation
+    state: canceled
+    backends:
+      - {pid: 4711, backend_start: "2026-11-24 02:08:51.123456+00"}
+    max: 1
+
+- name: End the sessions of one role that have been idle in a transaction for ten minutes
+  sre.runbooks.postgresql_backend:
+    login_host: db.example.org
+    login_db: custody_db
+    login_user: runbooks_mitigation
+    state: terminated
+    match:
+      users: [reporting]
+      states: [idle in transaction]
+      older_than: 600
+    max: 5
+"""
+
+RETURN = r"""
+backends:
+  description: The backends that were signalled (in check mode, would be), each with the last signal that it got.
+  returned: success
+  type: list
+  elements: dict
+  sample:
+    - {pid: 4711, backend_start: "2026-11-24 02:08:51.123456+00", user: migrate, application: flyway, database: custody_db,
+       client: 10.0.3.7, state: active, query_start: "2026-11-24 02:09:00+00", signal: cancel}
+skipped:
+  description: The backends that were left alone, each with the reason.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{pid: 4712, reason: it has ended}]
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import (
+    LiveServer,
+    Plan,
+    Wanted,
+    act,
+    plan,
+)
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import (
+    PSYCOPG2_IMPORT_ERROR,
+    connected,
+    login_argument_spec,
+    login_from,
+)
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+
+BACKEND = {"pid": {"type": "int", "required": True}, "backend_start": {"type": "str", "required": True}}
+NAMES = {name: {"type": "list", "elements": "str"} for name in ("users", "applications", "databases", "states")}
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    "state": {"type": "str", "required": True, "choices": ["canceled", "terminated"]},
+    "backends": {"type": "list", "elements": "dict", "options": BACKEND},
+    "match": {"type": "dict", "options": {**NAMES, "older_than": {"type": "float", "default": 0.0}}},
+    "max": {"type": "int", "required": True},
+    "allow_superusers": {"type": "bool", "default": False},
+    "escalate": {"type": "bool", "default": False},
+    "wait_seconds": {"type": "float", "default": 5.0},
+}
+
+
+def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
+    return Wanted(
+        state=params["state"],
+        max=params["max"],
+        backends=tuple((one["pid"], one["backend_start"]) for one in params["backends"] or []),
+        match=params["match"],
+        allow_superusers=params["allow_superusers"],
+        wait_seconds=params["wait_seconds"],
+        escalate=params["escalate"],
+    )
+
+
+def told(planned: Plan, done: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """The module's result, with the diff of what was there and what is gone."""
+    lines = [f"{signal} pid {backend.pid} ({backend.user}, {backend.application})" for signal, backend in planned.signals]
+    return {
+        "changed": bool(done),
+        "backends": done,
+        "skipped": [dataclasses.asdict(one) for one in planned.skipped],
+        "diff": {"before": "", "after": "".join(line + "\n" for line in lines)},
+    }
+
+
+def run(module: AnsibleModule) -> dict[str, t.Any]:
+    wanted = wanted_from(module.params)
+    with connected(login_from(module.params)) as connection:
+        server = LiveServer(connection)
+        if module.check_mode:
+            planned = plan(server.choose(wanted), wanted)
+            return told(planned, [{**dataclasses.asdict(one), "signal": signal} for signal, one in planned.signals])
+        server.take_lock()
+        planned = plan(server.choose(wanted), wanted)
+        return told(planned, act(server, wanted, planned))
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={**login_argument_spec(), **ARGUMENT_SPEC},
+        required_one_of=[("backends", "match")],
+        mutually_exclusive=[("backends", "match")],
+        supports_check_mode=True,
+    )
+    if PSYCOPG2_IMPORT_ERROR:
+        module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_IMPORT_ERROR)
+    try:
+        result = run(module)
+    except PostgresqlError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

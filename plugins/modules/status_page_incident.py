@@ -1,0 +1,184 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: status_page_incident
+short_description: Opens, updates and resolves an incident on a status page
+version_added: 0.1.0
+description:
+  - Finds the incident by a marker of ours in its metadata (Statuspage has no idempotency key), or by O(incident_id), and
+    posts only what is not there yet.
+  - A write whose outcome is unknown (no answer, 5xx) is looked up before it is tried again, so it is not made twice.
+notes:
+  - No other collection speaks to Atlassian Statuspage.
+author:
+  - The sre.runbooks contributors (@sre-runbooks)
+seealso:
+  - name: Statuspage API
+    description: Incidents.
+    link: https://developer.statuspage.io/
+extends_documentation_fragment:
+  - sre.runbooks.attributes
+  - sre.runbooks.http_api
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Reads from the vendor and writes nothing. RV(requests) lists what would be sent.
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+options:
+  provider:
+    description: Whose status page it is.
+    type: str
+    default: atlassian
+    choices: [atlassian]
+  api_url:
+    description: The API's address.
+    type: str
+    default: https://api.statuspage.io/v1
+  page_id:
+    description: The page's id.
+    type: str
+    required: true
+  key:
+    description: Our own name for the incident, kept in its metadata.
+    type: str
+    required: true
+  incident_id:
+    description: The id of the incident, where it is known.
+    type: str
+  name:
+    description: The incident's name as the public reads it, at most 255 characters. Needed to create.
+    type: str
+  status:
+    description: The incident's status. V(resolved) with nothing to resolve does nothing.
+    type: str
+    required: true
+    choices: [investigating, identified, monitoring, resolved]
+  body:
+    description: The update's words as the public reads them, at most 25000 characters.
+    type: str
+  update_key:
+    description:
+      - Our own name for this update. It is posted once, whatever its words; without it an update is told by its words.
+    type: str
+  impact:
+    description: The impact, instead of the one that the page works out from the components.
+    type: str
+    choices: [none, minor, major, critical]
+  components:
+    description:
+      - The components' states by name or id, each one of C(operational), C(degraded_performance), C(partial_outage),
+        C(major_outage), C(under_maintenance).
+    type: dict
+    default: {}
+  deliver_notifications:
+    description: Whether subscribers are told.
+    type: bool
+    default: true
+"""
+
+EXAMPLES = r"""
+- name: Tell the public
+  sre.runbooks.status_page_incident:
+    api_key: "{{ lookup('ansible.builtin.env', 'STATUSPAGE_API_KEY') }}"
+    page_id: kctbh9vrtdwd
+    key: db_degradation/prod-db
+    name: Slow responses
+    status: investigating
+    body: We are looking into slow responses.
+    impact: major
+    components:
+      Custody API: degraded_performance
+"""
+
+RETURN = r"""
+incident:
+  description: The incident (RV(ignore:null) where there was nothing to resolve, or in check mode before it exists).
+  returned: success
+  type: dict
+  sample: {id: inc000000001, name: Slow responses, status: investigating, impact: major, key: db_degradation/prod-db,
+    update_key: declared, last_body: We are looking into slow responses., components: {cmp000000001: degraded_performance},
+    url: "https://stspg.example/inc000000001"}
+requests:
+  description: The writes that were sent (in check mode, would be), in order, with path and body. No secrets.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{method: PATCH, path: /pages/kctbh9vrtdwd/incidents/inc000000001, body: {incident: {status: resolved}}}]
+"""
+
+import dataclasses
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import UrlTransport
+from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import URL, Incident, Statuspage, settings
+from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.ensure import Wanted, ensure
+
+STATES = ("operational", "degraded_performance", "partial_outage", "major_outage", "under_maintenance")
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **http_argument_spec(URL),
+    "provider": {"type": "str", "default": "atlassian", "choices": ["atlassian"]},
+    "page_id": {"type": "str", "required": True},
+    "key": {"type": "str", "required": True, "no_log": False},
+    "update_key": {"type": "str", "no_log": False},
+    **{name: {"type": "str"} for name in ("incident_id", "name", "body")},
+    "status": {"type": "str", "required": True, "choices": ["investigating", "identified", "monitoring", "resolved"]},
+    "impact": {"type": "str", "choices": ["none", "minor", "major", "critical"]},
+    "components": {"type": "dict", "default": {}},
+    "deliver_notifications": {"type": "bool", "default": True},
+}
+
+
+def problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """What the vendor would refuse, told before anything is sent."""
+    for name, longest in (("name", 255), ("body", 25000)):
+        if len(params[name] or "") > longest:
+            yield f"{name} has {len(params[name])} characters, at most {longest} are allowed"
+    for component, state in params["components"].items():
+        if state not in STATES:
+            yield f"component {component} cannot be {state!r}; it can be {', '.join(STATES)}"
+
+
+def run(params: t.Mapping[str, t.Any], client: Client) -> dict[str, t.Any]:
+    """The module's result. Raises HttpError."""
+    wanted = Wanted(**{field.name: params[field.name] for field in dataclasses.fields(Wanted)})
+    result = ensure(Statuspage(client, params["page_id"]), wanted)
+    return {
+        "changed": bool(client.sent),
+        "incident": _data(result.after),
+        "requests": [dataclasses.asdict(sent) for sent in client.sent],
+        "diff": {"before": _data(result.before) or {}, "after": _data(result.after) or {}},
+    }
+
+
+def _data(incident: Incident | None) -> dict[str, t.Any] | None:
+    return dataclasses.asdict(incident) if incident else None
+
+
+def main() -> None:
+    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
+    params = module.params
+    for problem in problems(params):
+        module.fail_json(msg=f"Statuspage: {problem}")
+    transport = UrlTransport(params["timeout"], params["validate_certs"])
+    vendor = settings(params["api_url"], params["api_key"], params["tries"])
+    try:
+        result = run(params, Client(vendor, transport, check_mode=module.check_mode))
+    except HttpError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

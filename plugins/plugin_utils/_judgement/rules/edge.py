@@ -1,0 +1,81 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules on what users see: the probes that http_probe_info makes (private to the collection; pure)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
+    Finding,
+    Gap,
+    Json,
+    Measured,
+    Observation,
+    Ref,
+    RuledOut,
+)
+
+
+def _subject(facts: Json, probe: Json) -> Ref:
+    return Ref(facts["system"], "url", probe["url"])
+
+
+def _links(facts: Json) -> tuple[Ref, ...]:
+    return tuple(Ref(system, "system", system) for system in facts["depends_on"])
+
+
+def sampled(facts: Json) -> t.Iterator[Observation]:
+    """No request, no knowledge: a URL that was not measured is a gap, never a success."""
+    if not facts["probes"]:
+        yield Gap(facts["system"], "what users see", "no health URL is configured (runbooks_health_urls)")
+    for probe in facts["probes"]:
+        if probe["requests"]:
+            yield Measured(facts["system"], probe["url"])
+        else:
+            yield Gap(facts["system"], probe["url"], "no request was made")
+
+
+def failing(facts: Json) -> t.Iterator[Observation]:
+    """Errors and time-outs over the limit."""
+    for probe in facts["probes"]:
+        if not probe["requests"]:
+            continue
+        if probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"]:
+            reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(probe["reasons"].items()))
+            yield Finding(
+                "api.failing",
+                "proven",
+                _subject(facts, probe),
+                links=_links(facts),
+                evidence={
+                    "url": probe["url"],
+                    "failures": probe["failures"],
+                    "requests": probe["requests"],
+                    "reasons": reasons,
+                },
+            )
+        else:
+            yield RuledOut(facts["system"], "api.failing", f"{probe['url']} answers")
+
+
+def latency_high(facts: Json) -> t.Iterator[Observation]:
+    """The 95th percentile over the limit."""
+    limit = facts["limits"]["p95_ms_max"]
+    for probe in facts["probes"]:
+        if probe["p95_ms"] is None:
+            continue
+        if probe["p95_ms"] > limit:
+            yield Finding(
+                "api.latency_high",
+                "proven",
+                _subject(facts, probe),
+                links=_links(facts),
+                evidence={"url": probe["url"], "p95_ms": probe["p95_ms"], "limit_ms": limit},
+            )
+        else:
+            yield RuledOut(facts["system"], "api.latency_high", f"{probe['url']} p95 {probe['p95_ms']:g} ms")
+
+
+RULES = (sampled, failing, latency_high)

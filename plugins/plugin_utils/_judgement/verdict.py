@@ -1,0 +1,120 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the facts of all systems to one verdict (private to the collection; pure: the same facts give the same bytes)."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
+    Finding,
+    Gap,
+    Json,
+    Measured,
+    Observation,
+    RuledOut,
+)
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import Ranked, rank
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, Rule
+
+OFFERING = ("proven", "likely")
+
+
+def observe(facts: Json, rules: t.Mapping[str, t.Sequence[Rule]]) -> t.Iterator[Observation]:
+    """Everything that the rules say about one system. A kind without rules is a gap, not an error."""
+    if facts["kind"] not in rules:
+        yield Gap(facts["system"], facts["kind"], "no rule reads facts of this kind")
+        return
+    for rule in rules[facts["kind"]]:
+        yield from rule(facts)
+
+
+def judge(
+    every: t.Iterable[Json],
+    expected: t.Mapping[str, str],
+    catalogue: Catalogue,
+    rules: t.Mapping[str, t.Sequence[Rule]] = RULES,
+) -> Json:
+    """The verdict on the facts of all systems.
+
+    ``expected`` maps each system that should have been read to the reason that is told when its facts are missing.
+    Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in reading order, ``offers`` (what may be done,
+    to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and ``measured``.
+    """
+    read = {facts["system"]: facts for facts in every}
+    observations = [seen for system in sorted(read) for seen in observe(read[system], rules)]
+    gaps = [seen for seen in observations if isinstance(seen, Gap)]
+    gaps += [Gap(system, "everything", why) for system, why in expected.items() if system not in read]
+    dependencies = {system: tuple(facts["depends_on"]) for system, facts in read.items()}
+    ranked = rank((seen for seen in observations if isinstance(seen, Finding)), catalogue, dependencies)
+    measured = sorted({seen for seen in observations if isinstance(seen, Measured)})
+    found = {item.finding.id for item in ranked}
+    excluded = sorted({seen for seen in observations if isinstance(seen, RuledOut) and seen.id not in found})
+    return {
+        "verdict": _verdict(ranked, bool(measured)),
+        "findings": [_as_data(item, catalogue) for item in ranked],
+        "offers": _offers(ranked, catalogue),
+        "last_hop": _last_hop(ranked, catalogue),
+        "gaps": [dataclasses.asdict(gap) for gap in sorted(set(gaps))],
+        "ruled_out": [dataclasses.asdict(item) for item in excluded],
+        "measured": [dataclasses.asdict(item) for item in measured],
+    }
+
+
+def _verdict(ranked: list[Ranked], measured: bool) -> str:
+    if any(item.role == "cause" for item in ranked):
+        return "cause_found"
+    if any(item.role == "symptom" for item in ranked) or not measured:
+        return "unproven"
+    return "healthy"
+
+
+def _last_hop(ranked: list[Ranked], catalogue: Catalogue) -> str | None:
+    """For an unproven verdict: the symptom nearest to the cause, the one that explains most of the others."""
+    symptoms = [item for item in ranked if item.role == "symptom"]
+    if not symptoms or any(item.role == "cause" for item in ranked):
+        return None
+    nearest = max(symptoms, key=lambda item: len(item.explains))
+    return catalogue.summary(nearest.finding)
+
+
+def _offers(ranked: list[Ranked], catalogue: Catalogue) -> list[Json]:
+    """What may be done: for causes that are proven or likely, and, where marked preventive, for risks."""
+    offers: dict[tuple[str, str], Json] = {}
+    for item in ranked:
+        entry = catalogue.entry(item.finding.id)
+        preventive = item.role == "risk" and entry.preventive
+        if item.finding.confidence not in OFFERING or not (item.role == "cause" or preventive):
+            continue
+        for name in entry.mitigations:
+            system = item.finding.subject.system
+            offer = offers.setdefault(
+                (name, system),
+                {"mitigation": name, "system": system, "finding": item.finding.id, "preventive": preventive, "targets": []},
+            )
+            offer["targets"] += [dict(target) for target in item.finding.targets]
+    return list(offers.values())
+
+
+def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
+    finding = item.finding
+    return {
+        "id": finding.id,
+        "severity": catalogue.entry(finding.id).severity,
+        "confidence": finding.confidence,
+        "role": item.role,
+        "subject": dataclasses.asdict(finding.subject),
+        "links": [dataclasses.asdict(link) for link in finding.links],
+        "explains": [
+            {"id": other.id, "subject": dataclasses.asdict(other.subject), "summary": catalogue.summary(other)}
+            for other in item.explains
+        ],
+        "summary": catalogue.summary(finding),
+        "told": catalogue.told(finding),
+        "evidence": dict(finding.evidence),
+        "targets": [dict(target) for target in finding.targets],
+        "mitigations": list(catalogue.entry(finding.id).mitigations),
+    }
