@@ -54,7 +54,9 @@ options:
     description: The deduplication key. One of this and O(incident_id) is needed.
     type: str
   incident_id:
-    description: The id of the incident, where it is known.
+    description:
+      - The id of the incident, where it is known.
+      - In check mode V({id}) stands for the incident that an earlier task of the same check would have created.
     type: str
   service:
     description: The service's name or id. Needed to create.

@@ -129,7 +129,7 @@ backends:
   sample:
     - {pid: 4711, backend_start: "2026-11-24 02:08:51.123456+00", user: migrate, application: flyway, database: custody_db,
        client: 10.0.3.7, state: active, query_start: "2026-11-24 02:09:00+00", signal: cancel}
-skipped:
+left_alone:
   description: The backends that were left alone, each with the reason.
   returned: success
   type: list
@@ -187,7 +187,7 @@ def told(planned: Plan, done: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     return {
         "changed": bool(done),
         "backends": done,
-        "skipped": [dataclasses.asdict(one) for one in planned.skipped],
+        "left_alone": [dataclasses.asdict(one) for one in planned.skipped],
         "diff": {"before": "", "after": "".join(line + "\n" for line in lines)},
     }
 

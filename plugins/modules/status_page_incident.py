@@ -52,7 +52,9 @@ options:
     type: str
     required: true
   incident_id:
-    description: The id of the incident, where it is known.
+    description:
+      - The id of the incident, where it is known.
+      - In check mode V({id}) stands for the incident that an earlier task of the same check would have created.
     type: str
   name:
     description: The incident's name as the public reads it, at most 255 characters. Needed to create.

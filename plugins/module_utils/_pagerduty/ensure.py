@@ -11,6 +11,8 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.client import J
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import ApiError, HttpError
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import Incident, PagerDuty
 
+# In check mode: the incident that an earlier task of the same check would have created. Nothing is read for it.
+PLANNED = "{id}"
 ALREADY_OPEN = "matching dedup key already exists"
 
 
@@ -42,16 +44,25 @@ class Result:
 
 def ensure(api: PagerDuty, wanted: Wanted) -> Result:
     """Creates, changes or resolves, only where reality differs. Raises HttpError."""
-    before = api.get(wanted.incident_id) if wanted.incident_id else api.open_by_key(wanted.incident_key or "")
+    before = _find(api, wanted)
     if before is None:
         if wanted.state == "resolved":
             return Result(None, None, adopted=False)
         after, adopted = _create(api, wanted)
-    else:
-        after, adopted = _change(api, before, wanted), True
-    if wanted.note and (after is not None or api.client.check_mode):
-        _note(api, after.id if after else "{id}", wanted.note, known=before is not None)
-    return Result(before, after, adopted)
+        if wanted.note and (after is not None or api.client.check_mode):
+            _note(api, after.id if after else PLANNED, wanted.note, is_new=not adopted)
+        return Result(None, after, adopted)
+    # The note comes first: what is said about the end belongs before the end.
+    if wanted.note:
+        _note(api, before.id, wanted.note, is_new=before.id == PLANNED)
+    return Result(before, _change(api, before, wanted), adopted=True)
+
+
+def _find(api: PagerDuty, wanted: Wanted) -> Incident | None:
+    if wanted.incident_id == PLANNED and api.client.check_mode:
+        status = "acknowledged" if wanted.state == "acknowledged" else "triggered"
+        return Incident(PLANNED, 0, wanted.incident_key or "", "", status, wanted.urgency or "", "", None, "")
+    return api.get(wanted.incident_id) if wanted.incident_id else api.open_by_key(wanted.incident_key or "")
 
 
 def _create(api: PagerDuty, wanted: Wanted) -> tuple[Incident | None, bool]:
@@ -117,6 +128,6 @@ def _status_differs(current: str, wanted: str) -> bool:
     return current != wanted
 
 
-def _note(api: PagerDuty, identity: str, note: str, *, known: bool) -> None:
-    if not known or not api.has_note(identity, note):
+def _note(api: PagerDuty, identity: str, note: str, *, is_new: bool) -> None:
+    if is_new or not api.has_note(identity, note):
         api.add_note(identity, note)

@@ -13,6 +13,10 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import H
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import MARKER, Incident, Statuspage
 
 
+# In check mode: the incident that an earlier task of the same check would have created. Nothing is read for it.
+PLANNED = "{id}"
+
+
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """The incident as it should be. ``update_key`` names this update, so that it is posted once whatever its words."""
@@ -54,6 +58,8 @@ def ensure(page: Statuspage, wanted: Wanted) -> Result:
 
 
 def _find(page: Statuspage, wanted: Wanted) -> Incident | None:
+    if wanted.incident_id == PLANNED and page.client.check_mode:
+        return Incident(PLANNED, "", "", None, wanted.key, None, None, {}, "")
     if wanted.incident_id:
         return page.get(wanted.incident_id)
     found = page.by_key(wanted.key, resolved=False)

@@ -51,7 +51,7 @@ def rank(findings: t.Iterable[Finding], catalogue: Catalogue, dependencies: Depe
     explained = {other.order for others in direct.values() for other in others}
     ranked = []
     for finding in every:
-        reached = _reached(finding, direct)
+        reached = sorted(_reached(finding, direct), key=lambda other: (catalogue.entry(other.id).rank, other.order))
         ranked.append(Ranked(finding, _role(finding, reached, finding.order in explained, catalogue), tuple(reached)))
     return sorted(ranked, key=lambda item: _reading_order(item, catalogue))
 
@@ -70,7 +70,7 @@ def _reached(start: Finding, direct: t.Mapping[t.Any, list[Finding]]) -> list[Fi
         if finding.order not in found and finding is not start:
             found[finding.order] = finding
             todo += direct[finding.order]
-    return [found[order] for order in sorted(found)]
+    return list(found.values())
 
 
 def _role(finding: Finding, reached: list[Finding], explained: bool, catalogue: Catalogue) -> Role:

@@ -37,12 +37,16 @@ def sampled(facts: Json) -> t.Iterator[Observation]:
             yield Gap(facts["system"], probe["url"], "no request was made")
 
 
+def _fails(facts: Json, probe: Json) -> bool:
+    return bool(probe["requests"]) and probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"]
+
+
 def failing(facts: Json) -> t.Iterator[Observation]:
     """Errors and time-outs over the limit."""
     for probe in facts["probes"]:
         if not probe["requests"]:
             continue
-        if probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"]:
+        if _fails(facts, probe):
             reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(probe["reasons"].items()))
             yield Finding(
                 "api.failing",
@@ -61,10 +65,10 @@ def failing(facts: Json) -> t.Iterator[Observation]:
 
 
 def latency_high(facts: Json) -> t.Iterator[Observation]:
-    """The 95th percentile over the limit."""
+    """The 95th percentile over the limit, where the URL answers at all (a failing one is slow by its time-outs)."""
     limit = facts["limits"]["p95_ms_max"]
     for probe in facts["probes"]:
-        if probe["p95_ms"] is None:
+        if probe["p95_ms"] is None or _fails(facts, probe):
             continue
         if probe["p95_ms"] > limit:
             yield Finding(

@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one writer of the incident's record: a thin shell over plugin_utils/_record."""
+
+from __future__ import annotations
+
+import os
+import sys
+import typing as t
+
+from ansible.errors import AnsibleActionFail
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Outside, Session
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
+
+Json = dict[str, t.Any]
+display = Display()
+
+NO_INCIDENT = (
+    "this run has no incident, because --limit (or --skip-tags always) left localhost out: "
+    "choose systems with -e target=NAME instead"
+)
+OPERATIONS = ("open", "guard", "facts", "failure", "judge", "declare", "confirm", "plan", "effect", "update", "verify",
+              "close", "screen")  # fmt: skip
+ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+    "operation": {"type": "str", "required": True, "choices": list(OPERATIONS)},
+    "runbook": {"type": "str"},
+    "title": {"type": "str"},
+    "severity": {"type": "str"},
+    "group": {"type": "str"},
+    "watch_group": {"type": "str", "default": "role_edge"},
+    "record_root": {"type": "str"},
+    "declare_mode": {"type": "str", "choices": ["at_once", "confirmed", "never"]},
+    "relapse_window": {"type": "float", "default": 3600.0},
+    "findings_max_age": {"type": "float", "default": 300.0},
+    "prompt_seconds": {"type": "float", "default": 120.0},
+    "alert_file": {"type": "str"},
+    "channels": {"type": "dict", "default": {}},
+    "contacts": {"type": "dict", "default": {}},
+    "channels_off": {"type": "list", "elements": "str", "default": []},
+    "kind": {"type": "str", "choices": ["database", "edge"]},
+    "data": {"type": "dict", "default": {}},
+    "limits": {"type": "dict", "default": {}},
+    "reason": {"type": "str", "default": ""},
+    "mitigation": {"type": "str"},
+    "module": {"type": "str"},
+    "module_args": {"type": "dict", "default": {}},
+}
+
+
+class ActionModule(ActionBase):
+    """Runs one operation of the record on the controller."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: Json | None = None) -> Json:
+        super().run(tmp, task_vars)
+        self._vars: Json = task_vars or {}
+        _, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        try:
+            return self._operate(args["operation"], args)
+        except RecordError as error:
+            raise AnsibleActionFail(str(error)) from error
+
+    def _operate(self, operation: str, args: Json) -> Json:
+        if operation == "open":
+            return self._open(args)
+        run = self._run_of_localhost()
+        if run["ended"]:
+            return {"changed": False, "skip": True, "mitigations": []}
+        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), args["channels"])
+        result: Json = getattr(self, f"_{operation}")(session, args) or {}
+        return {"changed": False, **result}
+
+    def _run_of_localhost(self) -> Json:
+        hosts = self._vars["hostvars"]
+        run = hosts["localhost"].get("__incident_run") if "localhost" in hosts else None
+        if not run or "ended" not in run:
+            raise RecordError(NO_INCIDENT)
+        return t.cast("Json", run)
+
+    @property
+    def _system(self) -> str:
+        return str(self._vars["inventory_hostname"])
+
+    @property
+    def _phase(self) -> str:
+        return str(self._vars.get("incident_phase", "diagnose"))
+
+    def _open(self, args: Json) -> Json:
+        groups, hosts = self._vars["groups"], self._vars["hostvars"]
+        watchers = {host: hosts[host].get("runbooks_depends_on") for host in groups.get(args["watch_group"], [])}
+        asked = Opening(
+            runbook=args["runbook"], title=args["title"], severity=args["severity"], root=args["record_root"],
+            declare=args["declare_mode"], relapse_window=args["relapse_window"], group=args["group"],
+            hosts=tuple(groups.get(args["group"], [])), watchers=watchers, alert_file=args["alert_file"],
+            check=self._task.check_mode, pid=os.getppid(),
+        )  # fmt: skip
+        # The words are read as they were typed: a template in them is text, and is never run.
+        run = open_run(asked, {name: self._vars.get(name) for name in NAMES}, shipped(), utc_now())
+        if run["ended"]:
+            display_line(f"another run works on {run['incident_id']}; this alert was noted there")
+        return {"changed": False, **run}
+
+    def _guard(self, session: Session, args: Json) -> Json:
+        return {"skip": not session.wants(self._phase, self._system)}
+
+    def _facts(self, session: Session, args: Json) -> None:
+        session.keep_facts(self._phase, self._system, args["kind"], args["data"], args["limits"])
+
+    def _failure(self, session: Session, args: Json) -> None:
+        session.keep_failure(self._phase, self._system, args["reason"])
+
+    def _judge(self, session: Session, args: Json) -> None:
+        session.judge("diagnose")
+
+    def _declare(self, session: Session, args: Json) -> None:
+        session.declare(args["contacts"])
+
+    def _confirm(self, session: Session, args: Json) -> None:
+        session.confirm(args["findings_max_age"])
+
+    def _plan(self, session: Session, args: Json) -> Json:
+        return {"mitigations": session.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
+
+    def _effect(self, session: Session, args: Json) -> Json:
+        result = session.effect(args["mitigation"], self._system, args["module"], args["module_args"])
+        return {"changed": bool(result.get("changed")), "diff": result.get("diff", {})}
+
+    def _update(self, session: Session, args: Json) -> None:
+        session.update(args["findings_max_age"])
+
+    def _verify(self, session: Session, args: Json) -> None:
+        session.verify()
+
+    def _close(self, session: Session, args: Json) -> None:
+        session.close(args["findings_max_age"])
+
+    def _screen(self, session: Session, args: Json) -> Json:
+        lines, sentence, stats = session.screen(args["channels_off"])
+        display_line("")
+        for line in lines:
+            display_line(line)
+        display_line("")
+        if sentence:
+            raise RecordError(sentence)
+        return {"ansible_stats": {"data": stats, "per_host": False, "aggregate": False}}
+
+    def _execute(self, module: str, args: Json) -> Json:
+        name = module if "." in module else f"sre.runbooks.{module}"
+        return t.cast("Json", self._execute_module(module_name=name, module_args=args, task_vars=self._vars))
+
+    def _ask(self, question: str, seconds: float) -> str | None:
+        try:
+            answer = display.prompt_until(question, private=False, seconds=int(seconds))
+        except Exception:  # no terminal, no answer in time, or interrupted: all of them mean no
+            return None
+        return answer.decode("utf-8", "replace")
+
+
+def display_line(line: str) -> None:
+    """The one place where the runbooks print: control characters end here."""
+    display.display(plain(line, 4000))

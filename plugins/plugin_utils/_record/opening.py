@@ -1,0 +1,178 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opening a run: who is it about, is there an incident already, is anybody else at work (private to the collection)."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import pathlib
+import shutil
+import tempfile
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeld, RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
+    Record,
+    all_incidents,
+    current_incident,
+    file_lock,
+    stamp,
+    writable_root,
+)
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import (
+    Words,
+    key_for,
+    new_id,
+    plain,
+    targets_from,
+    words_from,
+)
+
+Json = dict[str, t.Any]
+SEVERITIES = ("P1", "P2", "P3", "P4")
+ALERT_BYTES = 65536
+
+
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """What the runbook and the inventory say about the run that is to be opened."""
+
+    runbook: str
+    title: str
+    severity: str
+    root: str
+    declare: str
+    relapse_window: float
+    hosts: tuple[str, ...]
+    group: str
+    watchers: t.Mapping[str, t.Sequence[str] | None]
+    alert_file: str | None
+    check: bool
+    pid: int
+
+
+def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, now: datetime.datetime) -> Json:
+    """Validates everything, finds or creates the incident, takes the lock. Returns what the run's other tasks need.
+
+    Raises RecordError before anything is touched. An alert for an incident that another run works on is noted there
+    and ends well (``ended``).
+    """
+    words = words_from(raw, catalogue)
+    targets = targets_from(words.target, asked.hosts, asked.group)
+    if asked.severity not in SEVERITIES:
+        raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
+    alert = _read_alert(asked.alert_file, asked.pid)
+    owner = lock.this_run(asked.pid, f"{now:%Y%m%dT%H%M%SZ}-{asked.pid}")
+    root = pathlib.Path(asked.root).expanduser().absolute()
+    if asked.check:
+        root = _copy_for_check(root)
+    else:
+        writable_root(root)
+    with file_lock(root / ".opening", 30, "the record's folder"):
+        try:
+            record, incident, relapse = _find_or_create(asked, words, targets, root, owner, now)
+        except LockHeld:
+            if alert is None:
+                raise
+            return _note_alert(asked, words, targets, root, owner, now, alert)
+    if alert is not None:
+        _keep_alert(record, alert)
+    depends = {host: tuple(named or targets) for host, named in asked.watchers.items()}
+    watching = {host: named for host, named in depends.items() if set(named) & set(targets)}
+    record.append("run_started", asked=_asked(words), check=asked.check, targets=list(targets))
+    return {
+        "incident_id": incident["id"],
+        "path": str(record.path),
+        "run": owner.run,
+        "targets": list(targets),
+        "expected": [*targets, *watching],
+        "depends_on": {host: list(named) for host, named in watching.items()},
+        "words": dataclasses.asdict(words),
+        "declare": asked.declare,
+        "relapse": relapse,
+        "check": asked.check,
+        "ended": False,
+        "pid": asked.pid,
+    }
+
+
+def _asked(words: Words) -> str:
+    parts = [f"mitigate {', '.join(words.mitigate)}"] if words.mitigate else ["look, do nothing"]
+    if words.mitigate_unoffered:
+        parts.append(f"even if not offered, because: {words.reason}")
+    elif words.reason:
+        parts.append(f"because: {words.reason}")
+    return "; ".join(parts)
+
+
+def _find_or_create(
+    asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner, now: datetime.datetime
+) -> tuple[Record, Json, bool]:
+    key = key_for(asked.runbook, targets, words.incident_key)
+    found = current_incident(root, key, now, asked.relapse_window)
+    if found is not None:
+        folder, incident = found
+        if not asked.check:
+            lock.take(folder, owner, now)
+        return Record(folder, owner.run), incident, incident["state"] == "resolved"
+    taken = {folder.name for folder, _ in all_incidents(root)}
+    identity = new_id(asked.runbook, targets, now, taken)
+    folder = root / identity
+    folder.mkdir()
+    lock.take(folder, owner, now)
+    record = Record(folder, owner.run)
+    incident = record.update(
+        id=identity, key=key, runbook=asked.runbook, title=asked.title, severity=asked.severity, targets=list(targets),
+        state="open", epoch=0, opened_at=stamp(now), detected_at=stamp(now), vendors={},
+    )  # fmt: skip
+    return record, incident, False
+
+
+def _copy_for_check(root: pathlib.Path) -> pathlib.Path:
+    """Check mode keeps its record in a temporary folder, beginning with a copy of what there is."""
+    copy = pathlib.Path(tempfile.mkdtemp(prefix="sre-runbooks-check-"))
+    for folder, incident in all_incidents(root):
+        if incident["state"] != "closed":
+            shutil.copytree(folder, copy / folder.name)
+    return copy
+
+
+def _read_alert(path: str | None, pid: int) -> str | None:
+    """The alert's text, cut; ``-`` is the standard input. Raises RecordError when it cannot be read."""
+    if not path:
+        return None
+    # A task's own standard input is closed by Ansible; the run's process still has the real one.
+    source = f"/proc/{pid}/fd/0" if path == "-" else path
+    try:
+        with open(source, "rb") as handle:
+            if handle.isatty():
+                raise RecordError("incident_alert_file=- reads the standard input, and that is a terminal: pipe the alert in")
+            content = handle.read(ALERT_BYTES)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"the alert {plain(path, 200)} cannot be read ({error}); nothing was touched") from error
+    return content.decode("utf-8", "replace")
+
+
+def _keep_alert(record: Record, alert: str) -> None:
+    folder = record.path / "evidence"
+    folder.mkdir(exist_ok=True)
+    (folder / f"alert-{record.run}.txt").write_text(alert)
+    first = next((line for line in alert.splitlines() if line.strip()), "")
+    record.update(alert=plain(first, 160))
+
+
+def _note_alert(
+    asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner,
+    now: datetime.datetime, alert: str,
+) -> Json:  # fmt: skip
+    key = key_for(asked.runbook, targets, words.incident_key)
+    found = current_incident(root, key, now, asked.relapse_window)
+    if found is None:  # it was resolved and closed between the two looks
+        raise RecordError("the incident was closed while this alert came in: start the runbook again")
+    record = Record(found[0], owner.run)
+    record.append("note", text=f"the same alert came again: {plain(alert.strip().splitlines()[0] if alert.strip() else '', 160)}")
+    return {"incident_id": found[1]["id"], "path": str(found[0]), "ended": True}

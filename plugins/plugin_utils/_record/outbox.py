@@ -1,0 +1,71 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The outbox: every message to a vendor is queued before it is sent, and stays until it is known to have arrived.
+
+A channel's messages leave in the order in which they were queued; one that cannot be sent holds back those behind it,
+and no other channel. (private to the collection)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import append_line, read_lines
+
+Json = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Message:
+    """One message: what it says, to which channel, by which module. No secrets: those are added when it is sent."""
+
+    id: str
+    channel: str
+    stage: str
+    module: str
+    args: t.Mapping[str, t.Any]
+
+
+class Outbox:
+    """The messages of one incident."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._path = folder / "outbox.jsonl"
+
+    def _state(self) -> tuple[dict[str, Message], dict[str, Json]]:
+        messages: dict[str, Message] = {}
+        last: dict[str, Json] = {}
+        for line in read_lines(self._path)[0]:
+            if line["op"] == "queued":
+                messages.setdefault(line["id"], Message(**{f.name: line[f.name] for f in dataclasses.fields(Message)}))
+            else:
+                last[line["id"]] = line
+        return messages, last
+
+    def queue(self, messages: t.Iterable[Message]) -> list[Message]:
+        """Queues those messages that have not been queued before; the id decides. Returns the new ones."""
+        known, _ = self._state()
+        new = [message for message in messages if message.id not in known]
+        for message in new:
+            append_line(self._path, {"op": "queued", **dataclasses.asdict(message)})
+        return new
+
+    def mark(self, identity: str, outcome: str, detail: str, at: str) -> None:
+        """What became of a message: ``sent`` or ``failed``."""
+        append_line(self._path, {"op": outcome, "id": identity, "detail": detail, "at": at})
+
+    def unsent(self) -> list[Message]:
+        """The messages that are not known to have arrived, in order."""
+        messages, last = self._state()
+        return [one for one in messages.values() if last.get(one.id, {}).get("op") != "sent"]
+
+    def sent(self) -> list[Message]:
+        messages, last = self._state()
+        return [one for one in messages.values() if last.get(one.id, {}).get("op") == "sent"]
+
+    def why(self, identity: str) -> str:
+        """Why a message has not arrived."""
+        return str(self._state()[1].get(identity, {}).get("detail", "not tried yet"))

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which of the asked mitigations may be carried out on which system, and how a run must end (private; pure)."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
+
+Json = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """One mitigation on one system. ``found_done`` where an earlier run did it and only its outcome was not recorded."""
+
+    mitigation: str
+    system: str
+    targets: tuple[Json, ...]
+    found_done: bool = False
+
+
+def done_effects(events: t.Iterable[Json], epoch: int) -> set[tuple[str, str]]:
+    """The (mitigation, system) pairs that have been carried out since the incident was last opened."""
+    return {
+        (event["effect"], event["system"])
+        for event in events
+        if event["kind"] == "outcome" and event.get("epoch") == epoch and event["status"] == "done" and "system" in event
+    }
+
+
+def begun_effects(events: t.Iterable[Json], epoch: int) -> set[tuple[str, str]]:
+    """The pairs that a run has set out to do."""
+    return {
+        (event["effect"], event["system"])
+        for event in events
+        if event["kind"] == "intent" and event.get("epoch") == epoch and "system" in event
+    }
+
+
+def steps_for(system: str, words: Words, verdict: Json | None, events: list[Json], epoch: int) -> list[Step]:
+    """What to do on one system. Raises RecordError for a mitigation that the verdict offers nowhere."""
+    if not words.mitigate:
+        return []
+    if verdict is None:
+        raise RecordError(
+            "there are no fresh findings to act on: run the runbook without --tags, or --tags diagnose,mitigate,verify"
+        )
+    begun = begun_effects(events, epoch)
+    steps: list[Step] = []
+    for name in words.mitigate:
+        offers = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
+        if offers:
+            steps += [
+                Step(name, system, tuple(offer["targets"])) for offer in offers if offer["system"] == system
+            ]
+        elif any(effect == name for effect, _ in begun) and verdict["verdict"] == "healthy":
+            steps += [Step(name, system, (), found_done=True)] if (name, system) in begun else []
+        elif words.mitigate_unoffered:
+            steps += _unoffered(name, system, verdict)
+        else:
+            raise RecordError(_refusal(name, verdict))
+    return steps
+
+
+def _unoffered(name: str, system: str, verdict: Json) -> list[Step]:
+    findings = [f for f in verdict["findings"] if name in f["mitigations"] and f["subject"]["system"] == system]
+    targets = tuple(target for finding in findings for target in finding["targets"])
+    if not targets:
+        raise RecordError(f"{name}: no finding on {system} names anything that it could act on, so nothing was touched")
+    return [Step(name, system, targets)]
+
+
+def _refusal(name: str, verdict: Json) -> str:
+    offered = sorted({offer["mitigation"] for offer in verdict["offers"]})
+    return (
+        f"{name} was refused: the verdict is {verdict['verdict']} and offers {', '.join(offered) or 'no mitigation'}. "
+        f"If you know more than the findings: -e mitigate={name} -e mitigate_unoffered=true -e reason='…'"
+    )
+
+
+def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, asked: bool, check: bool) -> str | None:
+    """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run."""
+    kinds = {event["kind"]: event for event in events}
+    failed = [e for e in events if e["kind"] == "phase_failed" and e["phase"] in ("mitigate", "verify", "open", "close")]
+    if failed:
+        return str(failed[0]["why"])
+    if "judged" in kinds and verdict is not None and not verdict["measured"]:
+        return "nothing that users feel could be read, so nobody can say how they are: see what could not be read above"
+    outcomes = [event for event in events if event["kind"] == "outcome" and "system" in event]
+    broken = [event for event in outcomes if event["status"] != "done"]
+    if broken:
+        return f"{broken[0]['effect']} on {broken[0]['system']} failed: {broken[0]['detail']}"
+    if check:
+        return None
+    if outcomes and not kinds.get("verified", {}).get("proven"):
+        why = kinds["verified"]["why"] if "verified" in kinds else "it was not verified in this run: --tags verify,close"
+        return f"not recovered: {', '.join(sorted({e['effect'] for e in outcomes}))} was carried out, but {why}"
+    if unsent:
+        return f"unsent: {', '.join(unsent)}; they stay in the outbox, and the next run sends them"
+    return None

@@ -1,0 +1,181 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The incident's report, in Markdown and as one HTML page, from one structure (private to the collection; pure)."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import html
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+
+Json = dict[str, t.Any]
+POST_MORTEM_HOURS = 48
+LONGEST = 400
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading, paragraphs, and a table (its head first)."""
+
+    title: str
+    paragraphs: tuple[str, ...] = ()
+    table: tuple[tuple[str, ...], ...] = ()
+
+
+def sections(incident: Json, verdict: Json | None, events: t.Sequence[Json], sent: t.Sequence[str]) -> list[Section]:
+    """The report's content: what was found, done, proven and said, and the draft of the post-mortem."""
+    return [
+        Section(f"{incident['title']}: {', '.join(incident['targets'])}", (_summary(incident, verdict),)),
+        _findings(verdict),
+        Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
+        Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
+        _actions(events),
+        Section("What was sent", table=(("message",), *((one,) for one in sent))),
+        _timeline(events),
+        _post_mortem(incident, verdict),
+    ]
+
+
+def _summary(incident: Json, verdict: Json | None) -> str:
+    causes = [f["summary"] for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
+    cause = "; ".join(causes) or f"verdict: {(verdict or {}).get('verdict', 'none')}"
+    times = [f"{name} {incident[f'{name}_at']}" for name in ("opened", "declared", "mitigated", "resolved")
+             if incident.get(f"{name}_at")]  # fmt: skip
+    return f"{incident['severity']}, {incident['state']}. {cause}. {', '.join(times)}."
+
+
+def _findings(verdict: Json | None) -> Section:
+    rows = [(f["role"], f["id"], f["confidence"], f["summary"]) for f in (verdict or {}).get("findings", [])]
+    return Section("Findings", table=(("role", "finding", "confidence", "what"), *rows))
+
+
+def _rows(head: tuple[str, ...], verdict: Json | None, name: str, *columns: str) -> tuple[tuple[str, ...], ...]:
+    return (head, *((one["system"], *(one[column] for column in columns)) for one in (verdict or {}).get(name, [])))
+
+
+def _actions(events: t.Sequence[Json]) -> Section:
+    rows = [
+        (event["at"], event["effect"], event["system"], event["status"], str(event["detail"]))
+        for event in events
+        if event["kind"] == "outcome" and "system" in event
+    ]
+    return Section("What was done", table=(("when", "mitigation", "system", "outcome", "what"), *rows))
+
+
+def describe(event: Json) -> str:
+    """One event of the timeline in words."""
+    texts = {
+        "run_started": "a run began: {asked}",
+        "judged": "verdict ({slot}): {verdict} {causes}",
+        "stage": "{stage}",
+        "intent": "about to: {effect}",
+        "outcome": "{effect}: {status}, {detail}",
+        "planned": "check mode, would be done: {effect}",
+        "verified": "recovery proven: {proven}; {why}",
+        "phase_failed": "{phase} failed on {system}: {why}",
+        "note": "{text}",
+        "torn": "{lines} line(s) of the timeline were torn by a crash and skipped",
+    }
+    template = texts.get(event["kind"], event["kind"])
+    try:
+        return template.format_map(event)
+    except KeyError:
+        return str(event["kind"])
+
+
+def _timeline(events: t.Sequence[Json]) -> Section:
+    shown = [event for event in events if event["kind"] not in ("facts",)]
+    return Section("Timeline", table=(("when", "run", "what"), *((e["at"], e["run"], describe(e)) for e in shown)))
+
+
+def _post_mortem(incident: Json, verdict: Json | None) -> Section:
+    if not incident.get("resolved_at"):
+        return Section("Post-mortem", ("Due 48 hours after the incident is resolved.",))
+    due = moment_of(incident["resolved_at"]) + datetime.timedelta(hours=POST_MORTEM_HOURS)
+    cause = next((f["summary"] for f in (verdict or {}).get("findings", []) if f["role"] == "cause"), "to be found")
+    return Section(
+        f"Post-mortem, due {due:%Y-%m-%d %H:%M} UTC",
+        (
+            f"What happened: {cause}",
+            "Why it could happen: …",
+            "What went well, what went badly: …",
+            "What will be different (owner, date): …",
+        ),
+    )
+
+
+def _markdown_text(text: str) -> str:
+    """Text from outside in Markdown: nothing of it is markup."""
+    escaped = html.escape(plain(text, LONGEST), quote=False)
+    for mark in "\\`*_{}[]()#+!|~":
+        escaped = escaped.replace(mark, "\\" + mark)
+    return escaped.replace("\n", " ")
+
+
+def to_markdown(content: t.Sequence[Section]) -> str:
+    """The report for a terminal or a pull request."""
+    lines: list[str] = []
+    for number, section in enumerate(content):
+        lines += [("# " if number == 0 else "## ") + _markdown_text(section.title), ""]
+        for paragraph in section.paragraphs:
+            lines += [_markdown_text(paragraph), ""]
+        if len(section.table) > 1:
+            head, *rows = section.table
+            lines += ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
+            lines += ["| " + " | ".join(_markdown_text(cell) for cell in row) + " |" for row in rows]
+            lines.append("")
+        elif section.table:
+            lines += ["Nothing.", ""]
+    return "\n".join(lines)
+
+
+STYLE = """
+body { font: 16px/1.45 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 0.75rem; color: #1a1a1a; }
+h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 1.6rem; border-bottom: 1px solid #ccc; }
+table { border-collapse: collapse; width: 100%; table-layout: fixed; }
+th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.4rem; border-bottom: 1px solid #e5e5e5;
+         overflow-wrap: anywhere; font-size: 0.85rem; }
+p { overflow-wrap: anywhere; }
+@media (max-width: 600px) { table, tbody, tr, td { display: block; } thead { display: none; } tr { padding: 0.4rem 0; }
+  td { border: 0; padding: 0.1rem 0; } td::before { content: attr(data-label) ": "; color: #666; } }
+"""
+
+
+def to_html(content: t.Sequence[Section]) -> str:
+    """The report as one self-contained page, readable on a phone: no script, nothing loaded."""
+    parts = []
+    for number, section in enumerate(content):
+        level = 1 if number == 0 else 2
+        parts.append(f"<h{level}>{_html(section.title)}</h{level}>")
+        parts += [f"<p>{_html(paragraph)}</p>" for paragraph in section.paragraphs]
+        if len(section.table) > 1:
+            parts.append(_html_table(section.table))
+        elif section.table:
+            parts.append("<p>Nothing.</p>")
+    title = _html(content[0].title)
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<style>{STYLE}</style></head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+    )
+
+
+def _html(text: str) -> str:
+    return html.escape(plain(text, LONGEST))
+
+
+def _html_table(table: tuple[tuple[str, ...], ...]) -> str:
+    head, *rows = table
+    titles = "".join(f"<th>{_html(cell)}</th>" for cell in head)
+    body = "".join(
+        "<tr>" + "".join(f'<td data-label="{_html(name)}">{_html(cell)}</td>' for name, cell in zip(head, row)) + "</tr>\n"
+        for row in rows
+    )
+    return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody></table>"

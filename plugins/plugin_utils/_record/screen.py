@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The first screen: what is the cause, how do we know, what to type next, can it be undone (private; pure)."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+
+Json = dict[str, t.Any]
+LONGEST = 220
+
+
+@dataclasses.dataclass(frozen=True)
+class Screen:
+    """Everything that the screen shows."""
+
+    incident: Json
+    verdict: Json | None
+    events: t.Sequence[Json]
+    unsent: t.Sequence[str]
+    channels: t.Sequence[str]
+    off: t.Sequence[str]
+    command: str
+    report: str
+    check: bool
+    warnings: t.Sequence[str] = ()
+
+
+def next_command(argv: t.Sequence[str], target: str | None) -> str:
+    """What was typed, cut to what is needed to type it again: playbook, inventories, target. Other options may hold
+    secrets, so they are left to the reader."""
+    words = ["ansible-playbook"]
+    rest = list(argv[1:])
+    while rest:
+        word = rest.pop(0)
+        if word in ("-i", "--inventory") and rest:
+            words += ["-i", rest.pop(0)]
+        elif word.startswith(("-i", "--inventory=")) and not word.startswith("--i="):
+            words.append(word)
+        elif not word.startswith("-") and (word.endswith((".yml", ".yaml")) or word.count(".") >= 2):
+            words.append(word)
+        elif word in ("-e", "--extra-vars", "-t", "--tags", "-l", "--limit", "-u", "-f", "-c") and rest:
+            rest.pop(0)
+    if target:
+        words += ["-e", f"target={target}"]
+    return shlex.join(words)
+
+
+def render(screen: Screen, catalogue: Catalogue) -> list[str]:
+    """The screen's lines: printable text only, each cut to a length."""
+    lines = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_tail(screen)]
+    return [plain(line, LONGEST) for line in lines]
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label:<9}{text}"
+
+
+def _under(label: str, parts: t.Iterable[str], separator: str = " · ") -> list[str]:
+    text = separator.join(dict.fromkeys(parts))
+    return [_row("", f"{label:<14}{text}")] if text else []
+
+
+def _head(screen: Screen) -> list[str]:
+    incident = screen.incident
+    state = "not declared"
+    if incident.get("declared_at"):
+        state = f"declared {incident['declared_at'][11:19]}Z"
+    if incident["state"] == "resolved":
+        state = f"resolved {incident['resolved_at'][11:19]}Z"
+    parts = [f"{incident['id']}  {incident['severity']}  {state}"]
+    vendors = incident.get("vendors", {})
+    if "pagerduty" in vendors:
+        parts.append(f"PagerDuty {vendors['pagerduty']['id']}")
+    if "status_page" in vendors:
+        parts.append(f"status page: {vendors['status_page']['status']}")
+    parts += [f"{name}: off" for name in screen.off]
+    head = [_row("INCIDENT", " · ".join(parts))]
+    if screen.check:
+        head.insert(0, _row("CHECK", "nothing was sent or changed; what would be is shown above"))
+    people = [*incident.get("on_call", []), *(f"{role}: {who}" for role, who in incident.get("contacts", {}).items())]
+    if people:
+        head.append(_row("CALL", " · ".join(people)))
+    if incident.get("alert"):
+        head.append(_row("ALERT", incident["alert"]))
+    return head
+
+
+def _verdict(screen: Screen) -> list[str]:
+    verdict = screen.verdict
+    if verdict is None:
+        return [_row("VERDICT", "none: nothing was diagnosed in this run (--tags diagnose)")]
+    findings = verdict["findings"]
+    lines: list[str] = []
+    for finding in (one for one in findings if one["role"] == "cause"):
+        lines.append(_row("CAUSE", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
+        lines += _under("explains", (other["summary"] for other in finding["explains"]))
+    if verdict["verdict"] == "unproven":
+        hop = verdict["last_hop"] or "nothing that users feel could be measured"
+        lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
+        settle = [gap["what"] for gap in verdict["gaps"]] or ["what the systems behind this one do; look there by hand"]
+        lines += _under("would settle", settle)
+    if verdict["verdict"] == "healthy":
+        what = [f"{one['system']}: {one['what']}" for one in verdict["measured"]]
+        lines.append(_row("HEALTHY", f"users feel no fault ({', '.join(what)})"))
+    lines += _under("risks", (one["summary"] for one in findings if one["role"] == "risk"))
+    lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]))
+    lines += _under("could not read", (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"]))
+    return lines
+
+
+def _done(screen: Screen) -> list[str]:
+    lines = []
+    for event in screen.events:
+        if event["kind"] == "outcome" and "system" in event:
+            lines.append(_row("DONE", f"{event['effect']} on {event['system']}: {event['status']}, {event['detail']}"))
+        elif event["kind"] == "verified":
+            label = "PROVEN" if event["proven"] else "NOT YET"
+            lines.append(_row(label, event["why"]))
+    return lines
+
+
+def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
+    offers = (screen.verdict or {}).get("offers", [])
+    if not offers or any(event["kind"] == "outcome" and "system" in event for event in screen.events):
+        return []
+    lines = []
+    for offer in offers:
+        mitigation = catalogue.mitigations[offer["mitigation"]]
+        where = f"{len(offer['targets'])} on {offer['system']}"
+        lines.append(_row("DO", f"{screen.command} -e mitigate={mitigation.name}"))
+        undo = "playbooks/undo.yml" if mitigation.undo else f"none ({mitigation.undo_by_hand})"
+        lines.append(_row("", f"{mitigation.touches} ({where}; risk {mitigation.risk}); undo: {undo}"))
+    return lines
+
+
+def _tail(screen: Screen) -> list[str]:
+    unsent = ", ".join(screen.unsent) or "nothing"
+    if not screen.channels:
+        unsent = "nothing (all channels are off: incident_channels)"
+    return [_row("RECORD", f"{screen.report}      UNSENT  {unsent}"), *(_row("NOTE", text) for text in screen.warnings)]

@@ -1,0 +1,428 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run does with its record after it was opened, one method an operation (private to the collection).
+
+Everything that reaches outside is injected: ``execute`` runs a module, ``show`` prints a line, ``ask`` asks a person.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import messages_for, title
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, ending, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
+    Record,
+    moment_of,
+    stamp,
+    write_whole,
+)
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words, plain
+
+Json = dict[str, t.Any]
+# In check mode an incident that an earlier message would have opened has no id yet.
+PLANNED = "{id}"
+VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page"}
+
+
+class Execute(t.Protocol):
+    """Runs a module of this collection with arguments; the result says ``failed`` and ``msg`` like any module's."""
+
+    def __call__(self, module: str, args: Json) -> Json: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """The ways out of a session."""
+
+    execute: Execute
+    show: t.Callable[[str], None]
+    ask: t.Callable[[str, float], str | None]
+    argv: t.Sequence[str] = ()
+
+
+class Session:
+    """One run's view of its incident."""
+
+    def __init__(self, run: Json, catalogue: Catalogue, outside: Outside, channels: t.Mapping[str, Json]) -> None:
+        self.run = run
+        self.catalogue = catalogue
+        self.outside = outside
+        self.channels = channels
+        self.record = Record(pathlib.Path(run["path"]), run["run"])
+        self.outbox = Outbox(self.record.path)
+        self.words = Words(**{**run["words"], "mitigate": tuple(run["words"]["mitigate"])})
+        self.owner = lock.this_run(run["pid"], run["run"])
+        if not run["check"]:
+            lock.take(self.record.path, self.owner, self.record.clock())
+
+    def show(self, what: str, text: str) -> None:
+        self.outside.show(f"{self.record.clock():%H:%M:%SZ}  {what:<9} {text}")
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def wants(self, phase: str, system: str) -> bool:
+        """Whether a phase has anything to do on a system in this run."""
+        if system not in self.run["expected"]:
+            return False
+        if phase == "mitigate":
+            return bool(self.words.mitigate) and system in self.run["targets"]
+        if phase == "verify":
+            return self.needs_proof()
+        return True
+
+    def needs_proof(self) -> bool:
+        """Whether there is something to prove: a mitigation of an open incident, or one that seems to be over by itself.
+        When the diagnosis says that users suffer and nothing was done, that look was the verification."""
+        incident, events = self.record.incident, self.record.of_run()
+        if self.run["check"]:
+            return False
+        judged = [event for event in events if event["kind"] == "judged"]
+        if not judged:
+            return True
+        if incident["state"] != "open":
+            return False
+        acted = any(event["kind"] in ("intent", "outcome") and "system" in event for event in events)
+        return acted or (bool(incident.get("declared_at")) and judged[-1]["verdict"] == "healthy")
+
+    def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
+        depends_on = self.run["depends_on"].get(system, [])
+        facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, **data}
+        self.record.save_facts(slot, system, facts)
+        self.record.append("facts", system=system, slot=slot)
+
+    def keep_failure(self, phase: str, system: str, why: str) -> None:
+        """A role failed on one system: the run goes on without it."""
+        self.record.append("phase_failed", phase=phase, system=system, why=plain(why))
+        self.show(phase, f"{system}: {plain(why)}")
+
+    def judge(self, slot: str) -> Json:
+        """The verdict on the facts of this run, saved for people and other tools."""
+        facts = self.record.facts(slot)
+        failed = {e["system"]: e["why"] for e in self.record.of_run() if e["kind"] == "phase_failed" and e["phase"] == slot}
+        silent = "no facts came: the system was unreachable"
+        expected = {system: failed.get(system, silent) for system in self.run["expected"]}
+        verdict = judge(facts, expected, self.catalogue)
+        now = stamp(self.record.clock())
+        name = "findings.json" if slot == "diagnose" else "verification.json"
+        self.record.save(name, {"at": now, "run": self.run["run"], "incident": self.run["incident_id"], **verdict})
+        causes = [one["id"] for one in verdict["findings"] if one["role"] == "cause"]
+        self.record.append("judged", slot=slot, verdict=verdict["verdict"], causes=causes)
+        self.show("verdict", " ".join([verdict["verdict"], *causes]))
+        return verdict
+
+    def fresh_findings(self, max_age: float) -> Json | None:
+        """The verdict of this run, or the record's when it is young enough to act on."""
+        found = self.record.load("findings.json")
+        if found is None:
+            return None
+        age = (self.record.clock() - moment_of(found["at"])).total_seconds()
+        return found if found["run"] == self.run["run"] or age <= max_age else None
+
+    # -- telling -----------------------------------------------------------------------------------------------------
+
+    def declare(self, contacts: Json) -> None:
+        """Before the diagnosis: people who start a runbook have seen something, so it is declared at once."""
+        self.record.update(contacts={plain(role, 80): plain(who, 160) for role, who in contacts.items()})
+        if self.run["declare"] == "at_once" and not self.run["relapse"]:
+            self._declare()
+        self.flush()
+
+    def confirm(self, max_age: float) -> None:
+        """After the diagnosis: declares what was confirmed, reopens what came back, says what the cause is."""
+        verdict = self.fresh_findings(max_age)
+        sick = verdict is not None and verdict["verdict"] != "healthy" and bool(verdict["measured"])
+        incident = self.record.incident
+        if verdict is None or not sick or self.run["declare"] == "never":
+            return
+        if incident["state"] == "resolved":
+            incident = self.record.update(
+                state="open", epoch=incident["epoch"] + 1, resolved_at=None, mitigated_at=None, declared_at=None
+            )
+        self._declare()
+        if verdict["verdict"] == "cause_found":
+            self.tell("identified", verdict)
+
+    def _declare(self) -> None:
+        incident = self.record.incident
+        if not incident.get("declared_at"):
+            self.record.update(declared_at=stamp(self.record.clock()))
+            self._who_is_on_call()
+        self.tell("declared", None)
+
+    def _who_is_on_call(self) -> None:
+        """Who is on call, for the screen; when PagerDuty does not answer, the inventory's contacts serve."""
+        settings = self.channels.get("pagerduty", {})
+        if not settings.get("escalation_policy"):
+            return
+        login = {name: value for name, value in settings["login"].items() if name != "from_email"}
+        policies = [settings["escalation_policy"]]
+        result = self.outside.execute("pagerduty_oncall_info", {**login, "escalation_policies": policies})
+        if not result.get("failed"):
+            names = [f"{plain(one['name'], 80)} (level {one['level']})" for one in result["oncalls"]]
+            self.record.update(on_call=names)
+
+    def update(self, max_age: float) -> None:
+        """After the mitigations: says that something was done."""
+        done = self._done()
+        incident = self.record.incident
+        if not done or incident["state"] != "open":
+            return
+        if not incident.get("mitigated_at"):
+            self.record.update(mitigated_at=stamp(self.record.clock()))
+        if incident.get("declared_at"):
+            self.tell("mitigated", self.fresh_findings(max_age))
+
+    def _done(self) -> list[str]:
+        events, epoch = self.record.events(), self.record.incident["epoch"]
+        if self.run["check"]:
+            planned = {event["effect"] for event in self.record.of_run() if event["kind"] == "planned" and "system" in event}
+            return sorted(planned)
+        return sorted({effect for effect, _ in done_effects(events, epoch)})
+
+    def tell(self, stage: str, verdict: Json | None) -> None:
+        """Queues a stage's messages, once an incident, and sends what is in the outbox."""
+        new = self.outbox.queue(messages_for(self.record.incident, stage, verdict, self._done(), self.channels))
+        if new or stage in ("identified", "mitigated", "resolved"):
+            already = [e for e in self.record.events() if e["kind"] == "stage" and e["stage"] == stage]
+            if new or not already:
+                self.record.append("stage", stage=stage, channels=[message.channel for message in new])
+        self.flush()
+
+    def flush(self) -> None:
+        """Sends what is in the outbox, in order; a channel that fails keeps the rest of its messages."""
+        held: set[str] = set()
+        for message in self.outbox.unsent():
+            if message.channel in self.channels and message.channel not in held and not self._deliver(message):
+                held.add(message.channel)
+
+    def _deliver(self, message: Message) -> bool:
+        with self.record.effects():
+            self.record.append("intent", effect=message.id)
+            result = self.outside.execute(message.module, self._arguments(message))
+            failed = bool(result.get("failed"))
+            detail = plain(result.get("msg", "no reason given")) if failed else "sent"
+            at = stamp(self.record.clock())
+            self.outbox.mark(message.id, "failed" if failed else "sent", detail, at)
+            self.record.append("outcome", effect=message.id, status="failed" if failed else "done", detail=detail)
+        if failed:
+            self.show("unsent", f"{message.id}: {detail}")
+            return False
+        self._remember(message, result)
+        return True
+
+    def _arguments(self, message: Message) -> Json:
+        vendor = self.record.incident["vendors"].get(message.channel, {})
+        args = {**message.args, **self.channels[message.channel]["login"]}
+        if vendor.get("id"):
+            args["incident_id"] = vendor["id"]
+        return {name: value for name, value in args.items() if value is not None}
+
+    def _remember(self, message: Message, result: Json) -> None:
+        """What the vendor calls the incident, and, in check mode, what would have been sent."""
+        incident = self.record.incident
+        for request in result.get("requests", []) if self.run["check"] else []:
+            body = json.dumps(request["body"], sort_keys=True)
+            self.record.append("planned", effect=message.id, request=request)
+            self.show("would send", f"{message.channel} {request['method']} {request['path']} {body}")
+        told = result.get("incident") or {"id": PLANNED, "status": message.args.get("status", "triggered")}
+        vendors = {**incident["vendors"], message.channel: {name: told.get(name) for name in ("id", "status", "url")}}
+        changes: Json = {"vendors": vendors}
+        if result.get("adopted") and message.stage == "declared" and told.get("title") != title(incident):
+            changes["adopted"] = True
+        self.record.update(**changes)
+        if not self.run["check"]:
+            name = VENDORS[message.channel]
+            what = "nothing new" if not result.get("changed") else f"{message.stage}"
+            self.show("tell", f"{name} {told['id']}: {what} ({told['status']})")
+
+    # -- acting ------------------------------------------------------------------------------------------------------
+
+    def plan(self, system: str, max_age: float, prompt_seconds: float) -> list[Json]:
+        """The mitigations to carry out on a system. Raises RecordError when one is refused."""
+        incident = self.record.incident
+        steps = steps_for(system, self.words, self.fresh_findings(max_age), self.record.events(), incident["epoch"])
+        todo = []
+        for step in steps:
+            if not step.found_done:
+                self._approve(step.mitigation, step.system, len(step.targets), prompt_seconds)
+                todo.append({"mitigation": step.mitigation, "targets": [dict(target) for target in step.targets]})
+            elif incident["state"] == "open":
+                detail = "an earlier run did it, and the cause is gone"
+                self._outcome(step.mitigation, system, "done", detail)
+            else:
+                self.show("mitigate", f"{step.mitigation} on {system}: done before, nothing to do")
+        return todo
+
+    def _approve(self, mitigation: str, system: str, targets: int, seconds: float) -> None:
+        if self.words.approval != "prompt" or self.run["check"]:
+            return
+        touches = self.catalogue.mitigations[mitigation].touches
+        question = f"{mitigation} on {system} ({targets}): {touches}. Type {mitigation} to go on ({seconds:g} s): "
+        answer = self.outside.ask(question, seconds)
+        if answer is None or answer.strip() != mitigation:
+            given = "nobody answered" if answer is None else f"the answer was {plain(answer, 40)!r}"
+            raise RecordError(f"{mitigation} was not approved ({given}), so nothing was touched")
+
+    def effect(self, name: str, system: str, module: str, args: Json) -> Json:
+        """One outward effect on a system, with its intent before it and its outcome after it. Raises RecordError."""
+        epoch = self.record.incident["epoch"]
+        with self.record.effects():
+            if not self.run["check"]:
+                self.record.append("intent", effect=name, system=system, epoch=epoch)
+            result = self.outside.execute(module, args)
+            if result.get("failed"):
+                why = plain(result.get("msg", "no reason given"))
+                self._outcome(name, system, "failed", why)
+                raise RecordError(f"{name} on {system} failed: {why}")
+            detail = _told(result)
+            if self.run["check"]:
+                self.record.append("planned", effect=name, system=system, signals=result.get("backends", []))
+                self.show("would do", f"{name} on {system}: {detail}")
+            else:
+                self._outcome(name, system, "done", detail)
+        return result
+
+    def _outcome(self, name: str, system: str, status: str, detail: str) -> None:
+        epoch = self.record.incident["epoch"]
+        self.record.append("outcome", effect=name, system=system, epoch=epoch, status=status, detail=detail)
+        self.show("mitigate", f"{name} on {system}: {status}, {detail}")
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def verify(self) -> None:
+        """Judges whether the recovery is proven: users are well several times in a row, and the cause is gone."""
+        facts = self.record.facts("verify")
+        failed = [e for e in self.record.of_run() if e["kind"] == "phase_failed" and e["phase"] == "verify"]
+        if not self.needs_proof() and not facts and not failed:
+            return
+        verdict = self.judge("verify")
+        proven, why = proof(verdict, facts, self.run)
+        self.record.append("verified", proven=proven, why=why)
+        self.show("verify", f"{'recovered, proven' if proven else 'not recovered'}: {why}")
+
+    def close(self, max_age: float) -> None:
+        """Sends what is left, resolves after a proven recovery, and writes the report."""
+        incident = self.record.incident
+        if incident["state"] == "open" and self._recovered(max_age):
+            self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
+            self.show("close", "resolved")
+            if incident.get("declared_at"):
+                self.tell("resolved", self.record.load("findings.json"))
+        elif incident["state"] == "open" and not incident.get("declared_at") and self._healthy():
+            self.record.update(state="closed", closed_at=stamp(self.record.clock()))
+        self.flush()
+        self.write_report()
+
+    def _healthy(self) -> bool:
+        judged = [event for event in self.record.of_run() if event["kind"] == "judged"]
+        return bool(judged) and judged[-1]["verdict"] == "healthy"
+
+    def _recovered(self, max_age: float) -> bool:
+        if self.run["check"]:
+            return any(event["kind"] == "planned" and "system" in event for event in self.record.of_run())
+        for event in reversed(self.record.events()):
+            if event["kind"] == "outcome" and "system" in event:
+                return False
+            if event["kind"] == "verified":
+                age = (self.record.clock() - moment_of(event["at"])).total_seconds()
+                return bool(event["proven"]) and (event["run"] == self.run["run"] or age <= max_age)
+        return False
+
+    def write_report(self) -> None:
+        sent = [f"{message.id}" for message in self.outbox.sent()]
+        content = sections(self.record.incident, self.record.load("findings.json"), self.record.events(), sent)
+        write_whole(self.record.path / "report.md", to_markdown(content))
+        write_whole(self.record.path / "report.html", to_html(content))
+        if self.record.incident["state"] != "open":
+            write_whole(self.record.path / "SHA256SUMS", checksums(self.record.path))
+
+    def screen(self, off: t.Sequence[str]) -> tuple[list[str], str | None, Json]:
+        """The last word: the screen's lines, the sentence for which the run must fail (or None), the stats for AWX."""
+        incident, events = self.record.incident, self.record.of_run()
+        judged = any(event["kind"] == "judged" and event["slot"] == "diagnose" for event in events)
+        verdict = self.record.load("findings.json") if judged else None
+        unsent = [message.id for message in self.outbox.unsent() if message.channel in self.channels]
+        if not (self.record.path / "report.html").exists():
+            self.write_report()
+        warnings = _warnings(self.record.path)
+        if not incident.get("declared_at") and "torn" in {event["kind"] for event in self.record.events()}:
+            warnings.append("a crash tore the timeline's last line; it was skipped")
+        target = ",".join(self.run["targets"]) if self.words.target else None
+        shown = Screen(
+            incident, verdict, events, unsent, list(self.channels), off, next_command(self.outside.argv, target),
+            _relative(self.record.path / "report.html"), self.run["check"], warnings,
+        )  # fmt: skip
+        asked = bool(self.words.mitigate)
+        sentence = ending(events, verdict, unsent, asked=asked, check=self.run["check"])
+        stats = {
+            "incident_id": incident["id"],
+            "incident_state": incident["state"],
+            "incident_verdict": (verdict or {}).get("verdict"),
+            "incident_causes": [one["id"] for one in (verdict or {}).get("findings", []) if one["role"] == "cause"],
+            "incident_mitigations": sorted({offer["mitigation"] for offer in (verdict or {}).get("offers", [])}),
+        }
+        if not self.run["check"]:
+            lock.release(self.record.path, self.owner, self.record.clock())
+        return render(shown, self.catalogue), sentence, stats
+
+
+def proof(verdict: Json, facts: t.Sequence[Json], run: Json) -> tuple[bool, str]:
+    """Whether a recovery is proven, and the sentence that says how, or why not."""
+    looks = [one for one in facts if one["kind"] == "edge" and one["probes"]]
+    if not looks:
+        return False, "nothing measured what users see (runbooks_health_urls on a host of role_edge)"
+    unsettled = [one for one in looks if not one["settled"]]
+    if unsettled:
+        seconds = max(one["seconds"] for one in unsettled)
+        return False, f"users were not well {unsettled[0]['wanted_in_a_row']} times in a row within {seconds:g} s"
+    if verdict["verdict"] != "healthy":
+        visible = [one["summary"] for one in verdict["findings"] if one["role"] in ("cause", "symptom")]
+        return False, f"{verdict['verdict']}: {'; '.join(visible) or 'not everything could be read'}"
+    missing = [gap["system"] for gap in verdict["gaps"] if gap["what"] in ("everything", "PostgreSQL")]
+    if missing:
+        return False, f"{', '.join(missing)} could not be read, so nobody knows whether the cause is gone"
+    p95 = max(probe["p95_ms"] for one in looks for probe in one["probes"])
+    times = min(one["in_a_row"] for one in looks)
+    return True, f"{times} good rounds in a row, p95 at most {p95:g} ms, and the cause is gone"
+
+
+def checksums(folder: pathlib.Path) -> str:
+    """The digests of the record's files in the form of sha256sum(1), so that a later change shows."""
+    skipped = ("SHA256SUMS", "effects.lock", lock.NAME)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in skipped)
+    return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files)
+
+
+def _told(result: Json) -> str:
+    """What a mitigation's module did, in a few words."""
+    parts = [f"{one['signal']} pid {one['pid']} ({one['user']}, {one['application']})" for one in result.get("backends", [])]
+    parts += [f"left pid {one['pid']} alone: {one['reason']}" for one in result.get("left_alone", [])]
+    return "; ".join(parts) or "nothing had to be done"
+
+
+def _warnings(path: pathlib.Path) -> list[str]:
+    """What a person should know about where the record lies."""
+    if os.environ.get("AWX_ISOLATED_DATA_DIR") and not path.is_mount():
+        return [f"{path} is inside the job's container and vanishes with it: mount a folder and set incident_record_root"]
+    return []
+
+
+def _relative(path: pathlib.Path) -> str:
+    try:
+        return str(path.relative_to(pathlib.Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The public words of a run and the names of incidents (private to the collection; pure).
+
+AWX hands survey answers over as None, numbers, booleans and dates (a blank one as None, ``'0123'`` as 83), and
+``-e mitigate=a,b`` stays one string, so every word is brought into its shape here, once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import re
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+
+APPROVALS = ("auto", "prompt")
+NAMES = ("target", "mitigate", "approval", "incident_key", "reason", "mitigate_unoffered")
+LONGEST = 500
+INCIDENT_ID = re.compile(r"[a-z][a-z0-9_]*-[A-Za-z0-9][A-Za-z0-9_.-]*-\d{8}T\d{4}Z(-\d+)?")
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclasses.dataclass(frozen=True)
+class Words:
+    """What the person or the alert asked for."""
+
+    target: str | None = None
+    mitigate: tuple[str, ...] = ()
+    approval: str = "auto"
+    incident_key: str | None = None
+    reason: str | None = None
+    mitigate_unoffered: bool = False
+
+
+def plain(value: object, longest: int = LONGEST) -> str:
+    """A text from outside as one printable piece: no control characters, no direction marks, cut."""
+    text = CONTROL.sub("", "".join(str(value)).replace("\x1b", ""))
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _text(name: str, value: object) -> str | None:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, (dict, list, tuple)):
+        raise RecordError(f"{name} is one text, not a {type(value).__name__}: -e {name}=…")
+    return plain(value).strip()
+
+
+def _flag(name: str, value: object) -> bool:
+    text = (_text(name, value) or "false").lower()
+    if text not in ("true", "false", "yes", "no", "1", "0"):
+        raise RecordError(f"{name} is true or false, not {text!r}")
+    return text in ("true", "yes", "1")
+
+
+def _names(value: object) -> tuple[str, ...]:
+    parts = value if isinstance(value, (list, tuple)) else [value]
+    texts = [text for part in parts for text in (_text("mitigate", part) or "").split(",")]
+    return tuple(dict.fromkeys(text.strip() for text in texts if text.strip() and text.strip() != "none"))
+
+
+def words_from(raw: t.Mapping[str, object], catalogue: Catalogue) -> Words:
+    """The words, whatever shape they came in. Raises RecordError for one that means nothing here."""
+    mitigate = _names(raw.get("mitigate"))
+    unknown = [name for name in mitigate if name not in catalogue.mitigations]
+    if unknown:
+        known = ", ".join(catalogue.mitigations)
+        raise RecordError(f"there is no mitigation {', '.join(unknown)}; there are: {known}. Nothing was touched")
+    approval = _text("approval", raw.get("approval")) or "auto"
+    if approval not in APPROVALS:
+        raise RecordError(f"approval is {' or '.join(APPROVALS)}, not {approval!r}. Nothing was touched")
+    words = Words(
+        target=_text("target", raw.get("target")),
+        mitigate=mitigate,
+        approval=approval,
+        incident_key=_text("incident_key", raw.get("incident_key")),
+        reason=_text("reason", raw.get("reason")),
+        mitigate_unoffered=_flag("mitigate_unoffered", raw.get("mitigate_unoffered")),
+    )
+    if words.mitigate_unoffered and not words.reason:
+        raise RecordError("mitigate_unoffered needs a reason, which is recorded: -e reason='…'. Nothing was touched")
+    return words
+
+
+def targets_from(word: str | None, hosts: t.Sequence[str], group: str) -> tuple[str, ...]:
+    """The systems that the run is about. Raises RecordError for an empty group or a name that is not in it."""
+    if not hosts:
+        raise RecordError(f"the inventory has no host in {group}: tag a system so, or give another inventory with -i")
+    if word is None:
+        return tuple(sorted(hosts))
+    chosen = tuple(dict.fromkeys(part.strip() for part in word.split(",") if part.strip()))
+    unknown = [name for name in chosen if name not in hosts]
+    if unknown:
+        raise RecordError(f"there is no target {', '.join(unknown)} in {group}; there are: {', '.join(sorted(hosts))}")
+    return tuple(sorted(chosen))
+
+
+def slug(text: str) -> str:
+    """A name as a part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")[:60] or "target"
+
+
+def key_for(runbook: str, targets: t.Sequence[str], given: str | None) -> str:
+    return given or f"{runbook}/{','.join(targets)}"
+
+
+def new_id(runbook: str, targets: t.Sequence[str], now: datetime.datetime, taken: t.Container[str]) -> str:
+    """The incident's id: ``<runbook>-<target>-<UTC minute of its first run>``."""
+    name = slug(targets[0]) if len(targets) == 1 else f"{len(targets)}-systems"
+    base = f"{runbook}-{name}-{now:%Y%m%dT%H%MZ}"
+    return next(one for one in (base, *(f"{base}-{n}" for n in range(2, 1000))) if one not in taken)
+
+
+def checked_id(identity: str) -> str:
+    """An incident's id from outside. Raises RecordError for anything that could leave the record's root."""
+    if not INCIDENT_ID.fullmatch(identity) or ".." in identity:
+        raise RecordError(f"{plain(identity, 80)!r} is not an incident's id; it looks like db_degradation-prod-db-20261124T0214Z")
+    return identity
