@@ -5,6 +5,8 @@ set -eu
 cd "$(dirname "$0")/.."
 lock=requirements/dev.txt
 stamp=.venv/.lock-installed
+# Make puts .venv/bin first; the environment must not be rebuilt from itself.
+PATH=$(printf %s "$PATH" | sed "s#$PWD/.venv/bin:##g")
 
 # A pyenv shim answers --version with an error when its version is gone, so each candidate must run code.
 usable() {

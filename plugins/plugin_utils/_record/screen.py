@@ -14,6 +14,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 
 Json = dict[str, t.Any]
 LONGEST = 220
+# In check mode an incident that an earlier message would have opened has no id yet.
+PLANNED = "{id}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +71,11 @@ def _under(label: str, parts: t.Iterable[str], separator: str = " · ") -> list[
 
 def _head(screen: Screen) -> list[str]:
     incident = screen.incident
-    state = "not declared"
-    if incident.get("declared_at"):
-        state = f"declared {incident['declared_at'][11:19]}Z"
-    if incident["state"] == "resolved":
-        state = f"resolved {incident['resolved_at'][11:19]}Z"
-    parts = [f"{incident['id']}  {incident['severity']}  {state}"]
+    parts = [f"{incident['id']}  {incident['severity']}  {_state(screen)}"]
     vendors = incident.get("vendors", {})
-    if "pagerduty" in vendors:
+    if "pagerduty" in vendors and vendors["pagerduty"]["id"] != PLANNED:
         parts.append(f"PagerDuty {vendors['pagerduty']['id']}")
-    if "status_page" in vendors:
+    if "status_page" in vendors and vendors["status_page"]["id"] != PLANNED:
         parts.append(f"status page: {vendors['status_page']['status']}")
     parts += [f"{name}: off" for name in screen.off]
     head = [_row("INCIDENT", " · ".join(parts))]
@@ -90,6 +87,17 @@ def _head(screen: Screen) -> list[str]:
     if incident.get("alert"):
         head.append(_row("ALERT", incident["alert"]))
     return head
+
+
+def _state(screen: Screen) -> str:
+    incident = screen.incident
+    if screen.check:
+        return "nothing declared (check mode)"
+    if incident["state"] == "resolved":
+        return f"resolved {incident['resolved_at'][11:19]}Z"
+    if incident.get("declared_at"):
+        return f"declared {incident['declared_at'][11:19]}Z"
+    return "not declared"
 
 
 def _verdict(screen: Screen) -> list[str]:

@@ -23,7 +23,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages impo
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, ending, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import PLANNED, Screen, next_command, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
     moment_of,
@@ -33,8 +33,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words, plain
 
 Json = dict[str, t.Any]
-# In check mode an incident that an earlier message would have opened has no id yet.
-PLANNED = "{id}"
 VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page"}
 
 
@@ -319,7 +317,7 @@ class Session:
         incident = self.record.incident
         if incident["state"] == "open" and self._recovered(max_age):
             self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
-            self.show("close", "resolved")
+            self.show("close", "would be resolved after a proven recovery" if self.run["check"] else "resolved")
             if incident.get("declared_at"):
                 self.tell("resolved", self.record.load("findings.json"))
         elif incident["state"] == "open" and not incident.get("declared_at") and self._healthy():

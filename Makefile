@@ -1,0 +1,78 @@
+# Two commands matter: `make demo` shows the main job, `make test` runs everything that checks.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+# Compiled modules are kept: without them every Ansible start is half a second slower.
+unexport PYTHONDONTWRITEBYTECODE
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+SEEDS ?= 1 2 3
+COLLECTION := .cache/sanity/ansible_collections/sre/runbooks
+
+.PHONY: help setup system demo test lint types sanity importer unit live molecule scenarios sweep bench lab lab-down docs lock clean
+
+help: ## what there is to run
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: ## the virtual environment from the locked development set
+	@scripts/setup.sh
+
+system: ## what the tests need of the system (Debian packages)
+	@scripts/system.sh
+
+demo: setup ## a really blocked database is diagnosed, relieved and verified (MITIGATE=none: only diagnosed)
+	@$(PYTHON) -m tests.lab.demo
+
+test: setup system ## everything that checks
+	@scripts/test.sh
+
+lint: setup ## style, lint and types, offline
+	ruff check . && ruff format --check --quiet plugins/module_utils plugins/plugin_utils plugins/action plugins/filter tests || exit 1
+	yamllint --strict .
+	ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.collections ansible-lint --offline --profile production
+	$(MAKE) --no-print-directory types
+	antsibull-changelog lint
+	antsibull-docs lint-collection-docs --plugin-docs --validate-collection-refs self .
+
+types: setup ## mypy, strict
+	scripts/types.sh
+
+sanity: setup ## ansible-test sanity on a copy of the collection
+	scripts/sanity.sh
+
+importer: setup ## galaxy-importer on the built tarball, and a playbook from it, installed elsewhere
+	scripts/importer.sh
+
+unit: setup ## everything pure, and each HTTP exchange
+	$(PYTEST) tests/unit
+
+live: setup system ## the runbook against the lab: bad input, guards, check mode, controls, interruptions
+	$(PYTEST) tests/live
+
+molecule: setup ## the runbook as Molecule scenarios
+	cd extensions && molecule test --all
+
+scenarios: setup ## every scenario with several seeds, with its score and the naive baseline's
+	$(PYTHON) -m tests.scenarios --seeds $(SEEDS)
+
+sweep: setup ## every fault and every kill at every write of a good run
+	$(PYTHON) -m tests.sweep
+
+bench: setup ## ours against the peers
+	$(PYTHON) -m tests.bench.db_triage
+
+lab: setup ## starts the lab
+	$(PYTHON) -m tests.lab up
+
+lab-down: ## ends the lab
+	$(PYTHON) -m tests.lab down
+
+docs: setup ## generates the references
+	$(PYTHON) -m tests.docs
+
+lock: setup ## locks the development set anew
+	.cache/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/dev.in -o requirements/dev.txt
+
+clean: lab-down ## removes everything that was made here
+	rm -rf .venv .cache .lab

@@ -1,0 +1,166 @@
+"""Running the shipped playbooks against a lab, as a person would: ``ansible-playbook`` in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+import psycopg2
+
+from tests.lab import faults, observer
+from tests.lab.__main__ import up
+from tests.lab.postgres import dsn
+from tests.lab.sim import control
+from tests.lab.state import PROJECT, Lab, wait_until
+
+RUNBOOK = "playbooks/runbook_db_degradation.yml"
+VENDORS = ("pagerduty", "statuspage")
+ALL_CHANNELS = {
+    "incident_channels": ["pagerduty", "status_page"],
+    "incident_public": True,
+    "incident_pagerduty_escalation_policy": "Database on-call",
+}
+Variables = t.Mapping[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What a run of a playbook left: its exit code, its output, its record."""
+
+    code: int
+    output: str
+    seconds: float
+    root: pathlib.Path
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """The newest incident's folder."""
+        return max(self.root.glob("*/incident.json"), key=lambda path: path.stat().st_mtime).parent
+
+    def json(self, name: str) -> dict[str, t.Any]:
+        return t.cast("dict[str, t.Any]", json.loads((self.folder / name).read_text()))
+
+    @property
+    def findings(self) -> dict[str, t.Any]:
+        return self.json("findings.json")
+
+    @property
+    def incident(self) -> dict[str, t.Any]:
+        return self.json("incident.json")
+
+    @property
+    def causes(self) -> list[dict[str, t.Any]]:
+        return [finding for finding in self.findings["findings"] if finding["role"] == "cause"]
+
+    def line(self, label: str) -> str:
+        """The screen's line with this label, empty when there is none."""
+        return next((line for line in self.output.splitlines() if line.startswith(label)), "")
+
+
+def command(lab: Lab, root: pathlib.Path, *options: str, playbook: str = RUNBOOK, variables: Variables = {}) -> list[str]:
+    values = {"incident_record_root": str(root), **variables}
+    inventory = [] if "-i" in options else ["-i", str(PROJECT / "inventories" / "lab")]
+    program = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
+    return [program, playbook, *inventory, "-e", json.dumps(values), *options]
+
+
+def environment(lab: Lab) -> dict[str, str]:
+    chosen = {"LAB": lab.name, "LAB_ROOT": str(lab.root.parent), "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
+    return {**os.environ, **chosen, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "250"}
+
+
+def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
+    """Runs a playbook to its end."""
+    cwd = kwargs.pop("cwd", PROJECT)
+    stdin = kwargs.pop("stdin", None)
+    started = time.monotonic()
+    done = subprocess.run(
+        command(lab, root, *options, **kwargs), cwd=cwd, env=environment(lab), text=True, input=stdin or "",
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
+    )  # fmt: skip
+    return Run(done.returncode, done.stdout, time.monotonic() - started, root)
+
+
+def start(lab: Lab, root: pathlib.Path, *options: str, output: pathlib.Path, **kwargs: t.Any) -> subprocess.Popen[bytes]:
+    """Begins a run in a process group of its own."""
+    with output.open("wb") as handle:
+        return subprocess.Popen(
+            command(lab, root, *options, **kwargs), cwd=PROJECT, env=environment(lab), stdin=subprocess.DEVNULL,
+            stdout=handle, stderr=handle, start_new_session=True,
+        )  # fmt: skip
+
+
+def sessions(lab: Lab) -> dict[int, str]:
+    """The server's client sessions: pid to backend_start."""
+    connection = psycopg2.connect(dsn(lab, "postgres"))
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid, backend_start::text FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'observer'"
+        )
+        return dict(cursor.fetchall())
+
+
+def alive(lab: Lab, session: Variables) -> bool:
+    """Whether a fault's session is still the same one."""
+    return sessions(lab).get(session["pid"]) == session["backend_start"]
+
+
+def of_role(told: Variables, role: str) -> list[dict[str, t.Any]]:
+    return [session for session in told["sessions"] if session["role"] == role]
+
+
+def writes(lab: Lab) -> list[dict[str, t.Any]]:
+    """All writes that the vendors received since the last reset, in the order of their times."""
+    found = [{"vendor": vendor, **entry} for vendor in VENDORS for entry in control.writes(lab, vendor)]
+    return sorted(found, key=lambda entry: entry["at"])
+
+
+def settle(lab: Lab) -> None:
+    """Heals everything, forgets what the vendors saw, and waits until users are well."""
+    for name in faults.standing(lab):
+        faults.heal(lab, name)
+    control.reset(lab, *VENDORS)
+
+    def well() -> bool:
+        load = lab.read("load.json") or {}
+        return load.get("requests", 0) > 20 and load["errors"] == 0 and load["p95_ms"] < 200
+
+    wait_until(well, 20, "the users' recovery after healing", 0.1)
+
+
+def suffering(lab: Lab) -> None:
+    """Waits until the application's own sessions have been waiting for more than the default limit, and users feel it."""
+    wait_until(lambda: (lab.read("load.json") or {}).get("p95_ms", 0) > 500, 30, "the users' suffering", 0.1)
+    wait_until(lambda: observer.last(lab)["waiters"] >= 5, 10, "waiting sessions", 0.1)
+
+
+@contextlib.contextmanager
+def a_lab(name: str, *, postgresql: str = "18", settings: Variables = {}) -> t.Iterator[Lab]:
+    """A lab of its own, gone afterwards."""
+    lab = Lab.named(name)
+    lab.end()
+    try:
+        up(lab, (), postgresql, dict(settings))
+        yield lab
+    finally:
+        lab.end()
+
+
+@contextlib.contextmanager
+def a_root() -> t.Iterator[pathlib.Path]:
+    """A folder for records, gone afterwards."""
+    root = pathlib.Path(tempfile.mkdtemp(prefix="sre-runbooks-test-"))
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
