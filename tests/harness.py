@@ -66,8 +66,10 @@ class Run:
         return next((line for line in self.output.splitlines() if line.startswith(label)), "")
 
 
-def command(lab: Lab, root: pathlib.Path, *options: str, playbook: str = RUNBOOK, variables: Variables = {}) -> list[str]:
-    values = {"incident_record_root": str(root), **variables}
+def command(
+    lab: Lab, root: pathlib.Path, *options: str, playbook: str = RUNBOOK, variables: Variables | None = None
+) -> list[str]:
+    values = {"incident_record_root": str(root), **(variables or {})}
     inventory = [] if "-i" in options else ["-i", str(PROJECT / "inventories" / "lab")]
     program = str(pathlib.Path(sys.executable).parent / "ansible-playbook")
     return [program, playbook, *inventory, "-e", json.dumps(values), *options]
@@ -112,7 +114,7 @@ def sessions(lab: Lab) -> dict[int, str]:
 
 def alive(lab: Lab, session: Variables) -> bool:
     """Whether a fault's session is still the same one."""
-    return sessions(lab).get(session["pid"]) == session["backend_start"]
+    return sessions(lab).get(session["pid"]) == str(session["backend_start"])
 
 
 def of_role(told: Variables, role: str) -> list[dict[str, t.Any]]:
@@ -133,7 +135,7 @@ def settle(lab: Lab) -> None:
 
     def well() -> bool:
         load = lab.read("load.json") or {}
-        return load.get("requests", 0) > 20 and load["errors"] == 0 and load["p95_ms"] < 200
+        return bool(load.get("requests", 0) > 20 and load["errors"] == 0 and load["p95_ms"] < 200)
 
     wait_until(well, 20, "the users' recovery after healing", 0.1)
 
@@ -145,12 +147,12 @@ def suffering(lab: Lab) -> None:
 
 
 @contextlib.contextmanager
-def a_lab(name: str, *, postgresql: str = "18", settings: Variables = {}) -> t.Iterator[Lab]:
+def a_lab(name: str, *, postgresql: str = "18", settings: Variables | None = None) -> t.Iterator[Lab]:
     """A lab of its own, gone afterwards."""
     lab = Lab.named(name)
     lab.end()
     try:
-        up(lab, (), postgresql, dict(settings))
+        up(lab, (), postgresql, dict(settings or {}))
         yield lab
     finally:
         lab.end()

@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Json | None = None) -> Json:
         super().run(tmp, task_vars)
         self._vars: Json = task_vars or {}
-        _, args = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)
+        args: Json = self.validate_argument_spec(argument_spec=ARGUMENT_SPEC)[1]
         try:
             return self._operate(args["operation"], args)
         except RecordError as error:

@@ -92,33 +92,44 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-def act(lab: Lab, options: argparse.Namespace) -> None:
+def say_up(lab: Lab, options: argparse.Namespace) -> None:
     started = time.monotonic()
-    if options.verb == "up":
-        up(lab, options.parts, options.postgresql, dict(pair.split("=", 1) for pair in options.set))
-        print(f"lab {lab.name} is up: {', '.join(lab.parts())} ({time.monotonic() - started:.1f} s)")
-    elif options.verb == "down":
-        lab.end()
-    elif options.verb == "status":
-        status(lab)
-    elif options.verb == "break":
-        told = faults.break_it(lab, options.fault, options.seed)
-        print(f"{options.fault} stands: {len(told['sessions'])} sessions ({time.monotonic() - started:.1f} s)")
-    elif options.verb == "heal":
-        for name in options.faults or faults.standing(lab):
-            faults.heal(lab, name)
-    elif options.verb == "inventory":
-        print(json.dumps(inventory(lab), indent=1))
-    elif options.verb == "journal":
-        for vendor in options.vendors or [part for part in VENDORS if part in lab.parts()]:
-            for entry in control.journal(lab, vendor):
-                print(json.dumps({"vendor": vendor, **entry}))
+    up(lab, options.parts, options.postgresql, dict(pair.split("=", 1) for pair in options.set))
+    print(f"lab {lab.name} is up: {', '.join(lab.parts())} ({time.monotonic() - started:.1f} s)")
+
+
+def say_broken(lab: Lab, options: argparse.Namespace) -> None:
+    started = time.monotonic()
+    told = faults.break_it(lab, options.fault, options.seed)
+    print(f"{options.fault} stands: {len(told['sessions'])} sessions ({time.monotonic() - started:.1f} s)")
+
+
+def heal(lab: Lab, options: argparse.Namespace) -> None:
+    for name in options.faults or faults.standing(lab):
+        faults.heal(lab, name)
+
+
+def say_journal(lab: Lab, options: argparse.Namespace) -> None:
+    for vendor in options.vendors or [part for part in VENDORS if part in lab.parts()]:
+        for entry in control.journal(lab, vendor):
+            print(json.dumps({"vendor": vendor, **entry}))
+
+
+VERBS: dict[str, t.Callable[[Lab, argparse.Namespace], None]] = {
+    "up": say_up,
+    "down": lambda lab, _: lab.end(),
+    "status": lambda lab, _: status(lab),
+    "break": say_broken,
+    "heal": heal,
+    "inventory": lambda lab, _: print(json.dumps(inventory(lab), indent=1)),
+    "journal": say_journal,
+}
 
 
 def main() -> int:
     options = parser().parse_args()
     try:
-        act(Lab.named(options.name), options)
+        VERBS[options.verb](Lab.named(options.name), options)
     except LabError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1

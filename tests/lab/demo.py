@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ def main() -> int:
     lab = Lab.named("demo")
     root = PROJECT / ".lab" / "demo-incidents"
     lab.end()
+    shutil.rmtree(root, ignore_errors=True)
     say("starting PostgreSQL, an application with users, PagerDuty and a status page")
     started = time.monotonic()
     up(lab, (), "18", {})

@@ -52,17 +52,13 @@ class Fault:
         self.ended: list[dict[str, t.Any]] = []
         self._lock = threading.Lock()
 
-    def connect(
-        self, role: str, user: str, application: str, database: str = "custody_db"
-    ) -> psycopg2.extensions.connection:
+    def connect(self, role: str, user: str, application: str, database: str = "custody_db") -> psycopg2.extensions.connection:
         connection = psycopg2.connect(dsn(self.lab, user, database, application))
         with connection.cursor() as cursor:
             cursor.execute("SELECT backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()")
             row = cursor.fetchone() or ("",)
         connection.rollback()
-        self.sessions.append(
-            Session(role, connection.info.backend_pid, str(row[0]), user, application, database)
-        )
+        self.sessions.append(Session(role, connection.info.backend_pid, str(row[0]), user, application, database))
         return connection
 
     def hold(self, connection: psycopg2.extensions.connection, *statements: str) -> None:
@@ -105,9 +101,7 @@ class Fault:
         pids = [session.pid for session in self.sessions if session.database == database]
         connection = psycopg2.connect(dsn(self.lab, "postgres", database))
         with connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s) AND wait_event_type = 'Lock'", (pids,)
-            )
+            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s) AND wait_event_type = 'Lock'", (pids,))
             row = cursor.fetchone() or (0,)
         connection.close()
         return int(row[0])

@@ -20,7 +20,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import (
     ApiError,
     HttpError,
     NetworkError,
-    OutcomeUnknown,
+    OutcomeUnknownError,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Method, Response, Transport
 
@@ -90,7 +90,7 @@ class Client:
         raise HttpError(self._message("GET", path, "no try was allowed"))
 
     def write(self, method: Method, path: str, body: Json) -> Json:
-        """One write, sent at most once. Raises ApiError where it was refused, OutcomeUnknown where nobody can tell."""
+        """One write, sent at most once. Raises ApiError where it was refused, OutcomeUnknownError where nobody can tell."""
         self.sent.append(Sent(method, path, body))
         if self.check_mode:
             return {}
@@ -100,7 +100,7 @@ class Client:
                 response = self._once(method, path, (), body)
             except NetworkError as error:
                 if error.sent:
-                    raise OutcomeUnknown(self._message(method, path, f"no answer ({error})")) from error
+                    raise OutcomeUnknownError(self._message(method, path, f"no answer ({error})")) from error
                 if last:
                     raise HttpError(self._message(method, path, f"not reached ({error})")) from error
                 self._wait(attempt, None)
@@ -109,7 +109,7 @@ class Client:
                 self._wait(attempt, response)
                 continue
             if response.status >= 500:
-                raise OutcomeUnknown(self._message(method, path, f"HTTP {response.status}"))
+                raise OutcomeUnknownError(self._message(method, path, f"HTTP {response.status}"))
             return t.cast("Json", self._json(method, path, response))
         raise HttpError(self._message(method, path, "no try was allowed"))
 
@@ -120,7 +120,7 @@ class Client:
         for attempt in range(self.settings.tries):
             try:
                 return made(self.write(method, path, body))
-            except OutcomeUnknown:
+            except OutcomeUnknownError:
                 if attempt == self.settings.tries - 1:
                     raise
                 self._wait(attempt, None)

@@ -27,5 +27,5 @@ class NetworkError(HttpError):
         self.sent = sent
 
 
-class OutcomeUnknown(HttpError):
+class OutcomeUnknownError(HttpError):
     """A write got no clear answer: it may have been done. Look before you write again."""

@@ -145,7 +145,7 @@ class LiveServer:
             if wanted.match is not None:
                 cursor.execute(MATCHING, dict(wanted.match))
             else:
-                pids, starts = [pid for pid, _ in wanted.backends], [start for _, start in wanted.backends]
+                pids, starts = [one[0] for one in wanted.backends], [one[1] for one in wanted.backends]
                 cursor.execute(BACKENDS, {"pids": pids, "starts": starts})
             return [dict(row) for row in cursor.fetchall()]
 
@@ -198,7 +198,7 @@ def plan(rows: t.Iterable[t.Mapping[str, t.Any]], wanted: Wanted) -> Plan:
             names = [field.name for field in dataclasses.fields(Backend)]
             first: Signal = "cancel" if row["state"] == "active" else "terminate"
             signals.append((first, Backend(**{name: row[name] for name in names})))
-    skipped += [Skipped(pid, "it has ended") for pid, _ in wanted.backends if pid not in seen]
+    skipped += [Skipped(pid, "it has ended") for pid in (one[0] for one in wanted.backends) if pid not in seen]
     if len(signals) > wanted.max:
         raise PostgresqlError(f"{len(signals)} backends would be signalled, and max is {wanted.max}: nothing was touched")
     return Plan(tuple(signals), tuple(skipped))
@@ -226,7 +226,7 @@ def act(
     last = {backend.pid: signal for signal, backend in planned.signals}
     for signal, backend in planned.signals:
         server.signal(signal, backend)
-    left = _wait(server, wanted, [backend for _, backend in planned.signals], clock, sleep)
+    left = _wait(server, wanted, [one[1] for one in planned.signals], clock, sleep)
     if left and (wanted.state == "terminated" or wanted.escalate):
         for backend in left:
             last[backend.pid] = "terminate"
@@ -238,7 +238,7 @@ def act(
             f"pid {pids} is still there {wanted.wait_seconds:g} s after the signal; "
             "it may be waiting for a disk or in a rollback: look at its wait_event before you do more"
         )
-    return [{**dataclasses.asdict(backend), "signal": last[backend.pid]} for _, backend in planned.signals]
+    return [{**dataclasses.asdict(backend), "signal": last[backend.pid]} for backend in (one[1] for one in planned.signals)]
 
 
 def _wait(

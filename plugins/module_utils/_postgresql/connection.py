@@ -18,7 +18,7 @@ try:
 except ImportError as error:
     PSYCOPG2_IMPORT_ERROR = error
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import ConnectionRefused
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
 
 APPLICATION_NAME = "sre.runbooks"
 
@@ -63,7 +63,7 @@ def classify(message: str) -> tuple[str, str | None]:
 
 @contextlib.contextmanager
 def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
-    """One session, in autocommit, closed at the end. Raises ConnectionRefused."""
+    """One session, in autocommit, closed at the end. Raises RefusedConnectionError."""
     try:
         connection = psycopg2.connect(
             host=login.host,
@@ -83,7 +83,7 @@ def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
     except psycopg2.OperationalError as error:
         message = " ".join(str(error).split())
         kind, sqlstate = classify(message)
-        raise ConnectionRefused(f"{login.name}: {message}", kind=kind, sqlstate=sqlstate) from error
+        raise RefusedConnectionError(f"{login.name}: {message}", kind=kind, sqlstate=sqlstate) from error
     try:
         connection.autocommit = True
         yield connection
@@ -98,7 +98,7 @@ def login_from(params: t.Mapping[str, t.Any]) -> Login:
         port=params["login_port"],
         database=params["login_db"],
         user=params["login_user"],
-        password=params["login_password"],
+        password=params["login_password"] or None,
         ssl_mode=params["ssl_mode"],
         connect_timeout=params["connect_timeout"],
     )

@@ -10,7 +10,7 @@ class PostgresqlError(Exception):
     """Something asked of PostgreSQL did not happen; the message names the server, what was asked and the way out."""
 
 
-class ConnectionRefused(PostgresqlError):
+class RefusedConnectionError(PostgresqlError):
     """No session came about.
 
     ``kind`` is one of ``too_many_clients``, ``authentication``, ``no_such_database``, ``starting_up``,

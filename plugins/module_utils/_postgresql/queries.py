@@ -26,7 +26,8 @@ SELECT current_setting('server_version_num')::int AS version_num,
        pg_has_role('pg_signal_backend', 'USAGE') AS member_of_pg_signal_backend
 """
 
-# The settings that decide how a sick server behaves, as a new session gets them (reset_val). All versions; a setting that a version lacks is not returned.
+# The settings that decide how a sick server behaves, as a new session gets them (reset_val). All versions; a setting that
+# a version lacks is not returned.
 SETTINGS = """
 SELECT name, reset_val AS setting, unit FROM pg_settings
 WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections', 'lock_timeout',

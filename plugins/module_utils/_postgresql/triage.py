@@ -18,7 +18,7 @@ except ImportError:  # the modules report it before anything of this file is cal
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import locks, text
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import ConnectionRefused
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS, Diagnostic
 
 Row = dict[str, t.Any]
@@ -46,7 +46,7 @@ def triage(login: Login, limits: Limits, wanted: t.Container[str]) -> Row:
     try:
         with connected(login) as connection:
             read, gaps = _ask_all(connection, limits, wanted)
-    except ConnectionRefused as refusal:
+    except RefusedConnectionError as refusal:
         told = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": str(refusal)}
         return {"connected": False, "refusal": told, "gaps": [], "duration_ms": _since(started)}
     return {"connected": True, "refusal": None, **read, "gaps": gaps, "duration_ms": _since(started)}
@@ -56,9 +56,7 @@ def _since(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
 
 
-def _ask_all(
-    connection: psycopg2.extensions.connection, limits: Limits, wanted: t.Container[str]
-) -> tuple[Row, list[Row]]:
+def _ask_all(connection: psycopg2.extensions.connection, limits: Limits, wanted: t.Container[str]) -> tuple[Row, list[Row]]:
     read: Row = {}
     gaps: list[Row] = []
     for diagnostic in DIAGNOSTICS:
@@ -103,9 +101,7 @@ def _shape(diagnostic: Diagnostic, rows: list[Row], limits: Limits) -> t.Any:
 def _show_statement(row: Row, limits: Limits) -> None:
     query = row.pop("query")
     row["command"] = text.command_of(query or "")
-    row["query"] = text.shown(
-        query, with_text=limits.query_text, longest=limits.query_text_max, mask=limits.mask_literals
-    )
+    row["query"] = text.shown(query, with_text=limits.query_text, longest=limits.query_text_max, mask=limits.mask_literals)
 
 
 def lock_tree(rows: list[Row]) -> Row:

@@ -159,10 +159,8 @@ def probe(
     }
 
 
-def _round(
-    urls: t.Sequence[str], wanted: Wanted, fetch_one: Fetch, pool: concurrent.futures.Executor
-) -> list[dict[str, t.Any]]:
-    futures = {url: [pool.submit(fetch_one, url, wanted) for _ in range(wanted.requests)] for url in urls}
+def _round(urls: t.Sequence[str], wanted: Wanted, fetch_one: Fetch, pool: concurrent.futures.Executor) -> list[dict[str, t.Any]]:
+    futures = {url: [pool.submit(fetch_one, url, wanted) for dummy in range(wanted.requests)] for url in urls}
     return [summary(url, [one.result() for one in asked], wanted.p95_ms_max) for url, asked in futures.items()]
 
 
@@ -178,5 +176,3 @@ def problem_with(url: str) -> str | None:
     if parts.username or parts.password:
         return "a password in a URL would show in the record"
     return None
-
-

@@ -12,7 +12,6 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.client import J
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import MARKER, Incident, Statuspage
 
-
 # In check mode: the incident that an earlier task of the same check would have created. Nothing is read for it.
 PLANNED = "{id}"
 

@@ -36,16 +36,16 @@ def judge(
     every: t.Iterable[Json],
     expected: t.Mapping[str, str],
     catalogue: Catalogue,
-    rules: t.Mapping[str, t.Sequence[Rule]] = RULES,
+    rules: t.Mapping[str, t.Sequence[Rule]] | None = None,
 ) -> Json:
     """The verdict on the facts of all systems.
 
-    ``expected`` maps each system that should have been read to the reason that is told when its facts are missing.
+    ``rules`` are the shipped ones unless given. ``expected`` maps each system that should have been read to the reason that is told when its facts are missing.
     Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in reading order, ``offers`` (what may be done,
     to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and ``measured``.
     """
     read = {facts["system"]: facts for facts in every}
-    observations = [seen for system in sorted(read) for seen in observe(read[system], rules)]
+    observations = [seen for system in sorted(read) for seen in observe(read[system], RULES if rules is None else rules)]
     gaps = [seen for seen in observations if isinstance(seen, Gap)]
     gaps += [Gap(system, "everything", why) for system, why in expected.items() if system not in read]
     dependencies = {system: tuple(facts["depends_on"]) for system, facts in read.items()}
@@ -93,7 +93,13 @@ def _offers(ranked: list[Ranked], catalogue: Catalogue) -> list[Json]:
             system = item.finding.subject.system
             offer = offers.setdefault(
                 (name, system),
-                {"mitigation": name, "system": system, "finding": item.finding.id, "preventive": preventive, "targets": []},
+                {
+                    "mitigation": name,
+                    "system": system,
+                    "finding": item.finding.id,
+                    "preventive": preventive,
+                    "targets": [],
+                },
             )
             offer["targets"] += [dict(target) for target in item.finding.targets]
     return list(offers.values())

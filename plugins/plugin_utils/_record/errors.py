@@ -10,5 +10,5 @@ class RecordError(Exception):
     """The run cannot go on as asked; the message is one sentence that names the way out."""
 
 
-class LockHeld(RecordError):
+class LockHeldError(RecordError):
     """Another run works on the incident."""

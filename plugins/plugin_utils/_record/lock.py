@@ -16,7 +16,7 @@ import pathlib
 import socket
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeld
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import as_json, moment_of, stamp, write_whole
 
 LEASE_SECONDS = 900.0
@@ -53,7 +53,7 @@ def this_run(pid: int, run: str) -> Owner:
 def is_alive(holder: t.Mapping[str, t.Any], me: Owner, now: datetime.datetime) -> bool:
     """Whether a lock's owner may still be at work."""
     if holder["host"] == me.host and holder["boot"] == me.boot:
-        return process_start(holder["pid"]) == holder["start"]
+        return process_start(int(holder["pid"])) == str(holder["start"])
     return moment_of(holder["until"]) > now
 
 
@@ -68,10 +68,10 @@ def holder_of(folder: pathlib.Path, me: Owner, now: datetime.datetime) -> dict[s
 
 
 def take(folder: pathlib.Path, me: Owner, now: datetime.datetime) -> None:
-    """Takes or renews the lock. Raises LockHeld naming the holder. The caller keeps others out while it looks."""
+    """Takes or renews the lock. Raises LockHeldError naming the holder. The caller keeps others out while it looks."""
     holder = holder_of(folder, me, now)
     if holder is not None:
-        raise LockHeld(
+        raise LockHeldError(
             f"another run works on this incident (run {holder['run']}, process {holder['pid']} on {holder['host']}, "
             f"until {holder['until']} unless it goes on): wait for its end, or look at its screen"
         )

@@ -14,7 +14,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeld, RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
     all_incidents,
@@ -75,7 +75,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     with file_lock(root / ".opening", 30, "the record's folder"):
         try:
             record, incident, relapse = _find_or_create(asked, words, targets, root, owner, now)
-        except LockHeld:
+        except LockHeldError:
             if alert is None:
                 raise
             return _note_alert(asked, words, targets, root, owner, now, alert)
@@ -110,7 +110,12 @@ def _asked(words: Words) -> str:
 
 
 def _find_or_create(
-    asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner, now: datetime.datetime
+    asked: Opening,
+    words: Words,
+    targets: tuple[str, ...],
+    root: pathlib.Path,
+    owner: lock.Owner,
+    now: datetime.datetime,
 ) -> tuple[Record, Json, bool]:
     key = key_for(asked.runbook, targets, words.incident_key)
     found = current_incident(root, key, now, asked.relapse_window)
@@ -119,7 +124,7 @@ def _find_or_create(
         if not asked.check:
             lock.take(folder, owner, now)
         return Record(folder, owner.run), incident, incident["state"] == "resolved"
-    taken = {folder.name for folder, _ in all_incidents(root)}
+    taken = {found_folder.name for found_folder, dummy in all_incidents(root)}
     identity = new_id(asked.runbook, targets, now, taken)
     folder = root / identity
     folder.mkdir()

@@ -47,7 +47,7 @@ class Outbox:
 
     def queue(self, messages: t.Iterable[Message]) -> list[Message]:
         """Queues those messages that have not been queued before; the id decides. Returns the new ones."""
-        known, _ = self._state()
+        known = self._state()[0]
         new = [message for message in messages if message.id not in known]
         for message in new:
             append_line(self._path, {"op": "queued", **dataclasses.asdict(message)})

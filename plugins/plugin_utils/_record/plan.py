@@ -55,10 +55,8 @@ def steps_for(system: str, words: Words, verdict: Json | None, events: list[Json
     for name in words.mitigate:
         offers = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
         if offers:
-            steps += [
-                Step(name, system, tuple(offer["targets"])) for offer in offers if offer["system"] == system
-            ]
-        elif any(effect == name for effect, _ in begun) and verdict["verdict"] == "healthy":
+            steps += [Step(name, system, tuple(offer["targets"])) for offer in offers if offer["system"] == system]
+        elif any(one[0] == name for one in begun) and verdict["verdict"] == "healthy":
             steps += [Step(name, system, (), found_done=True)] if (name, system) in begun else []
         elif words.mitigate_unoffered:
             steps += _unoffered(name, system, verdict)

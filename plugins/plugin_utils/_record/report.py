@@ -81,7 +81,7 @@ def describe(event: Json) -> str:
         "note": "{text}",
         "torn": "{lines} line(s) of the timeline were torn by a crash and skipped",
     }
-    template = texts.get(event["kind"], event["kind"])
+    template = texts.get(event["kind"], str(event["kind"]))
     try:
         return template.format_map(event)
     except KeyError:
@@ -175,7 +175,9 @@ def _html_table(table: tuple[tuple[str, ...], ...]) -> str:
     head, *rows = table
     titles = "".join(f"<th>{_html(cell)}</th>" for cell in head)
     body = "".join(
-        "<tr>" + "".join(f'<td data-label="{_html(name)}">{_html(cell)}</td>' for name, cell in zip(head, row)) + "</tr>\n"
+        "<tr>"
+        + "".join(f'<td data-label="{_html(name)}">{_html(cell)}</td>' for name, cell in zip(head, row, strict=True))
+        + "</tr>\n"
         for row in rows
     )
     return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody></table>"

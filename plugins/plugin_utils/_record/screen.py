@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import shlex
 import typing as t
@@ -16,6 +17,12 @@ Json = dict[str, t.Any]
 LONGEST = 220
 # In check mode an incident that an earlier message would have opened has no id yet.
 PLANNED = "{id}"
+# The options of ansible-playbook that take a value, so that the value is not taken for a playbook.
+WITH_A_VALUE = (
+    ("-e", "--extra-vars"), ("-t", "--tags"), ("--skip-tags",), ("-l", "--limit"), ("-f", "--forks"), ("-u", "--user"),
+    ("-c", "--connection"), ("-T", "--timeout"), ("-M", "--module-path"), ("--vault-id",), ("--vault-password-file",),
+    ("--private-key", "--key-file"), ("--start-at-task",), ("--become-user",), ("--become-method",),
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,22 +43,23 @@ class Screen:
 
 def next_command(argv: t.Sequence[str], target: str | None) -> str:
     """What was typed, cut to what is needed to type it again: playbook, inventories, target. Other options may hold
-    secrets, so they are left to the reader."""
-    words = ["ansible-playbook"]
-    rest = list(argv[1:])
-    while rest:
-        word = rest.pop(0)
-        if word in ("-i", "--inventory") and rest:
-            words += ["-i", rest.pop(0)]
-        elif word.startswith(("-i", "--inventory=")) and not word.startswith("--i="):
-            words.append(word)
-        elif not word.startswith("-") and (word.endswith((".yml", ".yaml")) or word.count(".") >= 2):
-            words.append(word)
-        elif word in ("-e", "--extra-vars", "-t", "--tags", "-l", "--limit", "-u", "-f", "-c") and rest:
-            rest.pop(0)
-    if target:
-        words += ["-e", f"target={target}"]
-    return shlex.join(words)
+    secrets, so they are left to the reader.
+
+    >>> next_command(["ansible-playbook", "a.yml", "-i", "inv", "-e", "token=secret", "--check"], "prod-db")
+    'ansible-playbook a.yml -i inv -e target=prod-db'
+    """
+    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    known.add_argument("-i", "--inventory", action="append", default=[])
+    known.add_argument("playbooks", nargs="*")
+    for names in WITH_A_VALUE:
+        known.add_argument(*names)
+    try:
+        typed = known.parse_known_intermixed_args(list(argv[1:]))[0]
+    except argparse.ArgumentError:
+        return "ansible-playbook …"
+    words = ["ansible-playbook", *(word for word in typed.playbooks if not word.startswith("-"))]
+    words += [word for inventory in typed.inventory for word in ("-i", inventory)]
+    return shlex.join([*words, *(["-e", f"target={target}"] if target else [])])
 
 
 def render(screen: Screen, catalogue: Catalogue) -> list[str]:

@@ -26,7 +26,7 @@ EFFECT_WAIT_SECONDS = 120.0
 
 
 def utc_now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.timezone.utc)
+    return datetime.datetime.now(datetime.UTC)
 
 
 def stamp(moment: datetime.datetime) -> str:
@@ -101,9 +101,7 @@ def as_json(data: t.Any) -> str:
 class Record:
     """One incident's folder, as one run uses it."""
 
-    def __init__(
-        self, path: pathlib.Path, run: str, *, clock: t.Callable[[], datetime.datetime] = utc_now
-    ) -> None:
+    def __init__(self, path: pathlib.Path, run: str, *, clock: t.Callable[[], datetime.datetime] = utc_now) -> None:
         self.path = path
         self.run = run
         self.clock = clock

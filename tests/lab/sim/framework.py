@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import email.message
 import http.server
 import json
 import os
@@ -49,14 +50,15 @@ class Field:
     fields: t.Mapping[str, Field] | None = None
 
     def problems(self, name: str, value: t.Any) -> t.Iterator[str]:
-        if not isinstance(value, self.kind) or (isinstance(value, bool) and self.kind is int):
+        given: t.Any = value
+        if not isinstance(given, self.kind) or (isinstance(value, bool) and self.kind is int):
             yield f"{name} has the wrong type"
         elif self.choices and value not in self.choices:
             yield f"{name} must be one of {', '.join(self.choices)}"
-        elif self.longest is not None and len(value) > self.longest:
+        elif self.longest is not None and len(t.cast("str", given)) > self.longest:
             yield f"{name} is too long (maximum is {self.longest} characters)"
         elif self.fields is not None:
-            yield from problems(self.fields, value, f"{name}.")
+            yield from problems(self.fields, t.cast("Json", given), f"{name}.")
 
 
 def problems(fields: t.Mapping[str, Field], body: Json, prefix: str = "") -> t.Iterator[str]:
@@ -77,7 +79,7 @@ class Request:
     method: str
     path: str
     query: dict[str, list[str]]
-    headers: t.Mapping[str, str]
+    headers: email.message.Message[str, str]
     body: Json
 
     def one(self, name: str, otherwise: str = "") -> str:

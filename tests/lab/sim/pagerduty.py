@@ -49,7 +49,10 @@ class PagerDuty(Simulator):
         self.numbers = itertools.count(1)
         self.incidents: dict[str, Json] = {}
         self.notes: dict[str, list[Json]] = {}
-        self.services = [self._thing("service", "PSVC001", "Custody database"), self._thing("service", "PSVC002", "API")]
+        self.services = [
+            self._thing("service", "PSVC001", "Custody database"),
+            self._thing("service", "PSVC002", "API"),
+        ]
         self.policies = [self._thing("escalation_policy", "PESC001", "Database on-call")]
         self.priorities = [self._thing("priority", f"PPRI00{n}", f"P{n}") for n in (1, 2, 3, 4)]
         self.users = [{**self._thing("user", "PUSR001", "Database on-call (primary)"), "email": "oncall@example.org"}]

@@ -19,7 +19,13 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 
 SEE_SESSIONS = "GRANT pg_monitor TO {};"
 # A waiter that asks for one of these modes changes the schema: it is a migration, not one of the application's users.
-SCHEMA_CHANGES = ("ShareUpdateExclusiveLock", "ShareLock", "ShareRowExclusiveLock", "ExclusiveLock", "AccessExclusiveLock")
+SCHEMA_CHANGES = (
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
 
 
 def _backend(facts: Json, pid: int) -> Ref:
@@ -211,7 +217,10 @@ def privileges(facts: Json) -> t.Iterator[Observation]:
         return
     yield Gap(facts["system"], f"{hidden} sessions of other users", SEE_SESSIONS.format(server["user"]))
     yield Finding(
-        "db.privileges_missing", "proven", Ref(facts["system"], "role", server["user"]), evidence={"user": server["user"]}
+        "db.privileges_missing",
+        "proven",
+        Ref(facts["system"], "role", server["user"]),
+        evidence={"user": server["user"]},
     )
 
 

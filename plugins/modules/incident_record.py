@@ -1,0 +1,156 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: incident_record
+short_description: Writes the record of an incident
+version_added: 0.1.0
+description:
+  - The one writer of an incident's record. The roles of this collection call it; a playbook seldom needs to.
+  - Runs on the controller only, as an action plugin. Prints the live lines and the screen.
+notes:
+  - An action plugin of our own, because the record must be locked, synced to the disk and written around the effects of
+    other modules, from the one process that sees them all.
+author:
+  - The sre.runbooks contributors (@sre-runbooks)
+extends_documentation_fragment:
+  - sre.runbooks.attributes
+attributes:
+  check_mode:
+    support: full
+    details:
+      - Keeps the record in a temporary folder and shows what would be sent and done.
+  diff_mode:
+    support: partial
+    details:
+      - The O(operation=effect) hands on the diff of the module that it runs.
+  idempotent:
+    support: partial
+    details:
+      - Effects and messages happen once for each incident; the timeline grows with each run.
+options:
+  operation:
+    description:
+      - V(open) finds or creates the incident and takes its lock; the result must be registered as C(__incident_run).
+      - V(guard) tells whether the host has a part in the phase (RV(skip)).
+      - V(facts) and V(failure) keep what a role read on the host, or why it failed.
+      - V(judge) and V(verify) judge the facts of all hosts.
+      - V(declare), V(confirm), V(update) and V(close) tell the channels what has come about.
+      - V(plan) tells which of the asked mitigations may be carried out on the host (RV(mitigations)).
+      - V(effect) runs O(module) between its intent and its outcome in the record.
+      - V(screen) prints the screen and fails when the run must not look green.
+    type: str
+    required: true
+    choices: [open, guard, facts, failure, judge, declare, confirm, plan, effect, update, verify, close, screen]
+  runbook:
+    description: The runbook's name, for O(operation=open).
+    type: str
+  title:
+    description: What the incident is called, for O(operation=open).
+    type: str
+  severity:
+    description: One of V(P1), V(P2), V(P3), V(P4), for O(operation=open).
+    type: str
+  group:
+    description: The inventory group of the systems that the runbook is about.
+    type: str
+  watch_group:
+    description: The inventory group of the systems that show what users see.
+    type: str
+    default: role_edge
+  record_root:
+    description: The folder of all records.
+    type: str
+  declare_mode:
+    description: When the incident is declared.
+    type: str
+    choices: [at_once, confirmed, never]
+  relapse_window:
+    description: Within how many seconds after its end the same trouble is the same incident.
+    type: float
+    default: 3600.0
+  findings_max_age:
+    description: How old findings may be to be acted on, in seconds.
+    type: float
+    default: 300.0
+  prompt_seconds:
+    description: How long C(approval=prompt) waits for a person, in seconds.
+    type: float
+    default: 120.0
+  alert_file:
+    description: A file with the alert's text, V(-) for the standard input.
+    type: str
+  channels:
+    description: The channels that are on, as P(sre.runbooks.channels#filter) tells them.
+    type: dict
+    default: {}
+  channels_off:
+    description: The channels that are not, with the reason.
+    type: list
+    elements: str
+    default: []
+  contacts:
+    description: Whom to call when the pager is down.
+    type: dict
+    default: {}
+  kind:
+    description: What kind of system the facts are of.
+    type: str
+    choices: [database, edge]
+  data:
+    description: The facts.
+    type: dict
+    default: {}
+  limits:
+    description: The thresholds to judge the facts by.
+    type: dict
+    default: {}
+  reason:
+    description: Why a role failed.
+    type: str
+    default: ""
+  mitigation:
+    description: The mitigation that O(module) carries out.
+    type: str
+  module:
+    description: The module to run.
+    type: str
+  module_args:
+    description: Its arguments.
+    type: dict
+    default: {}
+"""
+
+EXAMPLES = r"""
+- name: Hand facts to the record
+  sre.runbooks.incident_record:
+    operation: facts
+    kind: edge
+    data:
+      probes: "{{ probe.probes }}"
+    limits:
+      p95_ms_max: 500
+      error_ratio_max: 0.1
+"""
+
+RETURN = r"""
+skip:
+  description: Whether the host has no part in the phase.
+  returned: O(operation=guard)
+  type: bool
+mitigations:
+  description: What to carry out on the host, each with the targets that the finding named.
+  returned: O(operation=plan)
+  type: list
+  elements: dict
+  sample: [{mitigation: cancel_queued_ddl, targets: [{pid: 4711, backend_start: "2026-11-24 02:08:51+00"}]}]
+incident_id:
+  description: The incident's id.
+  returned: O(operation=open)
+  type: str
+  sample: db_degradation-prod-db-20261124T0214Z
+"""
