@@ -40,9 +40,10 @@ def judge(
 ) -> Json:
     """The verdict on the facts of all systems.
 
-    ``rules`` are the shipped ones unless given. ``expected`` maps each system that should have been read to the reason that is told when its facts are missing.
-    Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in reading order, ``offers`` (what may be done,
-    to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and ``measured``.
+    ``expected`` maps each system that should have been read to the reason that is told when its facts are missing;
+    ``rules`` are the shipped ones unless given. Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in
+    reading order, ``offers`` (what may be done, to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and
+    ``measured``.
     """
     read = {facts["system"]: facts for facts in every}
     observations = [seen for system in sorted(read) for seen in observe(read[system], RULES if rules is None else rules)]

@@ -1,0 +1,89 @@
+"""Facts as the collectors return them, built from the few things that a test is about."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import lock_tree
+
+Json = dict[str, t.Any]
+
+LIMITS: Json = {"application_users": ["app"], "lock_wait_seconds_max": 1.0, "idle_in_transaction_seconds_max": 300.0}
+EDGE_LIMITS: Json = {"p95_ms_max": 500.0, "error_ratio_max": 0.1}
+
+
+def session(pid: int, **changes: t.Any) -> Json:
+    """A row of the lock query: a session that waits for nothing and holds nothing, unless said."""
+    row: Json = {
+        "pid": pid, "backend_start": f"start {pid}", "user": "app", "application": "api", "client": "10.0.0.1",
+        "database": "shop", "state": "active", "backend_type": "client backend", "transaction_seconds": 9.0,
+        "state_seconds": 9.0, "wait_seconds": None, "command": "SELECT", "query": None, "wants": None, "mode": None,
+        "locktype": None, "relation": None, "blockers": [], "holds": [],
+    }  # fmt: skip
+    return row | changes
+
+
+def waits(pid: int, blockers: list[int], mode: str = "AccessShareLock", **changes: t.Any) -> Json:
+    """A session that has been waiting nine seconds for a lock on the table ``keys``."""
+    return session(
+        pid,
+        wants="relation/keys",
+        mode=mode,
+        locktype="relation",
+        relation="keys",
+        blockers=blockers,
+        wait_seconds=9.0,
+        **changes,
+    )
+
+
+def holds(pid: int, mode: str = "AccessShareLock", **changes: t.Any) -> Json:
+    return session(pid, holds=[["relation/keys", mode]], **changes)
+
+
+def database(rows: list[Json], *, system: str = "db", limits: Json | None = None, **changes: t.Any) -> Json:
+    """The facts of a database with these sessions in its lock graph."""
+    postgresql: Json = {
+        "connected": True, "refusal": None, "gaps": [], "duration_ms": 20, "connections": [], "idle_in_transaction": [],
+        "server": {"database": "shop", "user": "monitor", "superuser": False, "member_of_pg_read_all_stats": True},
+        "locks": lock_tree([dict(row) for row in rows]),
+    }  # fmt: skip
+    return {"system": system, "kind": "database", "depends_on": [], "limits": {**LIMITS, **(limits or {})},
+            "postgresql": {**postgresql, **changes}}  # fmt: skip
+
+
+def refused(kind: str, message: str) -> Json:
+    facts = database([])
+    facts["postgresql"] = {"connected": False, "refusal": {"kind": kind, "sqlstate": None, "message": message}, "gaps": []}
+    return facts
+
+
+def probe(url: str = "https://api.example.org/health", requests: int = 10, failures: int = 0, p95: float | None = 20.0) -> Json:
+    reasons = {"HTTP 503": failures} if failures else {}
+    return {"url": url, "requests": requests, "failures": failures, "reasons": reasons, "p50_ms": 5.0, "p95_ms": p95,
+            "max_ms": p95, "good": not failures}  # fmt: skip
+
+
+def edge(*probes: Json, system: str = "api", depends_on: t.Sequence[str] = ("db",)) -> Json:
+    return {"system": system, "kind": "edge", "depends_on": list(depends_on), "limits": dict(EDGE_LIMITS),
+            "probes": list(probes), "settled": True, "in_a_row": 3, "wanted_in_a_row": 3, "seconds": 1.0}  # fmt: skip
+
+
+def queued_ddl() -> list[Json]:
+    """A report reads, a migration waits behind it, five readers wait behind the migration."""
+    return [
+        holds(100, user="reporting", application="report"),
+        waits(200, [100], "AccessExclusiveLock", user="owner", application="migrate", command="ALTER TABLE"),
+        *(waits(300 + number, [200]) for number in range(5)),
+    ]
+
+
+def idle_holder() -> list[Json]:
+    """A session idle in transaction holds a row; one waits for it, two wait for that one."""
+    row = {"locktype": "transactionid", "relation": "usage", "mode": "ShareLock", "wait_seconds": 9.0}
+    return [
+        session(100, state="idle in transaction", holds=[["xid/1", "ExclusiveLock"]]),
+        session(200, wants="xid/1", blockers=[100], holds=[["xid/2", "ExclusiveLock"]], **row),
+        session(301, wants="xid/2", blockers=[200], **row),
+        session(302, wants="xid/2", blockers=[200], **row),
+    ]

@@ -1,0 +1,116 @@
+"""The HTTP client: what is tried again, what is looked up, what the errors say."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import ApiError, HttpError, OutcomeUnknownError
+
+from tests.unit.http_script import Call, Script
+
+GET = Call("GET", "/things", answer={"ok": True})
+
+
+def again(**changes: object) -> Call:
+    return Call("GET", "/things", **changes)  # type: ignore[arg-type]
+
+
+READS = [
+    ("at once", [GET], []),
+    ("after a network error", [again(lost=True), GET], [0.5]),
+    ("after two 5xx, waiting longer", [again(status=502), again(status=503), GET], [0.5, 1.0]),
+    ("after 429 with Retry-After", [again(status=429, headers={"retry-after": "7"}), GET], [7.0]),
+    ("after 429 with PagerDuty's header", [again(status=429, headers={"ratelimit-reset": "3"}), GET], [3.0]),
+    ("a wait is clamped", [again(status=420, headers={"retry-after": "3600"}), GET], [30.0]),
+    ("a senseless wait is ignored", [again(status=429, headers={"retry-after": "soon"}), GET], [0.5]),
+]
+
+
+@pytest.mark.parametrize(("name", "calls", "slept"), READS, ids=[row[0] for row in READS])
+def test_reads(name: str, calls: list[Call], slept: list[float]) -> None:
+    script = Script(*calls)
+    assert script.client().get("/things") == {"ok": True}
+    script.finish()
+    assert script.slept == slept
+
+
+REFUSED = [
+    (again(status=401, answer={"error": {"message": "Unauthorized", "code": 2006}}), "HTTP 401: Unauthorized"),
+    (again(status=400, answer={"error": {"message": "Bad", "errors": {"title": "is empty"}}}), "HTTP 400: Bad; is empty"),
+    (again(status=422, answer={"error": ["name is required", "body is long"]}), "name is required; body is long"),
+    (again(status=403, answer={"errors": ["Forbidden"]}), "HTTP 403: Forbidden"),
+    (again(status=404, answer={"message": "nothing here"}), "HTTP 404: nothing here"),
+    (again(status=400, answer=["one", "two"]), "HTTP 400: one; two"),
+]
+
+
+@pytest.mark.parametrize(("call", "message"), REFUSED)
+def test_a_refusal_names_system_request_reason_and_way_out(call: Call, message: str) -> None:
+    with pytest.raises(ApiError) as error:
+        Script(call).client().get("/things")
+    assert message in str(error.value)
+    assert str(error.value).startswith("Vendor: GET https://api.example.org/things: ")
+    assert str(error.value).endswith("Check the key")
+    assert "secret" not in str(error.value)
+
+
+def test_an_answer_without_json() -> None:
+    script = Script(Call("GET", "/things"))
+    assert script.client().get("/things") == {}
+    with pytest.raises(HttpError, match="no answer"):
+        Script(*[again(lost=True)] * 3).client().get("/things")
+
+
+POST = Call("POST", "/things", {"a": 1}, status=201, answer={"id": "x"})
+
+
+def post(**changes: object) -> Call:
+    return Call("POST", "/things", {"a": 1}, **changes)  # type: ignore[arg-type]
+
+
+def test_a_write_is_tried_again_only_where_it_was_not_done() -> None:
+    script = Script(post(unsent=True), post(status=429, headers={"retry-after": "1"}), POST)
+    client = script.client()
+    assert client.write("POST", "/things", {"a": 1}) == {"id": "x"}
+    script.finish()
+    assert [(sent.method, sent.path, sent.body) for sent in client.sent] == [("POST", "/things", {"a": 1})]
+
+
+@pytest.mark.parametrize("call", [post(lost=True), post(status=500), post(status=504)])
+def test_a_write_without_a_clear_answer_is_not_sent_again_blindly(call: Call) -> None:
+    script = Script(call)
+    with pytest.raises(OutcomeUnknownError):
+        script.client().write("POST", "/things", {"a": 1})
+    script.finish()
+
+
+def test_a_write_that_was_done_and_whose_answer_was_lost_is_found() -> None:
+    script = Script(post(lost=True), Call("GET", "/things", answer={"id": "x"}))
+    client = script.client()
+    found = client.write_looking("POST", "/things", {"a": 1}, lambda: client.get("/things")["id"], lambda answer: answer["id"])
+    assert found == "x"
+    assert len(client.sent) == 1
+    script.finish()
+
+
+def test_a_write_that_was_not_done_is_sent_again_after_looking() -> None:
+    script = Script(post(status=500), Call("GET", "/things", answer={}), POST)
+    client = script.client()
+    found = client.write_looking(
+        "POST", "/things", {"a": 1}, lambda: client.get("/things").get("id"), lambda answer: answer["id"]
+    )
+    assert found == "x"
+    assert len(client.sent) == 1
+    script.finish()
+
+
+def test_a_write_that_never_gets_an_answer_ends_as_unknown() -> None:
+    script = Script(*[post(lost=True)] * 3)
+    with pytest.raises(OutcomeUnknownError, match="POST"):
+        script.client().write_looking("POST", "/things", {"a": 1}, lambda: None, lambda answer: answer)
+
+
+def test_check_mode_writes_nothing_and_tells_what_it_would() -> None:
+    script = Script()
+    client = script.client(check_mode=True)
+    assert client.write("POST", "/things", {"a": 1}) == {}
+    assert client.sent[0].body == {"a": 1}

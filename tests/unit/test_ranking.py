@@ -1,0 +1,165 @@
+"""The ranking and the verdict: tables, and the properties that must hold for any findings."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import parse, shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, JudgementError, Ref
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import rank
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
+from hypothesis import assume
+from hypothesis import given as generated
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from tests.unit import given
+
+Json = dict[str, t.Any]
+SICK = given.edge(given.probe(failures=10))
+SLOW = given.edge(given.probe(p95=3000.0))
+WELL = given.edge(given.probe())
+OLD_IDLE = {"idle_in_transaction": [given.session(7, state="idle in transaction", state_seconds=9000.0)]}
+
+
+def judged(*facts: Json, **kwargs: t.Any) -> Json:
+    return judge(facts, {"db": "silent", "api": "silent"}, shipped(), **kwargs)
+
+
+def causes(verdict: Json) -> list[tuple[str, str]]:
+    return [(one["id"], one["subject"]["key"]) for one in verdict["findings"] if one["role"] == "cause"]
+
+
+VERDICTS: list[tuple[str, list[Json], str, list[tuple[str, str]], list[str]]] = [
+    ("queued DDL", [given.database(given.queued_ddl()), SICK], "cause_found", [("db.queued_ddl", "200")], ["cancel_queued_ddl"]),
+    ("idle holder", [given.database(given.idle_holder()), SLOW], "cause_found", [("db.idle_in_transaction", "100")],
+     ["terminate_blockers"]),
+    ("both at once, the one that explains as much and stands first in the catalogue first",
+     [given.database([*given.queued_ddl(), *[{**row, "pid": row["pid"] + 1000, "blockers": [b + 1000 for b in row["blockers"]]}
+                                              for row in given.idle_holder()]]), SICK],
+     "cause_found", [("db.queued_ddl", "200"), ("db.idle_in_transaction", "1100")], ["cancel_queued_ddl", "terminate_blockers"]),
+    ("nothing wrong", [given.database([]), WELL], "healthy", [], []),
+    ("an old idle transaction harms nobody", [given.database([], **OLD_IDLE), WELL], "healthy", [], []),
+    ("users suffer and nothing here explains it", [given.database([]), SICK], "unproven", [], []),
+    ("users suffer and an old idle transaction does not explain it", [given.database([], **OLD_IDLE), SICK], "unproven", [], []),
+    ("the database cannot be reached and users suffer", [given.refused("unreachable", "timeout"), SICK], "cause_found",
+     [("db.unreachable", "db")], []),
+    ("the database cannot be reached and users are well", [given.refused("unreachable", "timeout"), WELL], "healthy", [], []),
+    ("refused for want of slots proves itself", [given.refused("too_many_clients", "sorry"), WELL], "cause_found",
+     [("db.connections_refused", "db")], []),
+    ("nothing measured is not healthy", [given.refused("unreachable", "timeout")], "unproven", [], []),
+    ("nothing read is not healthy", [], "unproven", [], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "facts", "verdict", "expected", "offers"), VERDICTS, ids=[row[0] for row in VERDICTS])
+def test_verdict(name: str, facts: list[Json], verdict: str, expected: list[tuple[str, str]], offers: list[str]) -> None:
+    result = judged(*facts)
+    assert (result["verdict"], causes(result)) == (verdict, expected)
+    assert [offer["mitigation"] for offer in result["offers"]] == offers
+
+
+def test_the_same_facts_give_the_same_bytes_in_whatever_order() -> None:
+    facts = [given.database(given.queued_ddl()), SICK]
+    one = json.dumps(judged(*facts))
+    assert json.dumps(judged(*reversed(facts))) == one == json.dumps(judged(*json.loads(json.dumps(facts))))
+
+
+def test_with_its_rule_removed_a_cause_is_unproven_and_nothing_is_offered() -> None:
+    without = {**RULES, "database": tuple(rule for rule in database.RULES if rule is not database.queued_ddl)}
+    result = judged(given.database(given.queued_ddl()), SICK, rules=without)
+    assert (result["verdict"], result["offers"]) == ("unproven", [])
+    assert result["last_hop"] == "5 sessions of the application wait for locks, the longest for 9.0 s"
+
+
+def test_the_same_trouble_in_a_system_that_nobody_depends_on_is_no_cause_of_this() -> None:
+    elsewhere = given.database([], system="other")
+    blocked = given.database(given.queued_ddl(), system="other", limits={"application_users": ["nobody"]})
+    for facts in (elsewhere, blocked):
+        assert judged(facts, SICK)["verdict"] == "unproven"
+
+
+def test_missing_systems_are_gaps_with_their_reason() -> None:
+    gaps = judged(WELL)["gaps"]
+    assert gaps == [{"system": "db", "what": "everything", "why": "silent"}]
+
+
+def test_the_innocent_report_is_never_offered() -> None:
+    offers = judged(given.database(given.queued_ddl()), SICK)["offers"]
+    assert [offer["targets"] for offer in offers] == [[{"pid": 200, "backend_start": "start 200"}]]
+
+
+# -- properties ------------------------------------------------------------------------------------------------------
+
+SYSTEMS = st.sampled_from(["db", "api", "other"])
+KEYS = st.sampled_from(["1", "2", "3"])
+REFS = st.builds(Ref, SYSTEMS, st.just("backend"), KEYS)
+FINDINGS = st.builds(
+    Finding,
+    id=st.sampled_from(sorted(shipped().entries)),
+    confidence=st.sampled_from(["proven", "likely", "possible"]),
+    subject=REFS,
+    links=st.lists(REFS, max_size=3).map(tuple),
+)
+DEPENDENCIES = {"api": ("db",)}
+
+
+def first(findings: list[Finding]) -> Finding | None:
+    ranked = rank(findings, shipped(), DEPENDENCIES)
+    return ranked[0].finding if ranked and ranked[0].role == "cause" else None
+
+
+@generated(st.lists(FINDINGS, max_size=8), FINDINGS)
+@settings(max_examples=300, deadline=None)
+def test_an_unrelated_finding_never_changes_the_first(findings: list[Finding], extra: Finding) -> None:
+    assume(not shipped().entry(extra.id).self_evident)  # that one is its own reason, wherever it is
+    unrelated = Finding(extra.id, extra.confidence, Ref("nowhere", "backend", "9"))
+    assert first([*findings, unrelated]) == first(findings)
+
+
+@generated(st.lists(FINDINGS, max_size=8))
+@settings(max_examples=300, deadline=None)
+def test_a_finding_moved_to_a_system_of_its_own_is_never_the_cause(findings: list[Finding]) -> None:
+    for number, finding in enumerate(findings):
+        if shipped().entry(finding.id).self_evident:
+            continue
+        moved = Finding(finding.id, finding.confidence, Ref("nowhere", "backend", "9"), finding.links)
+        ranked = rank([*findings[:number], moved, *findings[number + 1 :]], shipped(), DEPENDENCIES)
+        assert all(item.role != "cause" for item in ranked if item.finding is moved)
+
+
+@generated(st.lists(FINDINGS, max_size=8), st.randoms())
+@settings(max_examples=200, deadline=None)
+def test_the_order_of_the_findings_does_not_matter(findings: list[Finding], random: t.Any) -> None:
+    unique = list({finding.order: finding for finding in findings}.values())
+    shuffled = list(unique)
+    random.shuffle(shuffled)
+    assert rank(unique, shipped(), DEPENDENCIES) == rank(shuffled, shipped(), DEPENDENCIES)
+
+
+def test_the_graph_of_the_catalogue_has_no_cycle() -> None:
+    def walk(identity: str, above: tuple[str, ...]) -> None:
+        assert identity not in above, f"{' -> '.join(above)} -> {identity}"
+        for other in shipped().entry(identity).explains:
+            walk(other, (*above, identity))
+
+    for identity in shipped().entries:
+        walk(identity, ())
+
+
+ENTRY: Json = {"severity": "info", "explains": {}, "mitigations": [], "summary": "", "told": "", "meaning": "", "action": ""}
+WRONG = [
+    ({"a": {**ENTRY, "explains": {"b": "linked"}}}, "a explains b"),
+    ({"a": {**ENTRY, "mitigations": ["m"]}}, "m for a"),
+    ({"a": {**ENTRY, "severty": "info"}}, "entry a"),
+    ({"a": {}}, "entry a"),
+]
+
+
+@pytest.mark.parametrize(("entries", "message"), WRONG)
+def test_a_wrong_catalogue_names_its_entry(entries: Json, message: str) -> None:
+    with pytest.raises(JudgementError, match=message):
+        parse(entries, {})

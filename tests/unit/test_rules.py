@@ -1,0 +1,103 @@
+"""Each rule: facts in, findings out."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, RuledOut
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database, edge
+
+from tests.unit import given
+
+Json = dict[str, t.Any]
+AS_CLIENTS = {"application_users": []}
+
+# rule, facts, the findings' ids with their subjects' keys
+FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
+    ("the queued statement, not the report", database.queued_ddl, given.database(given.queued_ddl()), [("db.queued_ddl", "200")]),
+    ("nobody queues behind the statement", database.queued_ddl, given.database(given.queued_ddl()[:2]), []),
+    ("those behind it are not the application's", database.queued_ddl,
+     given.database(given.queued_ddl(), limits={"application_users": ["somebody"]}), []),
+    ("they wait in another database", database.queued_ddl,
+     given.database([{**row, "database": "other"} for row in given.queued_ddl()]), []),
+    ("they have only just begun to wait", database.queued_ddl,
+     given.database(given.queued_ddl(), limits={"lock_wait_seconds_max": 60.0}), []),
+    ("without named users every client counts, but not the migration", database.blocked_sessions,
+     given.database(given.queued_ddl(), limits=AS_CLIENTS), [("db.blocked_sessions", "shop")]),
+    ("a migration alone is nobody's user", database.blocked_sessions,
+     given.database(given.queued_ddl()[:2], limits=AS_CLIENTS), []),
+    ("the idle holder", database.idle_in_transaction, given.database(given.idle_holder()), [("db.idle_in_transaction", "100")]),
+    ("the idle holder is not at work", database.blocking_transaction, given.database(given.idle_holder()), []),
+    ("a holder at work", database.blocking_transaction,
+     given.database([{**given.idle_holder()[0], "state": "active"}, *given.idle_holder()[1:]]), [("db.blocking_transaction", "100")]),
+    ("a holder at work is not idle", database.idle_in_transaction,
+     given.database([{**given.idle_holder()[0], "state": "active"}, *given.idle_holder()[1:]]), []),
+    ("an old idle transaction", database.idle_in_transaction,
+     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=900.0)]),
+     [("db.idle_in_transaction", "7")]),
+    ("a young idle transaction", database.idle_in_transaction,
+     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=9.0)]), []),
+    ("too many clients", database.connection, given.refused("too_many_clients", "sorry"), [("db.connections_refused", "db")]),
+    ("no answer", database.connection, given.refused("unreachable", "timeout"), [("db.unreachable", "db")]),
+    ("connected", database.connection, given.database([]), []),
+    ("hidden sessions", database.privileges,
+     given.database([], server={"database": "shop", "user": "m", "superuser": False, "member_of_pg_read_all_stats": False},
+                    connections=[{"hidden": 7}]), [("db.privileges_missing", "m")]),
+    ("nothing hidden", database.privileges, given.database([], connections=[{"hidden": 0}]), []),
+    ("a question failed", database.degraded, given.database([], gaps=[{"diagnostic": "locks", "reason": "timeout"}]),
+     [("db.diagnostic_degraded", "locks")]),
+    ("errors over the limit", edge.failing, given.edge(given.probe(failures=2)), [("api.failing", given.probe()["url"])]),
+    ("errors within the limit", edge.failing, given.edge(given.probe(failures=1)), []),
+    ("slow", edge.latency_high, given.edge(given.probe(p95=501.0)), [("api.latency_high", given.probe()["url"])]),
+    ("just fast enough", edge.latency_high, given.edge(given.probe(p95=500.0)), []),
+    ("failing is not also slow", edge.latency_high, given.edge(given.probe(failures=9, p95=3000.0)), []),
+    ("never asked", edge.failing, given.edge(given.probe(requests=0, p95=None)), []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "rule", "facts", "expected"), FOUND, ids=[row[0] for row in FOUND])
+def test_findings(name: str, rule: t.Callable[..., t.Any], facts: Json, expected: list[tuple[str, str]]) -> None:
+    findings = [seen for seen in rule(facts) if isinstance(seen, Finding)]
+    assert [(finding.id, finding.subject.key) for finding in findings] == expected
+    for finding in findings:
+        assert shipped().summary(finding)
+        assert shipped().told(finding)
+
+
+def of(kind: type, rule: t.Callable[..., t.Any], facts: Json) -> list[t.Any]:
+    return [seen for seen in rule(facts) if isinstance(seen, kind)]
+
+
+def test_a_queued_statement_names_what_to_cancel_and_what_it_waits_for() -> None:
+    finding = of(Finding, database.queued_ddl, given.database(given.queued_ddl()))[0]
+    assert finding.targets == ({"pid": 200, "backend_start": "start 200"},)
+    assert finding.evidence["behind"] == "pid 100 (reporting, report)"
+    assert finding.evidence["held_up"] == 5
+    assert {link.key for link in finding.links} == {"100", "300", "301", "302", "303", "304"}
+
+
+def test_no_sample_is_no_knowledge() -> None:
+    assert of(Gap, edge.sampled, given.edge()) == [
+        Gap("api", "what users see", "no health URL is configured (runbooks_health_urls)")
+    ]
+    assert not of(Measured, edge.sampled, given.edge(given.probe(requests=0, p95=None)))
+
+
+def test_what_was_not_read_is_not_ruled_out() -> None:
+    facts = given.database([])
+    del facts["postgresql"]["locks"]
+    for rule in database.RULES:
+        assert not [seen for seen in of(RuledOut, rule, facts) if seen.id != "db.unreachable"]
+        assert not of(Measured, rule, facts)
+
+
+@pytest.mark.parametrize("rule", RULES["database"])
+def test_a_refused_connection_breaks_no_rule(rule: t.Callable[..., t.Any]) -> None:
+    assert isinstance(list(rule(given.refused("authentication", "no"))), list)
+
+
+def test_every_finding_of_the_catalogue_has_a_rule_that_makes_it() -> None:
+    made = {finding for _, _, _, found in FOUND for finding, _ in found}
+    assert made == set(shipped().entries)
