@@ -81,7 +81,7 @@ def _refusal(name: str, verdict: Json) -> str:
     )
 
 
-def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, asked: bool, check: bool) -> str | None:
+def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, check: bool) -> str | None:
     """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run."""
     kinds = {event["kind"]: event for event in events}
     failed = [e for e in events if e["kind"] == "phase_failed" and e["phase"] in ("mitigate", "verify", "open", "close")]

@@ -74,7 +74,7 @@ def _row(label: str, text: str) -> str:
 
 def _under(label: str, parts: t.Iterable[str], separator: str = " · ") -> list[str]:
     text = separator.join(dict.fromkeys(parts))
-    return [_row("", f"{label:<14}{text}")] if text else []
+    return [_row("", f"{label:<15}{text}")] if text else []
 
 
 def _head(screen: Screen) -> list[str]:

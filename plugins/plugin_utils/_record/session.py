@@ -308,7 +308,7 @@ class Session:
         if not self.needs_proof() and not facts and not failed:
             return
         verdict = self.judge("verify")
-        proven, why = proof(verdict, facts, self.run)
+        proven, why = proof(verdict, facts)
         self.record.append("verified", proven=proven, why=why)
         self.show("verify", f"{'recovered, proven' if proven else 'not recovered'}: {why}")
 
@@ -364,8 +364,7 @@ class Session:
             incident, verdict, events, unsent, list(self.channels), off, next_command(self.outside.argv, target),
             _relative(self.record.path / "report.html"), self.run["check"], warnings,
         )  # fmt: skip
-        asked = bool(self.words.mitigate)
-        sentence = ending(events, verdict, unsent, asked=asked, check=self.run["check"])
+        sentence = ending(events, verdict, unsent, check=self.run["check"])
         stats = {
             "incident_id": incident["id"],
             "incident_state": incident["state"],
@@ -378,7 +377,7 @@ class Session:
         return render(shown, self.catalogue), sentence, stats
 
 
-def proof(verdict: Json, facts: t.Sequence[Json], run: Json) -> tuple[bool, str]:
+def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:
     """Whether a recovery is proven, and the sentence that says how, or why not."""
     looks = [one for one in facts if one["kind"] == "edge" and one["probes"]]
     if not looks:

@@ -1,0 +1,177 @@
+"""The house rules that a machine can check: specs, defaults, catalogue, playbooks, and what modules may not do."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import re
+import typing as t
+
+import pytest
+import yaml
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+
+from tests.docs import GENERATED
+
+PROJECT = pathlib.Path(__file__).resolve().parents[2]
+ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir())
+PLAYBOOKS = sorted((PROJECT / "playbooks").rglob("*.yml"))
+Json = dict[str, t.Any]
+
+
+def load(path: pathlib.Path) -> t.Any:
+    return yaml.safe_load(path.read_text())
+
+
+def entries(role: str) -> dict[str, Json]:
+    return t.cast("dict[str, Json]", load(PROJECT / "roles" / role / "meta" / "argument_specs.yml")["argument_specs"])
+
+
+def defaults(role: str) -> Json:
+    return t.cast("Json", load(PROJECT / "roles" / role / "defaults" / "main.yml"))
+
+
+def meant(default: t.Any) -> t.Any:
+    """A default as a spec can say it: one that refers to a variable for all roles stands for that variable's default."""
+    found = re.fullmatch(r"\{\{ runbooks_\w+ \| default\((?!runbooks_)(.*)\) \}\}", str(default))
+    return yaml.safe_load(found[1]) if found else default
+
+
+EVERY_ENTRY = [(role, entry) for role in ROLES for entry in entries(role)]
+
+
+@pytest.mark.parametrize(("role", "entry"), EVERY_ENTRY)
+def test_spec_and_defaults_say_the_same(role: str, entry: str) -> None:
+    known, options = defaults(role), entries(role)[entry]["options"]
+    for name, option in options.items():
+        assert option.get("type"), name
+        assert option.get("description"), name
+        assert option["type"] != "list" or option.get("elements"), name
+        assert name.startswith(role), name
+        assert bool(option.get("required")) is (name not in known), name
+        if name in known:
+            assert (name, option["default"]) == (name, meant(known[name]))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_every_default_is_in_a_spec_and_every_entry_has_its_tasks(role: str) -> None:
+    described = {name for entry in entries(role).values() for name in entry["options"]}
+    assert set(defaults(role)) <= described
+    for entry in entries(role):
+        assert (PROJECT / "roles" / role / "tasks" / f"{entry}.yml").exists()
+
+
+def tasks_of(path: pathlib.Path) -> t.Iterator[tuple[Json, Json]]:
+    """Each task of a playbook with its play."""
+    for play in load(path):
+        for task in play.get("tasks", []):
+            yield play, task
+
+
+def included(task: Json) -> tuple[str, str] | None:
+    name = task.get("ansible.builtin.include_role")
+    return (name["name"].rpartition(".")[2], name.get("tasks_from", "main")) if name else None
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
+def test_what_a_playbook_passes_exists(path: pathlib.Path) -> None:
+    for play, task in tasks_of(path):
+        role = included(task)
+        if role is None:
+            continue
+        passed = {**play.get("vars", {}), **task.get("vars", {})}
+        chosen = passed.get("incident_phase_role", "").rpartition(".")[2]
+        known = set(entries(role[0])[role[1]]["options"]) | (
+            {n for e in entries(chosen).values() for n in e["options"]} if chosen else set()
+        )
+        assert set(passed) <= known
+        if chosen:
+            assert (PROJECT / "roles" / chosen / "tasks" / f"{passed.get('incident_phase_entry', 'main')}.yml").exists()
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.name)
+def test_the_form_of_a_playbook(path: pathlib.Path) -> None:
+    assert re.fullmatch(r"\w+\.yml", path.name), "a hyphen breaks the FQCN form"
+    for play in load(path):
+        if "ansible.builtin.import_playbook" in play:
+            continue
+        assert play["gather_facts"] is False
+        assert len(play["tags"]) == 1
+        assert play.get("any_errors_fatal") is not True
+        for task in play["tasks"]:
+            assert "tags" not in task, "tags on an include run nothing and exit 0"
+            assert "ansible.builtin.import_role" not in task
+            assert "ansible.builtin.shell" not in task
+
+
+@pytest.mark.parametrize("name", sorted(shipped().mitigations))
+def test_every_mitigation_has_its_task_file_and_cap(name: str) -> None:
+    mitigation = shipped().mitigations[name]
+    path = PROJECT / "roles" / mitigation.role / "tasks" / f"{name}.yml"
+    assert mitigation.cap in path.read_text()
+    assert mitigation.cap in defaults(mitigation.role)
+    assert name in [m for entry in shipped().entries.values() for m in entry.mitigations]
+
+
+def test_every_mitigation_task_file_is_in_the_catalogue() -> None:
+    files = {path.stem for path in (PROJECT / "roles" / "db_mitigation" / "tasks").glob("*.yml")} - {"main"}
+    assert files == set(shipped().mitigations)
+
+
+PYTHON = sorted((PROJECT / "plugins").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_the_size_and_the_signatures(path: pathlib.Path) -> None:
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            limit = 20 if node.name == "main" and path.parent.name == "modules" else 50
+            assert lines <= limit, f"{node.name}: {lines} lines"
+            if path.parent.name != "modules":
+                assert "AnsibleModule" not in ast.unparse(node.args), node.name
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "plugins" / "modules").glob("*.py")), ids=lambda path: path.stem)
+def test_a_module_is_short(path: pathlib.Path) -> None:
+    code = path.read_text().rpartition('"""\n')[2]
+    if "def main" not in path.read_text():
+        return  # the documentation of an action plugin
+    whole = path.read_text()
+    code = whole[
+        whole.index("\nimport" if "\nimport dataclasses" in whole or "\nimport re" in whole else "\nfrom ansible.module_utils") :
+    ]
+    assert code.count("\n") <= 100
+
+
+@pytest.mark.parametrize("folder", ["_judgement", "_record"])
+def test_the_rooms_keep_to_themselves(folder: str) -> None:
+    forbidden = ("open_url", "psycopg2", "subprocess", "AnsibleModule", "socket.create")
+    for path in (PROJECT / "plugins" / "plugin_utils" / folder).rglob("*.py"):
+        text = path.read_text()
+        assert not [word for word in forbidden if word in text], path.name
+        if folder == "_judgement" and path.name != "catalogue.py":
+            assert "open(" not in text
+            assert "datetime" not in text
+
+
+@pytest.mark.parametrize("name", sorted(GENERATED))
+def test_generated_references_are_up_to_date(name: str) -> None:
+    assert (PROJECT / name).read_text() == GENERATED[name](), "run: make docs"
+
+
+def test_no_file_names_a_registry_or_a_machine() -> None:
+    import subprocess
+
+    files = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True).stdout.split()
+    found = []
+    for name in files:
+        path = PROJECT / name
+        if path.is_file() and not path.is_symlink() and path.name not in ("LICENSE",):
+            text = path.read_text(errors="replace")
+            if re.search(
+                r"--(extra-)?index-url|pypi\.org|files\.pythonhosted|galaxy\.ansible\.com|(?<![\w.])/(work|root)/", text
+            ):
+                found.append(name)
+    assert [name for name in found if name != "tests/unit/test_house.py"] == []

@@ -1,0 +1,90 @@
+"""Which mitigations may be carried out, and how a run must end."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, ending, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
+
+Json = dict[str, t.Any]
+CANCEL = "cancel_queued_ddl"
+TARGET = {"pid": 1, "backend_start": "s"}
+ASKED = Words(mitigate=(CANCEL,))
+
+
+def verdict(kind: str = "cause_found", system: str | None = "db", **changes: t.Any) -> Json:
+    offers = [{"mitigation": CANCEL, "system": system, "targets": [TARGET]}] if system else []
+    return {"verdict": kind, "offers": offers, "findings": [], "measured": [{}], "gaps": [], **changes}
+
+
+INTENT = {"kind": "intent", "effect": CANCEL, "system": "db", "epoch": 0}
+FINDING = {"mitigations": [CANCEL], "subject": {"system": "db"}, "targets": [TARGET]}
+UNOFFERED = Words(mitigate=(CANCEL,), mitigate_unoffered=True, reason="I see it")
+STEPS: list[tuple[str, Words, Json | None, list[Json], list[Step]]] = [
+    ("nothing asked", Words(), verdict(), [], []),
+    ("offered here", ASKED, verdict(), [], [Step(CANCEL, "db", (TARGET,))]),
+    ("offered on another system only", ASKED, verdict(system="db2"), [], []),
+    ("done by a run that was killed", ASKED, verdict("healthy", None), [INTENT], [Step(CANCEL, "db", (), found_done=True)]),
+    ("begun by a run that was killed, and still sick", ASKED, verdict(), [INTENT], [Step(CANCEL, "db", (TARGET,))]),
+    ("not offered, but a finding names a target", UNOFFERED, verdict("healthy", None, findings=[FINDING]), [],
+     [Step(CANCEL, "db", (TARGET,))]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "words", "found", "events", "expected"), STEPS, ids=[one[0] for one in STEPS])
+def test_steps(name: str, words: Words, found: Json | None, events: list[Json], expected: list[Step]) -> None:
+    assert steps_for("db", words, found, events, 0) == expected
+
+
+REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
+    (ASKED, None, [], "no fresh findings"),
+    (ASKED, verdict("healthy", None), [], "was refused: the verdict is healthy and offers no mitigation"),
+    (ASKED, verdict("unproven", None), [], "verdict is unproven"),
+    (ASKED, verdict("unproven", None), [INTENT], "verdict is unproven"),
+    (ASKED, verdict("healthy", None), [{**INTENT, "epoch": 1}], "was refused"),
+    (Words(mitigate=("terminate_blockers",)), verdict(), [], "offers cancel_queued_ddl"),
+    (UNOFFERED, verdict("healthy", None), [], "no finding on db names anything"),
+]
+
+
+@pytest.mark.parametrize(("words", "found", "events", "message"), REFUSED)
+def test_refused(words: Words, found: Json | None, events: list[Json], message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        steps_for("db", words, found, events, 0)
+
+
+JUDGED = {"kind": "judged", "slot": "diagnose"}
+DONE = {"kind": "outcome", "effect": CANCEL, "system": "db", "status": "done", "detail": "cancel pid 1"}
+PROVEN = {"kind": "verified", "proven": True, "why": "well"}
+SENT = {"kind": "outcome", "effect": "pagerduty:declared", "status": "done", "detail": "sent"}
+ENDINGS: list[tuple[str, list[Json], Json | None, list[str], str | None]] = [
+    ("healthy", [JUDGED], verdict("healthy"), [], None),
+    ("only looked", [JUDGED], verdict(), [], None),
+    ("recovered", [JUDGED, DONE, SENT, PROVEN], verdict(), [], None),
+    ("not recovered", [JUDGED, DONE, {**PROVEN, "proven": False, "why": "p95 is high"}], verdict(), [], "not recovered: .*p95 is high"),
+    ("not verified", [JUDGED, DONE], verdict(), [], "not verified in this run"),
+    ("failed", [JUDGED, {**DONE, "status": "failed", "detail": "over its cap"}], verdict(), [], "failed: over its cap"),
+    ("refused", [JUDGED, {"kind": "phase_failed", "phase": "mitigate", "system": "db", "why": "was refused"}], verdict(), [],
+     "was refused"),
+    ("one system could not be read", [JUDGED, {"kind": "phase_failed", "phase": "diagnose", "system": "db", "why": "x"}],
+     verdict(), [], None),
+    ("nothing could be read", [JUDGED], verdict("unproven", measured=[]), [], "nothing that users feel could be read"),
+    ("unsent", [JUDGED], verdict(), ["pagerduty:declared"], "unsent: pagerduty:declared"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "events", "found", "unsent", "expected"), ENDINGS, ids=[one[0] for one in ENDINGS])
+def test_ending(name: str, events: list[Json], found: Json | None, unsent: list[str], expected: str | None) -> None:
+    import re
+
+    sentence = ending(events, found, unsent, check=False)
+    assert (sentence is None) is (expected is None)
+    assert expected is None or re.search(expected, str(sentence))
+
+
+def test_a_check_that_would_have_acted_is_green() -> None:
+    assert ending([JUDGED], verdict(), ["pagerduty:declared"], check=True) is None

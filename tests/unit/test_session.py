@@ -1,0 +1,289 @@
+"""A whole run on its record, with vendors that answer as told: what is sent when, and what is never lost."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Outside, Session, proof
+
+from tests.unit import given
+
+Json = dict[str, t.Any]
+LOGIN = {"login": {"api_key": "secret"}}
+TEXTS = dict.fromkeys(("name", "declared", "identified", "mitigated", "resolved"), "public words")
+CHANNELS = {
+    "pagerduty": {**LOGIN, "service": "Shop", "escalation_policy": None},
+    "status_page": {**LOGIN, "texts": TEXTS, "components": ["API"]},
+}
+SICK = [given.database(given.queued_ddl(), system="db"), given.edge(given.probe(failures=10))]
+WELL = [given.database([], system="db"), given.edge(given.probe())]
+CANCEL = {"mitigate": "cancel_queued_ddl"}
+
+
+class Vendors:
+    """Answers for modules; ``down`` names those that fail."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Json]] = []
+        self.down: set[str] = set()
+        self.open: Json | None = None
+
+    def __call__(self, module: str, args: Json) -> Json:
+        self.calls.append((module, args))
+        if module in self.down:
+            return {"failed": True, "msg": f"{module}: no answer"}
+        if module == "postgresql_backend":
+            return {"changed": True, "backends": [{"signal": "cancel", "pid": 200, "user": "owner", "application": "migrate"}]}
+        incident = {"id": f"{module}-1", "status": args.get("status", args.get("state")), "url": "", "title": args.get("title")}
+        return {"changed": True, "incident": self.open or incident, "adopted": bool(self.open), "requests": []}
+
+    @property
+    def stages(self) -> list[str]:
+        return [str(args.get("update_key") or args.get("note") or args.get("title")) for _, args in self.calls]
+
+
+class Runs:
+    """Runs of one runbook on one root."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+        self.vendors = Vendors()
+        self.lines: list[str] = []
+        self.now = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.timezone.utc)
+
+    def open(self, words: Json | None = None, **changes: t.Any) -> Json:
+        asked = Opening(
+            "db", "Database degradation", "P2", str(self.root), changes.pop("declare", "at_once"), 3600.0, ("db",), "role_database",
+            {"api": None}, changes.pop("alert_file", None), changes.pop("check", False), changes.pop("pid", os.getpid()),
+        )  # fmt: skip
+        assert not changes
+        return open_run(asked, words or {}, shipped(), self.now)
+
+    def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> Session:
+        outside = Outside(self.vendors, self.lines.append, lambda *_: answer, ["ansible-playbook", "x.yml"])
+        session = Session(run, shipped(), outside, CHANNELS if channels is None else channels)
+        session.record.clock = lambda: self.now
+        return session
+
+    def play(
+        self, words: Json | None = None, before: list[Json] = SICK, after: list[Json] = WELL, **changes: t.Any
+    ) -> str | None:
+        """A whole run. Returns the sentence for which it must fail."""
+        session = self.session(self.open(words, **changes))
+        session.declare({})
+        self.read(session, "diagnose", before)
+        session.judge("diagnose")
+        session.confirm(300)
+        self.mitigate(session)
+        session.update(300)
+        if session.needs_proof():
+            self.read(session, "verify", after)
+        session.verify()
+        session.close(300)
+        return session.screen([])[1]
+
+    def read(self, session: Session, slot: str, facts: list[Json]) -> None:
+        for one in facts:
+            data = {name: value for name, value in one.items() if name not in ("system", "kind", "limits", "depends_on")}
+            session.keep_facts(slot, one["system"], one["kind"], data, one["limits"])
+
+    def mitigate(self, session: Session) -> None:
+        if not session.wants("mitigate", "db"):
+            return
+        try:
+            for step in session.plan("db", 300, 1):
+                session.effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]})
+        except RecordError as error:
+            session.keep_failure("mitigate", "db", str(error))
+
+    @property
+    def incident(self) -> Json:
+        return t.cast("Json", json.loads(next(self.root.glob("db-*/incident.json")).read_text()))
+
+
+@pytest.fixture
+def runs(tmp_path: pathlib.Path) -> Runs:
+    return Runs(tmp_path)
+
+
+def stages(runs: Runs, module: str) -> list[str]:
+    """The stages that were sent by a module, in order, told from its arguments."""
+    found = []
+    for called, args in runs.vendors.calls:
+        if called == module:
+            mark = args.get("update_key") or (args.get("note") or "").rpartition("Z ")[2].rstrip("]") or "declared"
+            found.append(mark.rpartition(":")[2])
+    return found
+
+
+def test_from_the_alert_to_the_proven_recovery(runs: Runs) -> None:
+    assert runs.play(CANCEL) is None
+    assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
+    assert stages(runs, "status_page_incident") == ["declared", "identified", "mitigated", "resolved"]
+    assert [args for module, args in runs.vendors.calls if module == "postgresql_backend"] == [
+        {"backends": [{"pid": 200, "backend_start": "start 200"}]}
+    ]
+    assert runs.incident["state"] == "resolved"
+
+
+def test_looking_does_nothing_but_declare(runs: Runs) -> None:
+    assert runs.play() is None
+    assert "postgresql_backend" not in [module for module, _ in runs.vendors.calls]
+    assert runs.incident["state"] == "open"
+    assert stages(runs, "pagerduty_incident") == ["declared", "identified"]
+
+
+def test_nothing_is_sent_twice(runs: Runs) -> None:
+    runs.play(CANCEL)
+    sent = len(runs.vendors.calls)
+    assert runs.play(CANCEL, before=WELL) is None
+    assert len(runs.vendors.calls) == sent
+
+
+def test_without_recovery_the_incident_stays_open_and_the_run_is_not_green(runs: Runs) -> None:
+    assert "not recovered: cancel_queued_ddl was carried out, but" in str(runs.play(CANCEL, after=SICK))
+    assert runs.incident["state"] == "open"
+    assert stages(runs, "status_page_incident") == ["declared", "identified", "mitigated"]
+
+
+def test_an_alert_on_a_healthy_system_tells_nobody(runs: Runs, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "alert").write_text("\x1b[31mDatabase down {{ 7*7 }}\n")
+    assert runs.play(before=WELL, declare="confirmed", alert_file=str(tmp_path / "alert")) is None
+    assert runs.vendors.calls == []
+    assert (runs.incident["state"], runs.incident["alert"]) == ("closed", "[31mDatabase down {{ 7*7 }}")
+
+
+def test_an_alert_on_a_sick_system_is_declared_after_the_diagnosis(runs: Runs) -> None:
+    runs.play(declare="confirmed")
+    assert stages(runs, "pagerduty_incident") == ["declared", "identified"]
+
+
+def test_a_dead_vendor_stops_nothing_and_loses_nothing(runs: Runs) -> None:
+    runs.vendors.down = {"pagerduty_incident"}
+    sentence = runs.play(CANCEL)
+    assert "unsent: pagerduty:declared, pagerduty:identified, pagerduty:mitigated, pagerduty:resolved" in str(sentence)
+    assert stages(runs, "status_page_incident") == ["declared", "identified", "mitigated", "resolved"]
+    assert runs.incident["state"] == "resolved"
+    runs.vendors.down, runs.vendors.calls = set(), []
+    assert runs.play(before=WELL) is None
+    assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
+    assert stages(runs, "status_page_incident") == []
+
+
+def test_a_relapse_reopens_the_same_incident(runs: Runs) -> None:
+    runs.play(CANCEL)
+    identity = runs.incident["id"]
+    runs.vendors.calls = []
+    assert runs.play(CANCEL) is None
+    assert (runs.incident["id"], runs.incident["epoch"], runs.incident["state"]) == (identity, 1, "resolved")
+    assert stages(runs, "status_page_incident") == ["declared#1", "identified#1", "mitigated#1", "resolved#1"]
+
+
+def test_after_the_window_it_is_another_incident(runs: Runs) -> None:
+    runs.play(CANCEL)
+    runs.now += datetime.timedelta(hours=2)
+    runs.play(CANCEL)
+    assert len(list(runs.root.glob("db-*"))) == 2
+
+
+def test_an_adopted_incident_is_not_resolved_by_us(runs: Runs) -> None:
+    runs.vendors.open = {"id": "Q9", "status": "acknowledged", "title": "From the alert", "url": ""}
+    runs.play(CANCEL)
+    last = [args for module, args in runs.vendors.calls if module == "pagerduty_incident"][-1]
+    assert (last["state"], last["incident_id"]) == ("triggered", "Q9")
+    assert "Recovered" in last["note"]
+
+
+def killed(runs: Runs, until: str) -> None:
+    """A run that ended after the named step, without its lock being given back."""
+    session = runs.session(runs.open(CANCEL, pid=2**22 + 1))
+    session.declare({})
+    runs.read(session, "diagnose", SICK)
+    session.judge("diagnose")
+    session.confirm(300)
+    if until == "intent":
+        session.record.append("intent", effect="cancel_queued_ddl", system="db", epoch=0)
+    else:
+        runs.mitigate(session)
+
+
+@pytest.mark.parametrize("until", ["intent", "outcome"])
+def test_killed_around_the_mitigation_the_next_run_finishes_and_says_everything_once(runs: Runs, until: str) -> None:
+    killed(runs, until)
+    assert runs.play(CANCEL, before=WELL) is None
+    assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
+    assert [module for module, _ in runs.vendors.calls].count("postgresql_backend") == (1 if until == "outcome" else 0)
+    assert runs.incident["state"] == "resolved"
+
+
+def test_a_person_meets_a_live_lock_and_an_alert_is_noted(runs: Runs, tmp_path: pathlib.Path) -> None:
+    runs.session(runs.open(pid=os.getppid()))
+    with pytest.raises(LockHeldError, match="another run works on this incident"):
+        runs.open()
+    (tmp_path / "alert").write_text("again")
+    assert runs.open(alert_file=str(tmp_path / "alert"))["ended"] is True
+    assert "the same alert came again: again" in next(runs.root.glob("db-*/timeline.jsonl")).read_text()
+
+
+def test_check_mode_leaves_the_record_alone(runs: Runs) -> None:
+    runs.play()
+    before = {path: path.read_bytes() for path in runs.root.rglob("*") if path.is_file() and path.name != ".opening"}
+    assert runs.play(CANCEL, check=True) is None
+    assert before == {path: path.read_bytes() for path in runs.root.rglob("*") if path.is_file() and path.name != ".opening"}
+
+
+def test_no_secret_reaches_the_record(runs: Runs) -> None:
+    runs.play(CANCEL)
+    assert not [path for path in runs.root.rglob("*") if path.is_file() and "secret" in path.read_text()]
+
+
+ANSWERS = [("cancel_queued_ddl", True), ("yes", False), ("", False), (None, False)]
+
+
+@pytest.mark.parametrize(("answer", "approved"), ANSWERS)
+def test_approval_fails_closed(runs: Runs, answer: str | None, approved: bool) -> None:
+    session = runs.session(runs.open({**CANCEL, "approval": "prompt"}), answer=answer)
+    runs.read(session, "diagnose", SICK)
+    session.judge("diagnose")
+    if approved:
+        assert len(session.plan("db", 300, 1)) == 1
+    else:
+        with pytest.raises(RecordError, match="was not approved"):
+            session.plan("db", 300, 1)
+
+
+def test_old_findings_are_not_acted_on(runs: Runs) -> None:
+    runs.play()
+    runs.now += datetime.timedelta(seconds=301)
+    session = runs.session(runs.open(CANCEL))
+    with pytest.raises(RecordError, match="no fresh findings"):
+        session.plan("db", 300, 1)
+
+
+UNSETTLED = {**given.edge(given.probe()), "settled": False}
+PROOFS: list[tuple[str, list[Json], str, bool]] = [
+    ("well", WELL, "3 good rounds in a row, p95 at most 20 ms, and the cause is gone", True),
+    ("no URL", [WELL[0], given.edge()], "nothing measured what users see", False),
+    ("no edge", [WELL[0]], "nothing measured what users see", False),
+    ("never three in a row", [WELL[0], UNSETTLED], "not well 3 times in a row", False),
+    ("the cause is still there", [SICK[0], WELL[1]], "cause_found", False),
+    ("the database could not be read", [WELL[1]], "db could not be read", False),
+    ("the database refuses", [given.refused("unreachable", "x"), WELL[1]], "db could not be read", False),
+]
+
+
+@pytest.mark.parametrize(("name", "facts", "why", "proven"), PROOFS, ids=[one[0] for one in PROOFS])
+def test_proof(name: str, facts: list[Json], why: str, proven: bool) -> None:
+    from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
+
+    result = proof(judge(facts, {"db": "silent", "api": "silent"}, shipped()), facts)
+    assert result[0] is proven
+    assert why in result[1]

@@ -1,0 +1,145 @@
+"""The screen and the report: what a tired person reads, and that nothing from outside is more than text."""
+
+from __future__ import annotations
+
+import html.parser
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, render
+
+from tests.unit import given
+
+Json = dict[str, t.Any]
+HOSTILE = "<script>alert(1)</script> {{ 7*7 }} \x1b[31m [x](javascript:y) `a` | b\u202e"
+INCIDENT: Json = {
+    "id": "db-prod-db-20261124T0214Z", "title": "Database degradation", "severity": "P2", "state": "open", "targets": ["db"],
+    "declared_at": "2026-11-24T02:14:03.000Z", "opened_at": "2026-11-24T02:14:00.000Z", "vendors": {},
+}  # fmt: skip
+
+
+def verdict(*facts: Json) -> Json:
+    return judge(facts, {"db": "silent", "api": "no facts came"}, shipped())
+
+
+def screen(found: Json | None, **changes: t.Any) -> str:
+    given_screen = {"incident": INCIDENT, "verdict": found, "events": [], "unsent": [], "channels": ["pagerduty"], "off": [],
+                    "command": "ansible-playbook x.yml", "report": "r.html", "check": False, **changes}  # fmt: skip
+    return "\n".join(render(Screen(**given_screen), shipped()))
+
+
+SICK = verdict(given.database(given.queued_ddl()), given.edge(given.probe(failures=10)))
+SHOWN: list[tuple[str, str, list[str]]] = [
+    ("the cause, why, what to type, whether it can be undone", screen(SICK), [
+        "INCIDENT db-prod-db-20261124T0214Z  P2  declared 02:14:03Z",
+        "CAUSE    db.queued_ddl (proven)  ALTER TABLE on keys, pid 200 (owner, migrate), waits 9.0 s behind pid 100",
+        "explains       5 sessions of the application wait for locks",
+        "DO       ansible-playbook x.yml -e mitigate=cancel_queued_ddl",
+        "undo: none (run the migration again, with a lock_timeout)",
+        "UNSENT  nothing"]),
+    ("an unproven cause says where the proof ends", screen(verdict(given.database([]), given.edge(given.probe(failures=10)))),
+     ["UNPROVEN last provable hop: https://api.example.org/health: 10 of 10 requests failed"]),
+    ("nothing could be read", screen(verdict()), ["UNPROVEN last provable hop: nothing that users feel could be measured",
+                                                  "could not read api everything: no facts came"]),
+    ("healthy", screen(verdict(given.database([]), given.edge(given.probe()))), ["HEALTHY  users feel no fault"]),
+    ("channels that are off", screen(SICK, channels=[], off=["pagerduty (not configured: x)"]),
+     ["pagerduty (not configured: x): off", "all channels are off"]),
+    ("unsent", screen(SICK, unsent=["pagerduty:declared"]), ["UNSENT  pagerduty:declared"]),
+    ("check mode", screen(SICK, check=True), ["CHECK    nothing was sent or changed"]),
+    ("nothing diagnosed", screen(None), ["VERDICT  none"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "shown", "parts"), SHOWN, ids=[one[0] for one in SHOWN])
+def test_screen(name: str, shown: str, parts: list[str]) -> None:
+    for part in parts:
+        assert part in shown
+
+
+def test_the_screen_prints_text_only() -> None:
+    facts = given.database(given.queued_ddl())
+    for session in facts["postgresql"]["locks"]["sessions"]:
+        session["application"] = HOSTILE
+    shown = screen(verdict(facts, given.edge(given.probe(failures=10))), incident={**INCIDENT, "alert": HOSTILE})
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert "{{ 7*7 }}" in shown
+
+
+COMMANDS = [
+    (["/x/ansible-playbook", "playbooks/a.yml", "-i", "inv", "-e", "token=secret", "--check", "-vv"], None,
+     "ansible-playbook playbooks/a.yml -i inv"),
+    (["ansible-playbook", "-i", "a b", "--inventory=c", "sre.runbooks.x", "--tags", "diagnose"], "db",
+     "ansible-playbook sre.runbooks.x -i 'a b' -i c -e target=db"),
+    (["ansible-playbook", "a.yml", "--vault-password-file", "v", "-l", "h"], "x; rm -rf /",
+     "ansible-playbook a.yml -e 'target=x; rm -rf /'"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("argv", "target", "expected"), COMMANDS)
+def test_what_to_type_next(argv: list[str], target: str | None, expected: str) -> None:
+    assert next_command(argv, target) == expected
+
+
+class Tags(html.parser.HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: t.Any) -> None:
+        self.seen.add(tag)
+
+
+def hostile_report() -> t.Any:
+    events = [{"at": "2026", "run": HOSTILE, "kind": "note", "text": HOSTILE},
+              {"at": "2026", "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE}]  # fmt: skip
+    found = {**SICK, "gaps": [{"system": HOSTILE, "what": HOSTILE, "why": HOSTILE}]}
+    return sections({**INCIDENT, "title": HOSTILE, "targets": [HOSTILE]}, found, events, [HOSTILE])
+
+
+def test_hostile_text_is_inert_in_html() -> None:
+    parser = Tags()
+    page = to_html(hostile_report())
+    parser.feed(page)
+    assert parser.seen == {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "thead", "tbody", "tr",
+                           "th", "td"}  # fmt: skip
+    assert "default-src 'none'" in page
+    assert "\x1b" not in page
+
+
+def test_hostile_text_is_inert_in_markdown() -> None:
+    text = to_markdown(hostile_report())
+    assert "<script" not in text
+    assert "](javascript" not in text
+    assert "\\`a\\` \\| b" in text
+
+
+def test_the_post_mortem_is_due_two_days_after_the_end() -> None:
+    resolved = {**INCIDENT, "state": "resolved", "resolved_at": "2026-11-24T03:00:00.000Z"}
+    assert "Post-mortem, due 2026-11-26 03:00 UTC" in to_markdown(sections(resolved, SICK, [], []))
+
+
+SETTINGS = {
+    "pagerduty": {"url": "u", "token": "t", "from": "f", "service": "s", "timeout": 1.0, "tries": 2},
+    "status_page": {"url": "u", "token": "t", "page_id": "p", "timeout": 1.0, "tries": 2},
+}
+
+
+def test_channels() -> None:
+    told = channels_from(["pagerduty", "status_page"], SETTINGS, public=True)
+    assert told["off"] == []
+    assert told["on"]["pagerduty"]["login"] == {"api_url": "u", "api_key": "t", "timeout": 1.0, "tries": 2, "from_email": "f"}
+    assert channels_from([], SETTINGS, public=True) == {"on": {}, "off": []}
+
+
+def test_a_channel_without_credentials_or_consent_is_off_and_says_why() -> None:
+    bare = {**SETTINGS, "pagerduty": {**SETTINGS["pagerduty"], "token": ""}}
+    assert channels_from(["pagerduty", "status_page"], bare, public=False) == {
+        "on": {}, "off": ["pagerduty (not configured: incident_pagerduty_token)", "status_page (incident_public is false)"],
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="no channel slack; there are: pagerduty, status_page"):
+        channels_from(["slack"], SETTINGS, public=True)
