@@ -7,4 +7,4 @@ mkdir -p .cache/mypy/ansible_collections/sre/runbooks
 cp -r plugins .cache/mypy/ansible_collections/sre/runbooks/plugins
 find .cache/mypy -type d -name __pycache__ -prune -exec rm -rf {} +
 (cd .cache/mypy && ../../.venv/bin/mypy --config-file ../../pyproject.toml -p ansible_collections.sre.runbooks.plugins)
-.venv/bin/mypy tests
+.venv/bin/mypy tests/lab tests/scenarios tests/bench tests/*.py

@@ -54,12 +54,17 @@ class Run:
         return self.json("findings.json")
 
     @property
+    def cause(self) -> dict[str, t.Any]:
+        """The verdict that the incident is about: the last one that was not healthy, else the last one."""
+        return self.json("cause.json" if (self.folder / "cause.json").exists() else "findings.json")
+
+    @property
     def incident(self) -> dict[str, t.Any]:
         return self.json("incident.json")
 
     @property
     def causes(self) -> list[dict[str, t.Any]]:
-        return [finding for finding in self.findings["findings"] if finding["role"] == "cause"]
+        return [finding for finding in self.cause["findings"] if finding["role"] == "cause"]
 
     def line(self, label: str) -> str:
         """The screen's line with this label, empty when there is none."""
@@ -75,8 +80,10 @@ def command(
     return [program, playbook, *inventory, "-e", json.dumps(values), *options]
 
 
-def environment(lab: Lab) -> dict[str, str]:
+def environment(lab: Lab, collections: pathlib.Path | None = None) -> dict[str, str]:
     chosen = {"LAB": lab.name, "LAB_ROOT": str(lab.root.parent), "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
+    if collections is not None:
+        chosen["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
     return {**os.environ, **chosen, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "250"}
 
 
@@ -84,9 +91,10 @@ def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
     """Runs a playbook to its end."""
     cwd = kwargs.pop("cwd", PROJECT)
     stdin = kwargs.pop("stdin", None)
+    collections = kwargs.pop("collections", None)
     started = time.monotonic()
     done = subprocess.run(
-        command(lab, root, *options, **kwargs), cwd=cwd, env=environment(lab), text=True, input=stdin or "",
+        command(lab, root, *options, **kwargs), cwd=cwd, env=environment(lab, collections), text=True, input=stdin or "",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
     )  # fmt: skip
     return Run(done.returncode, done.stdout, time.monotonic() - started, root)
@@ -166,3 +174,21 @@ def a_root() -> t.Iterator[pathlib.Path]:
         yield root
     finally:
         shutil.rmtree(root, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def mutated(**changes: tuple[str, str, str]) -> t.Iterator[pathlib.Path]:
+    """The collection's product with texts replaced, installed in a place of its own; yields the collections path.
+
+    Each change is (file, old text, new text); a text that is not there is an error, so that a mutation cannot do nothing.
+    """
+    with a_root() as root:
+        home = root / "ansible_collections" / "sre" / "runbooks"
+        for name in ("plugins", "roles", "playbooks", "meta"):
+            shutil.copytree(PROJECT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(PROJECT / "galaxy.yml", home)
+        for file, old, new in changes.values():
+            text = (home / file).read_text()
+            assert old in text, f"{file} does not have {old!r}"
+            (home / file).write_text(text.replace(old, new))
+        yield root

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 import typing as t
 
@@ -16,7 +17,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Outside, Session
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
 
 Json = dict[str, t.Any]
@@ -27,7 +29,7 @@ NO_INCIDENT = (
     "choose systems with -e target=NAME instead"
 )
 OPERATIONS = ("open", "guard", "facts", "failure", "judge", "declare", "confirm", "plan", "effect", "update", "verify",
-              "close", "screen")  # fmt: skip
+              "close", "screen", "undo")  # fmt: skip
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "operation": {"type": "str", "required": True, "choices": list(OPERATIONS)},
     "runbook": {"type": "str"},
@@ -72,6 +74,8 @@ class ActionModule(ActionBase):
     def _operate(self, operation: str, args: Json) -> Json:
         if operation == "open":
             return self._open(args)
+        if operation == "undo":
+            return self._undo(args)
         run = self._run_of_localhost()
         if run["ended"]:
             return {"changed": False, "skip": True, "mitigations": []}
@@ -108,6 +112,14 @@ class ActionModule(ActionBase):
         if run["ended"]:
             display_line(f"another run works on {run['incident_id']}; this alert was noted there")
         return {"changed": False, **run}
+
+    def _undo(self, args: Json) -> Json:
+        """Reads the incident's id as it was typed, like the other words."""
+        root = pathlib.Path(args["record_root"]).expanduser().absolute()
+        folder = incident_folder(root, plain(self._vars.get("incident_id") or ""))
+        for line in undo_lines(Record(folder, "undo").events(), shipped()):
+            display_line(line)
+        return {"changed": False}
 
     def _guard(self, session: Session, args: Json) -> Json:
         return {"skip": not session.wants(self._phase, self._system)}

@@ -79,7 +79,6 @@ ENDINGS: list[tuple[str, list[Json], Json | None, list[str], str | None]] = [
 
 @pytest.mark.parametrize(("name", "events", "found", "unsent", "expected"), ENDINGS, ids=[one[0] for one in ENDINGS])
 def test_ending(name: str, events: list[Json], found: Json | None, unsent: list[str], expected: str | None) -> None:
-    import re
 
     sentence = ending(events, found, unsent, check=False)
     assert (sentence is None) is (expected is None)

@@ -11,9 +11,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import rank
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
-from hypothesis import assume
+from hypothesis import assume, settings
 from hypothesis import given as generated
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from tests.unit import given

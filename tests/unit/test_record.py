@@ -21,7 +21,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     writable_root,
 )
 
-NOW = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.UTC)
 
 
 def ago(seconds: float) -> datetime.datetime:

@@ -57,7 +57,7 @@ class Runs:
         self.root = root
         self.vendors = Vendors()
         self.lines: list[str] = []
-        self.now = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.timezone.utc)
+        self.now = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.UTC)
 
     def open(self, words: Json | None = None, **changes: t.Any) -> Json:
         asked = Opening(

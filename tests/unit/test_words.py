@@ -66,7 +66,7 @@ def test_targets() -> None:
         targets_from(None, [], "g")
 
 
-NOW = datetime.datetime(2026, 11, 24, 2, 14, 3, tzinfo=datetime.timezone.utc)
+NOW = datetime.datetime(2026, 11, 24, 2, 14, 3, tzinfo=datetime.UTC)
 IDS = [
     (("prod-db",), (), "db-prod-db-20261124T0214Z"),
     (("prod-db",), ("db-prod-db-20261124T0214Z",), "db-prod-db-20261124T0214Z-2"),

@@ -81,9 +81,9 @@ def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
             tcp_user_timeout=20000,
         )
     except psycopg2.OperationalError as error:
-        message = " ".join(str(error).split())
-        kind, sqlstate = classify(message)
-        raise RefusedConnectionError(f"{login.name}: {message}", kind=kind, sqlstate=sqlstate) from error
+        reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(str(error).split()))
+        kind, sqlstate = classify(reason)
+        raise RefusedConnectionError(login.name, reason, kind=kind, sqlstate=sqlstate) from error
     try:
         connection.autocommit = True
         yield connection

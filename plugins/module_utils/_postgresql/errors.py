@@ -14,11 +14,12 @@ class RefusedConnectionError(PostgresqlError):
     """No session came about.
 
     ``kind`` is one of ``too_many_clients``, ``authentication``, ``no_such_database``, ``starting_up``,
-    ``unreachable``; ``sqlstate`` is the server's code where it sent one
+    ``unreachable``; ``reason`` is the server's or the network's own sentence; ``sqlstate`` is the server's code
     (https://www.postgresql.org/docs/current/errcodes-appendix.html).
     """
 
-    def __init__(self, message: str, *, kind: str, sqlstate: str | None) -> None:
-        super().__init__(message)
+    def __init__(self, login: str, reason: str, *, kind: str, sqlstate: str | None) -> None:
+        super().__init__(f"{login}: {reason}")
+        self.reason = reason
         self.kind = kind
         self.sqlstate = sqlstate

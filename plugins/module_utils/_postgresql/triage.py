@@ -47,7 +47,7 @@ def triage(login: Login, limits: Limits, wanted: t.Container[str]) -> Row:
         with connected(login) as connection:
             read, gaps = _ask_all(connection, limits, wanted)
     except RefusedConnectionError as refusal:
-        told = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": str(refusal)}
+        told = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": refusal.reason}
         return {"connected": False, "refusal": told, "gaps": [], "duration_ms": _since(started)}
     return {"connected": True, "refusal": None, **read, "gaps": gaps, "duration_ms": _since(started)}
 

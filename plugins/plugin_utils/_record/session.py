@@ -116,7 +116,10 @@ class Session:
         verdict = judge(facts, expected, self.catalogue)
         now = stamp(self.record.clock())
         name = "findings.json" if slot == "diagnose" else "verification.json"
-        self.record.save(name, {"at": now, "run": self.run["run"], "incident": self.run["incident_id"], **verdict})
+        told = {"at": now, "run": self.run["run"], "incident": self.run["incident_id"], **verdict}
+        self.record.save(name, told)
+        if slot == "diagnose" and verdict["verdict"] != "healthy":
+            self.record.save("cause.json", told)
         causes = [one["id"] for one in verdict["findings"] if one["role"] == "cause"]
         self.record.append("judged", slot=slot, verdict=verdict["verdict"], causes=causes)
         self.show("verdict", " ".join([verdict["verdict"], *causes]))
@@ -342,7 +345,9 @@ class Session:
 
     def write_report(self) -> None:
         sent = [f"{message.id}" for message in self.outbox.sent()]
-        content = sections(self.record.incident, self.record.load("findings.json"), self.record.events(), sent)
+        # A later look finds a healthy system; the report is about what made it sick.
+        verdict = self.record.load("cause.json") or self.record.load("findings.json")
+        content = sections(self.record.incident, verdict, self.record.events(), sent)
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
         if self.record.incident["state"] != "open":

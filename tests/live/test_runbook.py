@@ -1,0 +1,236 @@
+"""The database runbook against the lab: what it changes, what it never changes, and how it must end."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import typing as t
+
+import pytest
+
+from tests import harness
+from tests.lab import faults, observer
+from tests.lab.sim import control
+from tests.lab.state import Lab, wait_until
+from tests.sweep import masked
+
+MITIGATE = ("-e", "mitigate=cancel_queued_ddl")
+FAST = {"recovery_check_timeout": 1.0, "recovery_check_within": 4.0}
+LOUD = {**harness.ALL_CHANNELS, **FAST}
+
+
+def broken(lab: Lab, fault: str = "queued-ddl") -> dict[str, t.Any]:
+    told = faults.break_it(lab, fault, seed=1)
+    harness.suffering(lab)
+    return told
+
+
+def test_looking_changes_nothing_acting_relieves_and_a_third_run_does_nothing(lab: Lab, root: pathlib.Path) -> None:
+    told = broken(lab)
+    report, ddl = harness.of_role(told, "report")[0], harness.of_role(told, "ddl")[0]
+    before = harness.sessions(lab)
+
+    looked = harness.play(lab, root, variables={**LOUD, "incident_declare": "never"})
+    assert looked.code == 0, looked.output
+    assert looked.line("CAUSE").startswith(f"CAUSE    db.queued_ddl (proven)  ALTER TABLE on custody_keys, pid {ddl['pid']}")
+    assert [(one["id"], one["subject"]["key"]) for one in looked.causes] == [("db.queued_ddl", str(ddl["pid"]))]
+    assert harness.sessions(lab) == before
+    assert [control.journal(lab, vendor) for vendor in harness.VENDORS] == [[], []]
+
+    acted = harness.play(lab, root, *MITIGATE, variables=LOUD)
+    assert acted.code == 0, acted.output
+    assert "recovered, proven" in acted.output
+    assert harness.alive(lab, report)
+    assert harness.alive(lab, ddl), "its session stays, only the statement is cancelled"
+    after = observer.next_look(lab)
+    assert (after["waiters"], after["errors"]) == (0, 0)
+    assert (acted.folder / "report.html").exists()
+
+    sent, now = harness.writes(lab), harness.sessions(lab)
+    third = harness.play(lab, root, *MITIGATE, variables=LOUD)
+    assert third.code == 0, third.output
+    assert harness.writes(lab) == sent
+    assert harness.sessions(lab) == now
+
+
+NO_OP = ("plugins/module_utils/_postgresql/backend.py", "        server.signal(signal, backend)\n    left = _wait(",
+         "        pass\n    left = [] and _wait(")  # fmt: skip
+
+
+def test_a_mitigation_that_does_nothing_is_not_called_a_recovery(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    with harness.mutated(no_op=NO_OP) as collections:
+        played = harness.play(
+            lab, root, *MITIGATE, variables=LOUD, playbook="sre.runbooks.runbook_db_degradation", collections=collections
+        )
+    assert played.code != 0
+    assert "not recovered: cancel_queued_ddl was carried out, but" in played.output
+    assert played.incident["state"] == "open"
+    assert [one["status"] for one in control.state(lab, "statuspage")["incidents"]] == ["monitoring"]
+    assert [one["status"] for one in control.state(lab, "pagerduty")["incidents"]] == ["triggered"]
+
+
+NO_RULE = ("plugins/plugin_utils/_judgement/rules/database.py", "    connection,\n    queued_ddl,\n", "    connection,\n")
+
+
+def test_without_its_rule_the_cause_is_unproven_and_nothing_is_offered(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    with harness.mutated(no_rule=NO_RULE) as collections:
+        played = harness.play(
+            lab, root, *MITIGATE, variables=LOUD, playbook="sre.runbooks.runbook_db_degradation", collections=collections
+        )
+    assert played.code != 0
+    assert (played.findings["verdict"], played.findings["offers"]) == ("unproven", [])
+    assert "cancel_queued_ddl was refused: the verdict is unproven" in played.output
+    assert observer.next_look(lab)["waiters"] > 40
+
+
+def planned(output: str) -> list[str]:
+    """The requests that check mode showed: vendor, method, path, body; masked."""
+    shown = re.findall(r"would send (\w+) (POST|PUT|PATCH) (\S+) (\{.*\})", output)
+    names = {"status_page": "statuspage"}
+    return [masked([names.get(vendor, vendor), method, path, json.loads(body)]) for vendor, method, path, body in shown]
+
+
+def received(lab: Lab) -> list[str]:
+    found = [masked([one["vendor"], one["method"], one["path"], one["body"]]) for one in harness.writes(lab)]
+    return [text.replace("/incidents/ID", "/incidents/{id}") for text in found]
+
+
+def test_check_mode_shows_what_the_real_run_then_does(lab: Lab, root: pathlib.Path) -> None:
+    told = broken(lab)
+    before = harness.sessions(lab)
+    checked = harness.play(lab, root, *MITIGATE, "--check", "--diff", variables=LOUD)
+    assert checked.code == 0, checked.output
+    assert harness.writes(lab) == []
+    assert harness.sessions(lab) == before
+    assert list(root.glob("*")) == []
+
+    played = harness.play(lab, root, *MITIGATE, variables=LOUD)
+    assert played.code == 0, played.output
+    finding = r"CAUSE +(\S+ \(proven\)  ALTER TABLE on custody_keys, pid \d+)"
+    assert re.findall(finding, checked.output) == re.findall(finding, played.output) != []
+    assert planned(checked.output) == received(lab) != []
+    signal = f"cancel pid {harness.of_role(told, 'ddl')[0]['pid']}"
+    assert f"+{signal}" in checked.output
+    assert signal in played.line("DONE")
+
+
+def test_the_second_of_two_runs_does_nothing(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    control.set_faults(lab, "pagerduty", {"write": 1, "kind": "slow", "seconds": 6.0})
+    first = harness.start(lab, root, *MITIGATE, output=root / "first", variables=LOUD)
+    wait_until(lambda: bool(list(root.glob("*/lock.json"))), 10, "the first run's lock")
+    wait_until(lambda: len(control.journal(lab, "pagerduty")) >= 3, 10, "the first run's first requests")
+    # Whatever the second run asked anybody for would show: with these it would be refused.
+    strangers = {"incident_pagerduty_token": "second", "incident_status_page_token": "second",
+                 "runbooks_db_monitor_user": "second", "runbooks_db_mitigation_user": "second"}  # fmt: skip
+    second = harness.play(lab, root, *MITIGATE, variables={**LOUD, **strangers})
+    assert second.code != 0
+    assert "another run works on this incident" in second.output
+    assert first.wait(timeout=60) == 0, (root / "first").read_text()
+    assert [entry for vendor in harness.VENDORS for entry in control.journal(lab, vendor) if entry["status"] == 401] == []
+    assert '"second"' not in lab.file("postgresql.log").read_text()
+
+
+def test_more_than_the_cap_is_not_touched(lab: Lab, root: pathlib.Path) -> None:
+    told = broken(lab, "blocking")
+    variables = {**FAST, "db_mitigation_terminate_max": 0}
+    played = harness.play(lab, root, "-e", "mitigate=terminate_blockers", variables=variables)
+    assert played.code != 0
+    assert "max is 0: nothing was touched" in played.output
+    assert harness.alive(lab, harness.of_role(told, "holder")[0])
+
+
+def test_a_wrong_key_stops_no_mitigation_and_loses_no_update(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    played = harness.play(lab, root, *MITIGATE, variables={**LOUD, "incident_pagerduty_token": "wrong"})
+    assert played.code != 0
+    assert "unsent: pagerduty:declared, pagerduty:identified, pagerduty:mitigated, pagerduty:resolved" in played.output
+    assert "HTTP 401: Unauthorized; Invalid authentication" in played.output
+    assert "recovered, proven" in played.output
+    again = harness.play(lab, root, variables=LOUD)
+    assert again.code == 0, again.output
+    (incident,) = control.state(lab, "pagerduty")["incidents"]
+    assert (incident["status"], len(control.state(lab, "pagerduty")["notes"][incident["id"]])) == ("resolved", 3)
+
+
+def test_an_unknown_service_is_said_with_those_there_are(lab: Lab, root: pathlib.Path) -> None:
+    played = harness.play(lab, root, variables={**LOUD, "incident_pagerduty_service": "Nope"})
+    assert "'Nope' is not among the account's services: API, Custody database" in played.output
+
+
+def test_an_unknown_component_is_said_with_those_there_are(lab: Lab, root: pathlib.Path) -> None:
+    played = harness.play(lab, root, variables={**LOUD, "incident_status_page_components": ["Nope"]})
+    assert "the page has no component Nope; it has: Analytics API, Auth service, Custody API" in played.output
+
+
+def test_an_incident_that_the_alert_has_opened_is_adopted(lab: Lab, root: pathlib.Path) -> None:
+    theirs = {"type": "incident", "title": "From the alert", "incident_key": "db_degradation/lab-db",
+              "service": {"id": "PSVC001", "type": "service_reference"}}  # fmt: skip
+    api(lab, "POST", "/incidents", {"incident": theirs})
+    broken(lab)
+    played = harness.play(lab, root, *MITIGATE, variables=LOUD)
+    assert played.code == 0, played.output
+    (incident,) = control.state(lab, "pagerduty")["incidents"]
+    assert (incident["title"], incident["status"]) == ("From the alert", "triggered")
+    assert "Recovered" in control.state(lab, "pagerduty")["notes"][incident["id"]][-1]["content"]
+
+
+def api(lab: Lab, method: str, path: str, body: dict[str, t.Any]) -> None:
+    """A request to the pager as somebody else would make it."""
+    import urllib.request
+
+    part = lab.part("pagerduty")
+    headers = {"Authorization": f"Token token={part['key']}", "From": "oncall@example.org", "Content-Type": "application/json"}
+    request = urllib.request.Request(part["url"] + path, json.dumps(body).encode(), headers, method=method)
+    urllib.request.urlopen(request, timeout=5).close()
+
+
+def secrets(lab: Lab) -> list[str]:
+    return [*lab.part("postgres")["passwords"].values(), *(lab.part(vendor)["key"] for vendor in harness.VENDORS)]
+
+
+def test_no_secret_is_in_any_output_or_record(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    played = harness.play(lab, root, *MITIGATE, "-vvv", "--diff", variables=LOUD)
+    assert played.code == 0, played.output[-2000:]
+    texts = [played.output, *(path.read_text() for path in root.rglob("*") if path.is_file())]
+    assert [secret for secret in secrets(lab) if any(secret in text for text in texts)] == []
+
+
+@pytest.mark.parametrize("tag", ["declare", "diagnose", "mitigate", "verify", "close"])
+def test_each_tag_alone_ends_with_the_screen(lab: Lab, root: pathlib.Path, tag: str) -> None:
+    played = harness.play(lab, root, "--tags", tag, variables=FAST)
+    assert played.code == 0, played.output
+    assert played.line("INCIDENT")
+    assert played.line("HEALTHY" if tag == "diagnose" else "VERDICT" if tag != "verify" else "PROVEN")
+
+
+def test_mitigate_alone_acts_on_fresh_findings_and_says_that_it_is_not_verified(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    refused = harness.play(lab, root, *MITIGATE, "--tags", "mitigate", variables=FAST)
+    assert refused.code != 0
+    assert "no fresh findings to act on" in refused.output
+    assert harness.play(lab, root, "--tags", "diagnose", variables=FAST).code == 0
+    acted = harness.play(lab, root, *MITIGATE, "--tags", "mitigate", variables=FAST)
+    assert acted.code != 0
+    assert "was carried out, but it was not verified in this run" in acted.output
+    proved = harness.play(lab, root, "--tags", "verify,close", variables=FAST)
+    assert proved.code == 0, proved.output
+    assert proved.incident["state"] == "resolved"
+
+
+def test_undo_says_what_was_done_and_what_to_do_by_hand(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    played = harness.play(lab, root, *MITIGATE, variables=FAST)
+    undo = {"playbook": "playbooks/undo.yml", "variables": {"incident_id": played.incident["id"]}}
+    undone = harness.play(lab, root, **undo)
+    assert undone.code == 0, undone.output
+    assert "cancel_queued_ddl on lab-db" in undone.output
+    assert "cannot be undone; run the migration again" in undone.output
+    for wrong in ("../../etc", "nope", "", "db_degradation-x-20261124T0214Z"):
+        refused = harness.play(lab, root, playbook="playbooks/undo.yml", variables={"incident_id": wrong})
+        assert refused.code != 0
+        assert "is not an incident's id" in refused.output or "there is no incident" in refused.output

@@ -1,0 +1,49 @@
+"""``python -m tests.scenarios [--seeds 1 2 3] [name ...]``: plays scenarios and prints their scores."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests import harness
+from tests.scenarios.runner import Played, play, scenarios
+
+WANTED = 1.0
+BASELINE_AT_MOST = 0.6
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(prog="python -m tests.scenarios", description=__doc__)
+    options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    options.add_argument("--postgresql", default="18")
+    options.add_argument("names", nargs="*")
+    asked = options.parse_args()
+    chosen = [one for one in scenarios() if not asked.names or one.name in asked.names]
+    results: list[Played] = []
+    print(f"{'scenario':<22} {'seed':>4} {'score':>6} {'naive':>6} {'run':>7}", flush=True)
+    with harness.a_lab("scenarios", postgresql=asked.postgresql) as lab:
+        for scenario in chosen:
+            for seed in asked.seeds:
+                result = play(lab, scenario, seed)
+                results.append(result)
+                print(
+                    f"{result.scenario:<22} {seed:>4} {result.score:>6.2f} {result.baseline:>6.2f} {result.seconds:>5.1f} s",
+                    flush=True,
+                )
+                for complaint in result.wrong:
+                    print(f"    WRONG: {complaint}", flush=True)
+    return summary(results)
+
+
+def summary(results: list[Played]) -> int:
+    """Prints the means and says whether they are good enough."""
+    score = sum(result.score for result in results) / len(results)
+    baseline = sum(result.baseline for result in results) / len(results)
+    failed = [result for result in results if result.score < WANTED or result.wrong]
+    print(f"score {score:.2f} (wanted {WANTED}) · naive baseline {baseline:.2f} (at most {BASELINE_AT_MOST})")
+    print(f"scenarios: {len(results) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed or baseline > BASELINE_AT_MOST else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
