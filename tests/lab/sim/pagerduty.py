@@ -41,6 +41,13 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def reference(thing: Json | None) -> Json | None:
+    """A thing as others show it."""
+    if thing is None:
+        return None
+    return {name: thing[name] for name in ("id", "summary", "html_url")} | {"type": f"{thing['type']}_reference", "self": None}
+
+
 class PagerDuty(Simulator):
     name = "pagerduty"
     allowance = 960
@@ -49,11 +56,13 @@ class PagerDuty(Simulator):
         self.numbers = itertools.count(1)
         self.incidents: dict[str, Json] = {}
         self.notes: dict[str, list[Json]] = {}
+        policy = self._thing("escalation_policy", "PESC001", "Database on-call")
+        self.policies = [{**policy, "escalation_rules": []}]
         self.services = [
-            self._thing("service", "PSVC001", "Custody database"),
-            self._thing("service", "PSVC002", "API"),
+            {**self._thing("service", identity, name), "escalation_policy": reference(policy)}
+            for identity, name in (("PSVC001", "Custody database"), ("PSVC002", "API"))
         ]
-        self.policies = [self._thing("escalation_policy", "PESC001", "Database on-call")]
+        self.schedule = reference(self._thing("schedule", "PSCH001", "Database rota"))
         self.priorities = [self._thing("priority", f"PPRI00{n}", f"P{n}") for n in (1, 2, 3, 4)]
         self.users = [{**self._thing("user", "PUSR001", "Database on-call (primary)"), "email": "oncall@example.org"}]
 
@@ -137,9 +146,9 @@ class PagerDuty(Simulator):
         self.incidents[identity] = {
             **self._thing("incident", identity, asked["title"]), "incident_number": number, "title": asked["title"],
             "status": "triggered", "incident_key": asked.get("incident_key") or f"srv{number:06d}/HT4KEY",
-            "service": service, "urgency": asked.get("urgency", "high"), "priority": priority or None,
+            "service": reference(service), "urgency": asked.get("urgency", "high"), "priority": priority or None,
             "body": asked.get("body"), "created_at": now(), "last_status_change_at": now(), "resolution": None,
-            "escalation_policy": self._known(self.policies, policy, "Escalation policy"),
+            "escalation_policy": reference(self._known(self.policies, policy, "Escalation policy")),
             "assignments": [], "acknowledgements": [],
         }  # fmt: skip
         self.notes[identity] = []
@@ -177,14 +186,18 @@ class PagerDuty(Simulator):
         if len(self.notes[identity]) >= 2000:
             raise self.refuse(400, ["Incident has the maximum number of notes"])
         note = {"id": f"PNOTE{sum(map(len, self.notes.values())) + 1:03d}", "content": request.body["note"]["content"],
-                "created_at": now(), "user": self.users[0], "channel": {"summary": "The PagerDuty website or APIs"}}  # fmt: skip
+                "created_at": now(), "user": reference(self.users[0]), "channel": {"summary": "The PagerDuty website or APIs"}}  # fmt: skip
         self.notes[identity].append(note)
         return 200, {"note": note}
 
     def oncalls(self, request: Request) -> Answer:
         wanted = request.query.get("escalation_policy_ids[]", [policy["id"] for policy in self.policies])
-        found = [{"user": self.users[0], "escalation_policy": policy, "escalation_level": 1, "schedule": None,
-                  "start": None, "end": None} for policy in self.policies if policy["id"] in wanted]  # fmt: skip
+        found = [
+            {"user": reference(self.users[0]), "escalation_policy": reference(policy), "escalation_level": 1,
+             "schedule": self.schedule, "start": "2026-01-01T00:00:00Z", "end": None}
+            for policy in self.policies
+            if policy["id"] in wanted
+        ]  # fmt: skip
         return 200, self._page(request, "oncalls", found)
 
     def state(self) -> Json:
