@@ -17,7 +17,19 @@ if grep -E "ERROR|WARNING" "$out/importer.log" | grep -vE "No docker|pkg_resourc
     exit 1
 fi
 cd "$out/elsewhere"
-export ANSIBLE_CONFIG=/dev/null ANSIBLE_COLLECTIONS_PATH="$PWD/collections"
+touch ansible.cfg
+export ANSIBLE_CONFIG="$PWD/ansible.cfg" ANSIBLE_COLLECTIONS_PATH="$PWD/collections"
 ansible-galaxy collection install --offline "$root/$tarball" -p collections >/dev/null
-ansible-playbook sre.runbooks.runbook_db_degradation -i localhost, --list-tags
+# A database that nobody answers for: the installed runbook must run to its screen and say so.
+cat >inventory.ini <<'INVENTORY'
+[role_database]
+nobody ansible_connection=local ansible_python_interpreter="{{ ansible_playbook_python }}"
+[role_database:vars]
+runbooks_db_host=127.0.0.1
+runbooks_db_port=1
+runbooks_db_name=shop
+runbooks_db_monitor_user=monitor
+INVENTORY
+ansible-playbook sre.runbooks.runbook_db_degradation -i inventory.ini >run.log 2>&1 && { cat run.log; exit 1; }
+grep -q "^UNPROVEN" run.log && grep -q "could not read nobody PostgreSQL: Connection refused" run.log || { cat run.log; exit 1; }
 echo "importer: clean; the runbook runs by FQCN from the installed tarball"

@@ -15,7 +15,7 @@ from tests.lab.state import Lab, serve_until_told
 
 WORKERS = 6
 PAUSE_SECONDS = 0.1
-TIMEOUT_SECONDS = 3.0
+TIMEOUT_SECONDS = 2.0
 WINDOW_SECONDS = 3.0
 WRITE_SHARE = 0.3
 TENANTS = 10
