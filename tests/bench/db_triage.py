@@ -22,7 +22,7 @@ import yaml
 from tests import collection, harness
 from tests.lab import faults, postgres
 from tests.lab.__main__ import up
-from tests.lab.state import Lab, wait_until
+from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
 
@@ -71,7 +71,7 @@ KEPT: list[faults.Fault] = []
 
 def timed(command: list[str], lab: Lab) -> float:
     started = time.monotonic()
-    done = subprocess.run(command, env=harness.environment(lab), cwd=harness.PROJECT, capture_output=True, text=True)
+    done = subprocess.run(command, env=harness.environment(lab), cwd=PROJECT, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     return time.monotonic() - started

@@ -57,8 +57,9 @@ class Played:
 
 def load(path: pathlib.Path) -> Scenario:
     data = yaml.safe_load(path.read_text())
-    named = {name: tuple(data.pop(name, ())) for name in ("decoys", "causes", "forbidden", "untouched")}
-    return Scenario(name=path.stem, breaks=tuple(data.pop("break")), **named, **data)
+    lists = {name: tuple(data.pop(name, ())) for name in ("decoys", "causes", "forbidden", "untouched")}
+    fields: Json = {"name": path.stem, "breaks": tuple(data.pop("break")), **lists, **data}
+    return Scenario(**fields)
 
 
 def scenarios(runbook: str = "db_degradation") -> list[Scenario]:

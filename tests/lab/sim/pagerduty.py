@@ -185,8 +185,13 @@ class PagerDuty(Simulator):
         self._incident(identity)
         if len(self.notes[identity]) >= 2000:
             raise self.refuse(400, ["Incident has the maximum number of notes"])
-        note = {"id": f"PNOTE{sum(map(len, self.notes.values())) + 1:03d}", "content": request.body["note"]["content"],
-                "created_at": now(), "user": reference(self.users[0]), "channel": {"summary": "The PagerDuty website or APIs"}}  # fmt: skip
+        note = {
+            "id": f"PNOTE{sum(map(len, self.notes.values())) + 1:03d}",
+            "content": request.body["note"]["content"],
+            "created_at": now(),
+            "user": reference(self.users[0]),
+            "channel": {"summary": "The PagerDuty website or APIs"},
+        }
         self.notes[identity].append(note)
         return 200, {"note": note}
 
