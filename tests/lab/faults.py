@@ -5,6 +5,7 @@ Names, sizes and depths are drawn from a seed, so that a scenario can be played 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -42,10 +43,16 @@ class Session:
 
 
 class Fault:
-    """The sessions of one fault, each on its own connection and thread."""
+    """The sessions of one fault, each on its own connection and thread.
 
-    def __init__(self, lab: Lab, name: str, seed: int) -> None:
+    A published fault tells its sessions in the lab's folder and is ended by ``heal``, together with its process; another one
+    belongs to the process that made it, and ends with ``close``.
+    """
+
+    def __init__(self, lab: Lab, name: str, seed: int, *, published: bool = False) -> None:
         self.lab = lab
+        self.published = published
+        self._connections: list[psycopg2.extensions.connection] = []
         self.name = name
         self.draw = random.Random(f"{name} {seed}")
         self.sessions: list[Session] = []
@@ -75,7 +82,14 @@ class Fault:
 
     def _keep(self, connection: psycopg2.extensions.connection) -> None:
         # A connection object that is collected closes its session; the fault must stand until healed.
-        self._connections = [*getattr(self, "_connections", []), connection]
+        self._connections.append(connection)
+
+    def close(self) -> None:
+        """Ends the sessions; a statement that still runs is cancelled first."""
+        for connection in self._connections:
+            with contextlib.suppress(psycopg2.Error):
+                connection.cancel()
+                connection.close()
 
     def _issue(self, connection: psycopg2.extensions.connection, statements: tuple[str, ...]) -> None:
         outcome = "done"
@@ -92,6 +106,8 @@ class Fault:
             self.publish()
 
     def publish(self) -> None:
+        if not self.published:
+            return
         self.lab.write(
             f"faults/{self.name}.json",
             {"pid": os.getpid(), "sessions": [dataclasses.asdict(s) for s in self.sessions], "ended": self.ended},
@@ -219,7 +235,7 @@ def standing(lab: Lab) -> list[str]:
 
 def main() -> None:
     lab, name, seed = Lab("", pathlib.Path(sys.argv[1])), sys.argv[2], int(sys.argv[3])
-    fault = Fault(lab, name, seed)
+    fault = Fault(lab, name, seed, published=True)
     FAULTS[name](fault)
     fault.publish()
     for _ in itertools.count():

@@ -234,3 +234,18 @@ def test_undo_says_what_was_done_and_what_to_do_by_hand(lab: Lab, root: pathlib.
         refused = harness.play(lab, root, playbook="playbooks/undo.yml", variables={"incident_id": wrong})
         assert refused.code != 0
         assert "is not an incident's id" in refused.output or "there is no incident" in refused.output
+
+
+def test_without_a_terminal_a_prompt_means_no(lab: Lab, root: pathlib.Path) -> None:
+    told = broken(lab)
+    played = harness.play(lab, root, *MITIGATE, "-e", "approval=prompt", variables=FAST)
+    assert played.code != 0
+    assert "cancel_queued_ddl was not approved (nobody answered), so nothing was touched" in played.output
+    assert lab.read("faults/queued-ddl.json")["ended"] == []
+    assert harness.alive(lab, harness.of_role(told, "ddl")[0])
+
+
+def test_the_runbook_runs_by_its_name_from_the_checkout(lab: Lab, root: pathlib.Path) -> None:
+    played = harness.play(lab, root, playbook="sre.runbooks.runbook_db_degradation", variables=FAST)
+    assert played.code == 0, played.output
+    assert played.line("HEALTHY")

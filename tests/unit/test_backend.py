@@ -79,7 +79,7 @@ class FakeServer:
         self.signals.append((signal, backend.pid))
 
     def look(self, backend: Backend) -> tuple[str | None, str | None] | None:
-        sent = [signal for signal, _ in self.signals]
+        sent = [one[0] for one in self.signals]
         if self.ends_after is not None and sent.count("terminate") >= self.ends_after:
             return None
         if self.cancels_after is not None and sent.count("cancel") >= self.cancels_after:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pathlib
 import re
+import subprocess
 import typing as t
 
 import pytest
@@ -162,9 +163,7 @@ def test_generated_references_are_up_to_date(name: str) -> None:
 
 
 def test_no_file_names_a_registry_or_a_machine() -> None:
-    import subprocess
-
-    files = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True).stdout.split()
+    files = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
     found = []
     for name in files:
         path = PROJECT / name

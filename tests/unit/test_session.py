@@ -47,7 +47,7 @@ class Vendors:
 
     @property
     def stages(self) -> list[str]:
-        return [str(args.get("update_key") or args.get("note") or args.get("title")) for _, args in self.calls]
+        return [str(args.get("update_key") or args.get("note") or args.get("title")) for args in (call[1] for call in self.calls)]
 
 
 class Runs:
@@ -74,18 +74,18 @@ class Runs:
         return session
 
     def play(
-        self, words: Json | None = None, before: list[Json] = SICK, after: list[Json] = WELL, **changes: t.Any
+        self, words: Json | None = None, before: list[Json] | None = None, after: list[Json] | None = None, **changes: t.Any
     ) -> str | None:
         """A whole run. Returns the sentence for which it must fail."""
         session = self.session(self.open(words, **changes))
         session.declare({})
-        self.read(session, "diagnose", before)
+        self.read(session, "diagnose", before or SICK)
         session.judge("diagnose")
         session.confirm(300)
         self.mitigate(session)
         session.update(300)
         if session.needs_proof():
-            self.read(session, "verify", after)
+            self.read(session, "verify", after or WELL)
         session.verify()
         session.close(300)
         return session.screen([])[1]
@@ -136,7 +136,7 @@ def test_from_the_alert_to_the_proven_recovery(runs: Runs) -> None:
 
 def test_looking_does_nothing_but_declare(runs: Runs) -> None:
     assert runs.play() is None
-    assert "postgresql_backend" not in [module for module, _ in runs.vendors.calls]
+    assert "postgresql_backend" not in [call[0] for call in runs.vendors.calls]
     assert runs.incident["state"] == "open"
     assert stages(runs, "pagerduty_incident") == ["declared", "identified"]
 
@@ -220,7 +220,7 @@ def test_killed_around_the_mitigation_the_next_run_finishes_and_says_everything_
     killed(runs, until)
     assert runs.play(CANCEL, before=WELL) is None
     assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
-    assert [module for module, _ in runs.vendors.calls].count("postgresql_backend") == (1 if until == "outcome" else 0)
+    assert [call[0] for call in runs.vendors.calls].count("postgresql_backend") == (1 if until == "outcome" else 0)
     assert runs.incident["state"] == "resolved"
 
 

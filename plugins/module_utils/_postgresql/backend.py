@@ -11,6 +11,7 @@ import typing as t
 
 try:
     import psycopg2
+    import psycopg2.errors
     import psycopg2.extensions
     import psycopg2.extras
 except ImportError:  # the modules report it before anything of this file is called
@@ -150,8 +151,13 @@ class LiveServer:
             return [dict(row) for row in cursor.fetchall()]
 
     def signal(self, signal: Signal, backend: Backend) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(SIGNALS[signal], (backend.pid, backend.backend_start))
+        try:
+            with self._connection.cursor() as cursor:
+                cursor.execute(SIGNALS[signal], (backend.pid, backend.backend_start))
+        except psycopg2.errors.InsufficientPrivilege as error:
+            raise PostgresqlError(
+                f"pid {backend.pid} may not be signalled by this role: GRANT pg_signal_backend to it"
+            ) from error
 
     def look(self, backend: Backend) -> tuple[str | None, str | None] | None:
         with self._connection.cursor() as cursor:
