@@ -51,7 +51,7 @@ live: setup system ## the runbook against the lab: bad input, guards, check mode
 	$(PYTEST) tests/live
 
 molecule: setup ## the runbook as Molecule scenarios
-	cd extensions && molecule -c molecule/config.yml test --all
+	cd extensions && MOLECULE_EPHEMERAL_DIRECTORY=$(CURDIR)/.cache/molecule molecule -c molecule/config.yml test --all
 
 scenarios: setup ## every scenario with several seeds, with its score and the naive baseline's
 	$(PYTHON) -m tests.scenarios --seeds $(SEEDS)

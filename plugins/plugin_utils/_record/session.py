@@ -418,7 +418,11 @@ def _told(result: Json) -> str:
 
 def _warnings(path: pathlib.Path) -> list[str]:
     """What a person should know about where the record lies."""
-    if os.environ.get("AWX_ISOLATED_DATA_DIR") and not path.is_mount():
+    # In a job of AWX everything below /runner goes with the container; only another mount stays.
+    kept = any(
+        parent.is_mount() for parent in path.parents if parent != pathlib.Path("/") and parent.parts[:2] != ("/", "runner")
+    )
+    if os.environ.get("AWX_ISOLATED_DATA_DIR") and not kept:
         return [f"{path} is inside the job's container and vanishes with it: mount a folder and set incident_record_root"]
     return []
 
