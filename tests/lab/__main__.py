@@ -3,7 +3,7 @@
 python -m tests.lab up [part ...]      starts the parts that do not run yet (all of them by default)
 python -m tests.lab down               ends every process, removes every file
 python -m tests.lab status             what runs, what is broken, what users see
-python -m tests.lab break FAULT        queued-ddl, blocking, decoy-load; stands until healed
+python -m tests.lab break FAULT        queued-ddl, blocking, prepared-orphan, decoy-load; stands until healed
 python -m tests.lab heal [FAULT ...]   ends faults (all by default)
 python -m tests.lab inventory          the inventory as JSON
 python -m tests.lab journal [VENDOR]   every request that the vendors' simulators received

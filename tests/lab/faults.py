@@ -32,7 +32,7 @@ LONG = 86400
 
 @dataclasses.dataclass(frozen=True)
 class Session:
-    """One client session of a fault."""
+    """One client session of a fault. ``key`` is what a finding calls it where that is not its pid."""
 
     role: str
     pid: int
@@ -40,6 +40,7 @@ class Session:
     user: str
     application: str
     database: str
+    key: str = ""
 
 
 class Fault:
@@ -179,10 +180,38 @@ def decoy_load(fault: Fault) -> None:
     fault.until_waiting(before + 1)
 
 
+def prepared_orphan(fault: Fault) -> None:
+    """A transaction manager prepares a transaction and dies: its lock outlives its session."""
+    tenant = fault.draw.randint(1, TENANTS)
+    manager = fault.connect("manager", "custody_app", "tx-manager")
+    gid = f"order-{fault.draw.randint(1000, 9999)}"
+    with manager.cursor() as cursor:
+        cursor.execute(f"UPDATE custody_usage SET signatures = 0 WHERE tenant_id = {tenant}")
+        cursor.execute("PREPARE TRANSACTION %s", (gid,))
+    manager.close()
+    fault.sessions[-1] = dataclasses.replace(fault.sessions[-1], key=gid)
+    for _ in range(5):
+        waiter = fault.connect("waiter", "custody_app", fault.draw.choice(SERVICES))
+        fault.issue(waiter, f"UPDATE custody_usage SET signatures = 1 WHERE tenant_id = {tenant}")
+    fault.until_waiting(5)
+
+
+def roll_back_prepared(lab: Lab) -> None:
+    """Ends the orphans of a healed fault, which no session holds."""
+    connection = psycopg2.connect(dsn(lab, "postgres"))
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()")
+        for (gid,) in cursor.fetchall():
+            cursor.execute("ROLLBACK PREPARED %s", (gid,))
+    connection.close()
+
+
 FAULTS: dict[str, t.Callable[[Fault], None]] = {
     "queued-ddl": queued_ddl,
     "blocking": blocking,
     "decoy-load": decoy_load,
+    "prepared-orphan": prepared_orphan,
 }
 
 
@@ -226,6 +255,7 @@ def heal(lab: Lab, name: str) -> None:
 
         wait_until(gone, 10, f"the end of the sessions of {name}")
     connection.close()
+    roll_back_prepared(lab)
     lab.file("faults", f"{name}.json").unlink()
 
 

@@ -70,7 +70,7 @@ def culprits(scenario: Scenario, told: t.Mapping[str, Json]) -> set[tuple[str, s
     """The true causes, as (finding, pid)."""
     sessions = [session for name in scenario.breaks for session in told[name]["sessions"]]
     return {
-        (cause["id"], str(session["pid"]))
+        (cause["id"], session["key"] or str(session["pid"]))
         for cause in scenario.causes
         for session in sessions
         if session["role"] == cause["session"]

@@ -44,7 +44,7 @@ def holds(pid: int, mode: str = "AccessShareLock", **changes: t.Any) -> Json:
 def database(rows: list[Json], *, system: str = "db", limits: Json | None = None, **changes: t.Any) -> Json:
     """The facts of a database with these sessions in its lock graph."""
     postgresql: Json = {
-        "connected": True, "refusal": None, "gaps": [], "duration_ms": 20, "connections": [], "idle_in_transaction": [],
+        "connected": True, "refusal": None, "gaps": [], "duration_ms": 20, "connections": [], "idle_in_transaction": [], "prepared_transactions": [],
         "server": {"database": "shop", "user": "monitor", "superuser": False, "member_of_pg_read_all_stats": True},
         "locks": lock_tree([dict(row) for row in rows]),
     }  # fmt: skip

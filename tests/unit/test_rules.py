@@ -14,6 +14,8 @@ from tests.unit import given
 Json = dict[str, t.Any]
 AS_CLIENTS = {"application_users": []}
 
+PREPARED = {"gid": "tx-1", "user": "app", "database": "shop", "seconds": 900, "waited_for": True}
+
 # rule, facts, the findings' ids with their subjects' keys
 FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
     ("the queued statement, not the report", database.queued_ddl, given.database(given.queued_ddl()), [("db.queued_ddl", "200")]),
@@ -39,6 +41,13 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
      [("db.idle_in_transaction", "7")]),
     ("a young idle transaction", database.idle_in_transaction,
      given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=9.0)]), []),
+    ("a prepared transaction that is waited for", database.prepared_transaction,
+     given.database([given.waits(300, [0])], prepared_transactions=[PREPARED]), [("db.prepared_transaction", "tx-1")]),
+    ("a prepared transaction that nobody waits for", database.prepared_transaction,
+     given.database([], prepared_transactions=[PREPARED]), []),
+    ("one of two is waited for", database.prepared_transaction,
+     given.database([given.waits(300, [0])], prepared_transactions=[PREPARED, {**PREPARED, "gid": "tx-2", "waited_for": False}]),
+     [("db.prepared_transaction", "tx-1")]),
     ("too many clients", database.connection, given.refused("too_many_clients", "sorry"), [("db.connections_refused", "db")]),
     ("no answer", database.connection, given.refused("unreachable", "timeout"), [("db.unreachable", "db")]),
     ("connected", database.connection, given.database([]), []),

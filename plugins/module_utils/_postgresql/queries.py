@@ -122,11 +122,21 @@ LOCKS = (
     (0, _LOCKS.replace("WAITSTART", "NULL::timestamptz")),
 )
 
-# Transactions prepared and not finished; as blockers they show as pid 0. All versions.
+# Transactions prepared and not finished; as blockers they show as pid 0. Their locks have no pid and share the virtual
+# transaction of the one on their own id. All versions.
 PREPARED_TRANSACTIONS = """
-SELECT gid, owner::text AS "user", database::text AS database,
-       extract(epoch FROM clock_timestamp() - prepared)::int AS seconds
-FROM pg_prepared_xacts ORDER BY prepared LIMIT 50
+WITH locks AS MATERIALIZED (
+    SELECT granted, pid, virtualtransaction, transactionid,
+           concat_ws('/', locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid)
+               AS tag
+    FROM pg_locks
+)
+SELECT p.gid, p.owner::text AS "user", p.database::text AS database, p.transaction::text AS transaction_id,
+       extract(epoch FROM clock_timestamp() - p.prepared)::int AS seconds,
+       EXISTS (SELECT FROM locks own JOIN locks held USING (virtualtransaction) JOIN locks waiting ON waiting.tag = held.tag
+               WHERE own.pid IS NULL AND own.transactionid = p.transaction
+                 AND held.pid IS NULL AND held.granted AND NOT waiting.granted) AS waited_for
+FROM pg_prepared_xacts p ORDER BY p.prepared LIMIT 50
 """
 
 # What the busy sessions wait for right now. All versions.

@@ -207,6 +207,27 @@ def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.idle_in_transaction", "no idle transaction holds the application up")
 
 
+def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
+    """A prepared transaction that nobody finished and that the application waits for. It has no session to end."""
+    if not _read(facts, "locks", "server", "prepared_transactions"):
+        return
+    waiting = _waiting_application(facts)
+    held_up = {pid for root in facts["postgresql"]["locks"]["roots"] if root["pid"] == 0 for pid in root["holds_up"]}
+    held_up &= waiting.keys()
+    guilty = [one for one in facts["postgresql"]["prepared_transactions"] if one["waited_for"]] if held_up else []
+    for one in guilty:
+        yield Finding(
+            "db.prepared_transaction",
+            # The waiters only say that they wait for a prepared transaction, not for which.
+            "proven" if len(guilty) == 1 else "likely",
+            Ref(facts["system"], "prepared_transaction", one["gid"]),
+            links=tuple(_backend(facts, pid) for pid in sorted(held_up)),
+            evidence={**{name: one[name] for name in ("gid", "user", "database", "seconds")}, "held_up": len(held_up)},
+        )
+    if not guilty:
+        yield RuledOut(facts["system"], "db.prepared_transaction", "no prepared transaction holds the application up")
+
+
 def privileges(facts: Json) -> t.Iterator[Observation]:
     """The monitoring role cannot see the others: said, since the verdict may have a hole there."""
     if not _read(facts, "server"):
@@ -241,6 +262,7 @@ RULES = (
     queued_ddl,
     blocking_transaction,
     idle_in_transaction,
+    prepared_transaction,
     blocked_sessions,
     privileges,
     degraded,
