@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import pathlib
 import sys
@@ -29,7 +30,7 @@ NO_INCIDENT = (
     "choose systems with -e target=NAME instead"
 )
 OPERATIONS = ("open", "guard", "facts", "failure", "judge", "declare", "confirm", "plan", "effect", "update", "verify",
-              "close", "screen", "undo")  # fmt: skip
+              "close", "screen", "undo", "note")  # fmt: skip
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "operation": {"type": "str", "required": True, "choices": list(OPERATIONS)},
     "runbook": {"type": "str"},
@@ -74,8 +75,8 @@ class ActionModule(ActionBase):
     def _operate(self, operation: str, args: Json) -> Json:
         if operation == "open":
             return self._open(args)
-        if operation == "undo":
-            return self._undo(args)
+        if operation in ("undo", "note"):
+            return self._about_a_given_incident(operation, args)
         run = self._run_of_localhost()
         if run["ended"]:
             return {"changed": False, "skip": True, "mitigations": []}
@@ -113,13 +114,22 @@ class ActionModule(ActionBase):
             display_line(f"another run works on {run['incident_id']}; this alert was noted there")
         return {"changed": False, **run}
 
-    def _undo(self, args: Json) -> Json:
-        """Reads the incident's id as it was typed, like the other words."""
+    def _about_a_given_incident(self, operation: str, args: Json) -> Json:
+        """What needs no run. The incident's id and the note are read as they were typed, like the other words."""
         root = pathlib.Path(args["record_root"]).expanduser().absolute()
         folder = incident_folder(root, plain(self._vars.get("incident_id") or ""))
-        for line in undo_lines(Record(folder, "undo").events(), shipped()):
-            display_line(line)
-        return {"changed": False}
+        record = Record(folder, f"{operation} by {getpass.getuser()}")
+        if operation == "undo":
+            for line in undo_lines(record.events(), shipped()):
+                display_line(line)
+            return {"changed": False}
+        text = plain(self._vars.get("text") or "", 2000).strip()
+        if not text:
+            raise RecordError("a note needs a text: -e text='what you saw or did'")
+        if not self._task.check_mode:
+            record.append("note", text=text)
+        display_line(f"noted in {folder.name}: {text}")
+        return {"changed": True}
 
     def _guard(self, session: Session, args: Json) -> Json:
         return {"skip": not session.wants(self._phase, self._system)}

@@ -43,10 +43,11 @@ options:
       - V(plan) tells which of the asked mitigations may be carried out on the host (RV(mitigations)).
       - V(effect) runs O(module) between its intent and its outcome in the record.
       - V(undo) tells, latest first, what was done in the incident given by C(-e incident_id=…) and how to go back.
+      - V(note) adds a person's note, C(-e text='…'), to the incident given by C(-e incident_id=…).
       - V(screen) prints the screen and fails when the run must not look green.
     type: str
     required: true
-    choices: [open, guard, facts, failure, judge, declare, confirm, plan, effect, update, verify, close, screen, undo]
+    choices: [open, guard, facts, failure, judge, declare, confirm, plan, effect, update, verify, close, screen, undo, note]
   runbook:
     description: The runbook's name, for O(operation=open).
     type: str

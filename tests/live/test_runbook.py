@@ -249,3 +249,14 @@ def test_the_runbook_runs_by_its_name_from_the_checkout(lab: Lab, root: pathlib.
     played = harness.play(lab, root, playbook="sre.runbooks.runbook_db_degradation", variables=FAST)
     assert played.code == 0, played.output
     assert played.line("HEALTHY")
+
+
+def test_a_note_of_a_person_is_in_the_timeline_and_the_report(lab: Lab, root: pathlib.Path) -> None:
+    identity = harness.play(lab, root, variables={**FAST, "incident_declare": "at_once"}).incident["id"]
+    text = "restarted the pooler {{ 7 * 7 }}"
+    noted = harness.play(lab, root, playbook="playbooks/note.yml", variables={"incident_id": identity, "text": text})
+    assert noted.code == 0, noted.output
+    assert harness.play(lab, root, playbook="playbooks/note.yml", variables={"incident_id": identity}).code != 0
+    harness.play(lab, root, variables=FAST)
+    assert text in (noted.folder / "report.html").read_text()
+    assert text in (noted.folder / "timeline.jsonl").read_text()

@@ -57,6 +57,33 @@ def test_refused(words: Words, found: Json | None, events: list[Json], message: 
         steps_for("db", words, found, events, 0)
 
 
+def tried(*kinds: str) -> list[Json]:
+    """A history of tries (done) and looks (proven, not)."""
+    made = {"done": {"kind": "outcome", "effect": CANCEL, "system": "db", "epoch": 0, "status": "done"},
+            "proven": {"kind": "verified", "proven": True}, "not": {"kind": "verified", "proven": False}}  # fmt: skip
+    return [{"at": f"at {number}", **made[kind]} for number, kind in enumerate(kinds)]
+
+
+LOOPS = [
+    (tried("done", "not"), False),
+    (tried("done", "not", "done", "not"), True),
+    (tried("done", "done"), True),
+    (tried("done", "not", "done", "proven"), False),
+    ([{**event, "epoch": 1} for event in tried("done", "done")], False),
+    ([{**event, "system": "other"} for event in tried("done", "done")], False),
+]
+
+
+@pytest.mark.parametrize(("events", "refused"), LOOPS)
+def test_the_third_fruitless_try_is_refused_with_the_history(events: list[Json], refused: bool) -> None:
+    if refused:
+        with pytest.raises(RecordError, match=r"2 times without a proven recovery \(at \d, at \d\)"):
+            steps_for("db", ASKED, verdict(), events, 0)
+    else:
+        assert len(steps_for("db", ASKED, verdict(), events, 0)) == 1
+    assert len(steps_for("db", UNOFFERED, verdict(), events, 0)) == 1
+
+
 JUDGED = {"kind": "judged", "slot": "diagnose"}
 DONE = {"kind": "outcome", "effect": CANCEL, "system": "db", "status": "done", "detail": "cancel pid 1"}
 PROVEN = {"kind": "verified", "proven": True, "why": "well"}

@@ -12,6 +12,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
 
 Json = dict[str, t.Any]
+# After this many tries without effect the same again is no plan.
+MOST_FRUITLESS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,28 @@ def begun_effects(events: t.Iterable[Json], epoch: int) -> set[tuple[str, str]]:
     }
 
 
+def fruitless_tries(events: t.Iterable[Json], mitigation: str, system: str, epoch: int) -> list[str]:
+    """When a mitigation was carried out since the incident was last opened, and the recovery was not proven after it."""
+    tries: list[str] = []
+    for event in events:
+        if event["kind"] == "outcome" and (event.get("effect"), event.get("system")) == (mitigation, system):
+            if event.get("epoch") == epoch and event["status"] == "done":
+                tries.append(str(event["at"]))
+        elif event["kind"] == "verified" and event["proven"]:
+            tries.clear()
+    return tries
+
+
+def _refuse_a_loop(events: list[Json], mitigation: str, system: str, epoch: int) -> None:
+    tries = fruitless_tries(events, mitigation, system, epoch)
+    if len(tries) >= MOST_FRUITLESS:
+        raise RecordError(
+            f"{mitigation} on {system} was carried out {len(tries)} times without a proven recovery ({', '.join(tries)}), so it "
+            "is not tried again: the cause is another one, or it comes back by itself. If you know better: "
+            f"-e mitigate={mitigation} -e mitigate_unoffered=true -e reason='…'"
+        )
+
+
 def steps_for(system: str, words: Words, verdict: Json | None, events: list[Json], epoch: int) -> list[Step]:
     """What to do on one system. Raises RecordError for a mitigation that the verdict offers nowhere."""
     if not words.mitigate:
@@ -55,6 +79,8 @@ def steps_for(system: str, words: Words, verdict: Json | None, events: list[Json
     for name in words.mitigate:
         offers = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
         if offers:
+            if not words.mitigate_unoffered:
+                _refuse_a_loop(events, name, system, epoch)
             steps += [Step(name, system, tuple(offer["targets"])) for offer in offers if offer["system"] == system]
         elif any(one[0] == name for one in begun) and verdict["verdict"] == "healthy":
             steps += [Step(name, system, (), found_done=True)] if (name, system) in begun else []
