@@ -44,6 +44,9 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/python -c '
 
 started=$(date +%s)
 uv=$(find_uv "$python")
+# Where a company's own authority signs the registry, the system knows it and uv's bundle does not.
+UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
+export UV_SYSTEM_CERTS
 "$uv" venv --quiet --clear --python "$python" .venv
 "$uv" pip install --quiet --python .venv/bin/python --require-hashes -r "$lock"
 echo "$wanted" >"$stamp"
