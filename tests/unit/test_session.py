@@ -245,6 +245,19 @@ def test_no_secret_reaches_the_record(runs: Runs) -> None:
     assert not [path for path in runs.root.rglob("*") if path.is_file() and "secret" in path.read_text()]
 
 
+HOSTILE = "{{ lookup('pipe', 'id') }}\x1b[31m<script>"
+
+
+def test_what_a_vendor_answers_is_only_text(runs: Runs) -> None:
+    runs.vendors.open = {"id": "Q1", "status": HOSTILE, "title": HOSTILE, "url": HOSTILE}
+    session = runs.session(runs.open(CANCEL))
+    session.declare({"database": HOSTILE})
+    shown = "\n".join(session.screen([HOSTILE])[0])
+    assert "\x1b" not in shown
+    assert "{{ lookup('pipe', 'id') }}[31m<script>" in shown
+    assert "<script" not in (session.record.path / "report.html").read_text()
+
+
 ANSWERS = [("cancel_queued_ddl", True), ("yes", False), ("", False), (None, False)]
 
 
