@@ -95,8 +95,8 @@ class Tags(html.parser.HTMLParser):
 
 
 def hostile_report() -> t.Any:
-    events = [{"at": "2026", "run": HOSTILE, "kind": "note", "text": HOSTILE},
-              {"at": "2026", "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE}]  # fmt: skip
+    events = [{"at": "2026-11-24T02:14:00.000Z", "run": HOSTILE, "kind": "note", "text": HOSTILE},
+              {"at": "2026-11-24T02:14:01.000Z", "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE}]  # fmt: skip
     found = {**SICK, "gaps": [{"system": HOSTILE, "what": HOSTILE, "why": HOSTILE}]}
     return sections({**INCIDENT, "title": HOSTILE, "targets": [HOSTILE]}, found, events, [HOSTILE])
 
@@ -116,6 +116,25 @@ def test_hostile_text_is_inert_in_markdown() -> None:
     assert "<script" not in text
     assert "](javascript" not in text
     assert "\\`a\\` \\| b" in text
+
+
+def test_the_report_begins_with_what_somebody_asks_on_a_phone() -> None:
+    incident = {**INCIDENT, "state": "resolved", "detected_at": "2026-11-24T02:14:00.000Z",
+                "mitigated_at": "2026-11-24T02:15:10.000Z", "resolved_at": "2026-11-24T02:16:00.000Z"}  # fmt: skip
+    events = [{"at": "2026-11-24T02:15:59.000Z", "run": "r", "kind": "verified", "proven": True, "why": "well"},
+              {"at": "2026-11-24T02:15:01.000Z", "run": "r", "kind": "intent", "effect": "cancel"},
+              {"at": "2026-11-24T02:15:02.000Z", "run": "r", "kind": "outcome", "effect": "cancel", "status": "done", "detail": "x"}]  # fmt: skip
+    content = sections(incident, SICK, events, [])
+    assert content[0].table[1:] == (
+        ("incident", "db-prod-db-20261124T0214Z, P2, resolved"),
+        ("cause", SICK["findings"][0]["summary"]),
+        ("declared", "2026-11-24 02:14:03 UTC"),
+        ("mitigated", "2026-11-24 02:15:10 UTC, 0:01:10 after it was noticed"),
+        ("resolved", "2026-11-24 02:16:00 UTC, 0:02:00 after it was noticed"),
+        ("recovery", "proven: well"),
+    )
+    timeline = next(section for section in content if section.title == "Timeline")
+    assert [row[1] for row in timeline.table[1:]] == ["recovery proven: True; well", "cancel: done, x"]
 
 
 def test_the_post_mortem_is_due_two_days_after_the_end() -> None:

@@ -30,7 +30,7 @@ class Section:
 def sections(incident: Json, verdict: Json | None, events: t.Sequence[Json], sent: t.Sequence[str]) -> list[Section]:
     """The report's content: what was found, done, proven and said, and the draft of the post-mortem."""
     return [
-        Section(f"{incident['title']}: {', '.join(incident['targets'])}", (_summary(incident, verdict),)),
+        Section(f"{incident['title']}: {', '.join(incident['targets'])}", table=_summary(incident, verdict, events)),
         _findings(verdict),
         Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
         Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
@@ -41,12 +41,34 @@ def sections(incident: Json, verdict: Json | None, events: t.Sequence[Json], sen
     ]
 
 
-def _summary(incident: Json, verdict: Json | None) -> str:
+def _summary(incident: Json, verdict: Json | None, events: t.Sequence[Json]) -> tuple[tuple[str, ...], ...]:
+    """What somebody asks who opens the report on a phone: what was it, is it over, how long did it take, how do we know."""
     causes = [f["summary"] for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
-    cause = "; ".join(causes) or f"verdict: {(verdict or {}).get('verdict', 'none')}"
-    times = [f"{name} {incident[f'{name}_at']}" for name in ("opened", "declared", "mitigated", "resolved")
-             if incident.get(f"{name}_at")]  # fmt: skip
-    return f"{incident['severity']}, {incident['state']}. {cause}. {', '.join(times)}."
+    rows = [
+        ("incident", f"{incident['id']}, {incident['severity']}, {incident['state']}"),
+        ("cause", "; ".join(causes) or f"none proven (verdict: {(verdict or {}).get('verdict', 'none')})"),
+    ]
+    if incident.get("alert"):
+        rows.append(("alert", str(incident["alert"])))
+    for name in ("declared", "mitigated", "resolved"):
+        if incident.get(f"{name}_at"):
+            rows.append((name, f"{_day_and_time(incident[f'{name}_at'])}{_after(incident, name)}"))
+    proofs = [event for event in events if event["kind"] == "verified"]
+    if proofs:
+        rows.append(("recovery", f"{'proven' if proofs[-1]['proven'] else 'not proven'}: {proofs[-1]['why']}"))
+    return (("", ""), *rows)
+
+
+def _day_and_time(moment: str) -> str:
+    return f"{moment_of(moment):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _after(incident: Json, name: str) -> str:
+    """How long after its detection something happened."""
+    if name == "declared" or not incident.get("detected_at"):
+        return ""
+    seconds = (moment_of(incident[f"{name}_at"]) - moment_of(incident["detected_at"])).total_seconds()
+    return f", {datetime.timedelta(seconds=round(seconds))} after it was noticed"
 
 
 def _findings(verdict: Json | None) -> Section:
@@ -60,7 +82,7 @@ def _rows(head: tuple[str, ...], verdict: Json | None, name: str, *columns: str)
 
 def _actions(events: t.Sequence[Json]) -> Section:
     rows = [
-        (event["at"], event["effect"], event["system"], event["status"], str(event["detail"]))
+        (_clock(event["at"]), event["effect"], event["system"], event["status"], str(event["detail"]))
         for event in events
         if event["kind"] == "outcome" and "system" in event
     ]
@@ -71,8 +93,8 @@ def describe(event: Json) -> str:
     """One event of the timeline in words."""
     texts = {
         "run_started": "a run began: {asked}",
-        "judged": "verdict ({slot}): {verdict} {causes}",
-        "stage": "{stage}",
+        "judged": "verdict at {slot}: {verdict} {causes}",
+        "stage": "stage: {stage}",
         "intent": "about to: {effect}",
         "outcome": "{effect}: {status}, {detail}",
         "planned": "check mode, would be done: {effect}",
@@ -83,14 +105,24 @@ def describe(event: Json) -> str:
     }
     template = texts.get(event["kind"], str(event["kind"]))
     try:
-        return template.format_map(event)
+        return template.format_map({**event, "causes": ", ".join(event.get("causes", []))}).strip()
     except KeyError:
         return str(event["kind"])
 
 
 def _timeline(events: t.Sequence[Json]) -> Section:
-    shown = [event for event in events if event["kind"] not in ("facts",)]
-    return Section("Timeline", table=(("when", "run", "what"), *((e["at"], e["run"], describe(e)) for e in shown)))
+    """What happened, without what only serves a rerun: facts, and intents whose outcome follows."""
+    known = {(event["run"], event["effect"]) for event in events if event["kind"] == "outcome"}
+    shown = [
+        event
+        for event in events
+        if event["kind"] != "facts" and not (event["kind"] == "intent" and (event["run"], event["effect"]) in known)
+    ]
+    return Section("Timeline", table=(("when", "what"), *((_clock(event["at"]), describe(event)) for event in shown)))
+
+
+def _clock(moment: str) -> str:
+    return f"{moment_of(moment):%m-%d %H:%M:%S}"
 
 
 def _post_mortem(incident: Json, verdict: Json | None) -> Section:
@@ -137,12 +169,21 @@ def to_markdown(content: t.Sequence[Section]) -> str:
 STYLE = """
 body { font: 16px/1.45 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 0.75rem; color: #1a1a1a; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 1.6rem; border-bottom: 1px solid #ccc; }
-table { border-collapse: collapse; width: 100%; table-layout: fixed; }
+p { overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.4rem; border-bottom: 1px solid #e5e5e5;
          overflow-wrap: anywhere; font-size: 0.85rem; }
-p { overflow-wrap: anywhere; }
-@media (max-width: 600px) { table, tbody, tr, td { display: block; } thead { display: none; } tr { padding: 0.4rem 0; }
-  td { border: 0; padding: 0.1rem 0; } td::before { content: attr(data-label) ": "; color: #666; } }
+th:empty { display: none; }
+td:first-child { white-space: nowrap; }
+td:last-child { width: 60%; }
+@media (max-width: 600px) {
+  table, tbody, tr, td { display: block; }
+  thead { display: none; }
+  tr { padding: 0.4rem 0; }
+  td, td:first-child, td:last-child { border: 0; padding: 0.1rem 0; white-space: normal; width: auto; }
+  td:not([data-label=""])::before { content: attr(data-label) ": "; color: #666; }
+  td[data-label=""]:first-child { color: #666; }
+}
 """
 
 
