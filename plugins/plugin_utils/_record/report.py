@@ -173,6 +173,7 @@ p { overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.4rem; border-bottom: 1px solid #e5e5e5;
          overflow-wrap: anywhere; font-size: 0.85rem; }
+th { white-space: nowrap; }
 th:empty { display: none; }
 td:first-child { white-space: nowrap; }
 td:last-child { width: 60%; }
