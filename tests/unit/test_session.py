@@ -35,6 +35,7 @@ class Vendors:
         self.calls: list[tuple[str, Json]] = []
         self.down: set[str] = set()
         self.open: Json | None = None
+        self.nothing = False
 
     def __call__(self, module: str, args: Json) -> Json:
         self.calls.append((module, args))
@@ -42,6 +43,8 @@ class Vendors:
             return {"failed": True, "msg": f"{module}: no answer"}
         if module == "postgresql_backend":
             return {"changed": True, "backends": [{"signal": "cancel", "pid": 200, "user": "owner", "application": "migrate"}]}
+        if self.nothing:
+            return {"changed": False, "incident": None, "adopted": False, "requests": []}
         incident = {"id": f"{module}-1", "status": args.get("status", args.get("state")), "url": "", "title": args.get("title")}
         return {"changed": True, "incident": self.open or incident, "adopted": bool(self.open), "requests": []}
 
@@ -194,6 +197,16 @@ def test_after_the_window_it_is_another_incident(runs: Runs) -> None:
     assert len(list(runs.root.glob("db-*"))) == 2
 
 
+def test_a_channel_that_was_turned_on_after_the_end_has_nothing_to_end(runs: Runs) -> None:
+    session = runs.session(runs.open(CANCEL, pid=2**22 + 1), channels={})
+    session.declare({})
+    session.record.update(state="resolved", resolved_at="2026-11-24T02:14:00.000Z")
+    runs.vendors.nothing = True
+    assert runs.play(before=WELL) is None
+    assert runs.incident["vendors"] == {}
+    assert "nothing of this incident is there" in " ".join(runs.lines)
+
+
 def test_an_adopted_incident_is_not_resolved_by_us(runs: Runs) -> None:
     runs.vendors.open = {"id": "Q9", "status": "acknowledged", "title": "From the alert", "url": ""}
     runs.play(CANCEL)
@@ -222,6 +235,23 @@ def test_killed_around_the_mitigation_the_next_run_finishes_and_says_everything_
     assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
     assert [call[0] for call in runs.vendors.calls].count("postgresql_backend") == (1 if until == "outcome" else 0)
     assert runs.incident["state"] == "resolved"
+
+
+def test_killed_after_resolving_and_before_saying_so_the_next_run_says_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell = Session.tell
+
+    def killed_at_the_end(self: Session, stage: str, verdict: Json | None) -> None:
+        if stage == "resolved":
+            raise KeyboardInterrupt
+        tell(self, stage, verdict)
+
+    monkeypatch.setattr(Session, "tell", killed_at_the_end)
+    with pytest.raises(KeyboardInterrupt):
+        runs.play(CANCEL, pid=2**22 + 1)
+    monkeypatch.setattr(Session, "tell", tell)
+    assert runs.incident["state"] == "resolved"
+    assert runs.play(CANCEL, before=WELL) is None
+    assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
 
 
 def test_a_person_meets_a_live_lock_and_an_alert_is_noted(runs: Runs, tmp_path: pathlib.Path) -> None:

@@ -239,7 +239,12 @@ class Session:
             body = json.dumps(request["body"], sort_keys=True)
             self.record.append("planned", effect=message.id, request=request)
             self.show("would send", f"{message.channel} {request['method']} {request['path']} {body}")
-        told = result.get("incident") or {"id": PLANNED, "status": message.args.get("status", "triggered")}
+        told = result.get("incident")
+        if told is None and self.run["check"]:
+            told = {"id": PLANNED, "status": message.args.get("status", "triggered")}
+        if told is None:
+            self.show("tell", f"{VENDORS[message.channel]}: nothing of this incident is there, so nothing was said")
+            return
         vendors = {**incident["vendors"], message.channel: {name: told.get(name) for name in ("id", "status", "url")}}
         changes: Json = {"vendors": vendors}
         if result.get("adopted") and message.stage == "declared" and told.get("title") != title(incident):
@@ -319,12 +324,13 @@ class Session:
         """Sends what is left, resolves after a proven recovery, and writes the report."""
         incident = self.record.incident
         if incident["state"] == "open" and self._recovered(max_age):
-            self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
+            incident = self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
             self.show("close", "would be resolved after a proven recovery" if self.run["check"] else "resolved")
-            if incident.get("declared_at"):
-                self.tell("resolved", self.record.load("findings.json"))
         elif incident["state"] == "open" and not incident.get("declared_at") and self._healthy():
             self.record.update(state="closed", closed_at=stamp(self.record.clock()))
+        if incident["state"] == "resolved" and incident.get("declared_at"):
+            # Also when an earlier run resolved it and was killed before it could say so.
+            self.tell("resolved", self.record.load("findings.json"))
         self.flush()
         self.write_report()
 
