@@ -95,8 +95,11 @@ class Tags(html.parser.HTMLParser):
 
 
 def hostile_report() -> t.Any:
-    events = [{"at": "2026-11-24T02:14:00.000Z", "run": HOSTILE, "kind": "note", "text": HOSTILE},
-              {"at": "2026-11-24T02:14:01.000Z", "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE}]  # fmt: skip
+    when = "2026-11-24T02:14:00.000Z"
+    events = [
+        {"at": when, "run": HOSTILE, "kind": "note", "text": HOSTILE},
+        {"at": when, "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE},
+    ]
     found = {**SICK, "gaps": [{"system": HOSTILE, "what": HOSTILE, "why": HOSTILE}]}
     return sections({**INCIDENT, "title": HOSTILE, "targets": [HOSTILE]}, found, events, [HOSTILE])
 
