@@ -87,6 +87,14 @@ def test_a_queued_statement_names_what_to_cancel_and_what_it_waits_for() -> None
     assert {link.key for link in finding.links} == {"100", "300", "301", "302", "303", "304"}
 
 
+@pytest.mark.parametrize(
+    ("message", "confidence"),
+    [('could not translate host name "db" to address: Name or service not known', "possible"), ("timeout expired", "likely")],
+)
+def test_a_name_that_does_not_resolve_here_is_a_weaker_reason(message: str, confidence: str) -> None:
+    assert of(Finding, database.connection, given.refused("unreachable", message))[0].confidence == confidence
+
+
 def test_no_sample_is_no_knowledge() -> None:
     assert of(Gap, edge.sampled, given.edge()) == [
         Gap("api", "what users see", "no health URL is configured (runbooks_health_urls)")

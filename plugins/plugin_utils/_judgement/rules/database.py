@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
+    Confidence,
     Finding,
     Gap,
     Json,
@@ -17,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     RuledOut,
 )
 
+NO_SUCH_NAME = "could not translate host name"
 SEE_SESSIONS = "GRANT pg_monitor TO {};"
 # A waiter that asks for one of these modes changes the schema: it is a migration, not one of the application's users.
 SCHEMA_CHANGES = (
@@ -86,7 +88,9 @@ def connection(facts: Json) -> t.Iterator[Observation]:
         yield Measured(facts["system"], "connections")
         yield Finding("db.connections_refused", "proven", subject, evidence=evidence)
         return
-    yield Finding("db.unreachable", "likely", subject, evidence=evidence)
+    # A name that does not resolve from here may well resolve where the application runs.
+    confidence: Confidence = "possible" if NO_SUCH_NAME in refusal["message"] else "likely"
+    yield Finding("db.unreachable", confidence, subject, evidence=evidence)
     yield Gap(facts["system"], "PostgreSQL", refusal["message"])
 
 
