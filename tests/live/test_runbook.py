@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import pathlib
+import pty
 import re
+import select
 import typing as t
 
 import pytest
@@ -12,7 +16,7 @@ import pytest
 from tests import harness
 from tests.lab import faults, observer
 from tests.lab.sim import control
-from tests.lab.state import Lab, wait_until
+from tests.lab.state import PROJECT, Lab, wait_until
 from tests.sweep import masked
 
 MITIGATE = ("-e", "mitigate=cancel_queued_ddl")
@@ -243,6 +247,33 @@ def test_without_a_terminal_a_prompt_means_no(lab: Lab, root: pathlib.Path) -> N
     assert "cancel_queued_ddl was not approved (nobody answered), so nothing was touched" in played.output
     assert lab.read("faults/queued-ddl.json")["ended"] == []
     assert harness.alive(lab, harness.of_role(told, "ddl")[0])
+
+
+def typed(lab: Lab, root: pathlib.Path, word: str, *options: str) -> tuple[int, str]:
+    """A run at a terminal, where somebody types a word at the prompt. Returns its exit code and output."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(PROJECT)
+        command = harness.command(lab, root, *options, variables=FAST)
+        os.execve(command[0], command, harness.environment(lab))
+    output = b""
+    with contextlib.suppress(OSError):  # a terminal whose other side has ended reads as an error
+        while True:
+            if select.select([terminal], [], [], 1.0)[0]:
+                output += os.read(terminal, 4096)
+            elif b"to go on (120 s): " in output[-200:]:
+                # Ansible throws away what was typed before it listens, so the word comes after a moment of silence.
+                os.write(terminal, word.encode() + b"\r")
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), output.decode()
+
+
+@pytest.mark.parametrize(("word", "approved"), [("yes", False), ("cancel_queued_ddl", True)])
+def test_only_the_typed_word_approves(lab: Lab, root: pathlib.Path, word: str, approved: bool) -> None:
+    broken(lab)
+    code, output = typed(lab, root, word, *MITIGATE, "-e", "approval=prompt")
+    assert (code == 0) is approved, output
+    assert (len(lab.read("faults/queued-ddl.json")["ended"]) > 0) is approved
+    assert ("the answer was 'yes'" in output) is not approved
 
 
 def test_the_runbook_runs_by_its_name_from_the_checkout(lab: Lab, root: pathlib.Path) -> None:
