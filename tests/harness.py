@@ -148,10 +148,28 @@ def settle(lab: Lab) -> None:
     wait_until(well, 20, "the users' recovery after healing", 0.1)
 
 
-def suffering(lab: Lab) -> None:
-    """Waits until the application's own sessions have been waiting for more than the default limit, and users feel it."""
-    wait_until(lambda: (lab.read("load.json") or {}).get("p95_ms", 0) > 500, 30, "the users' suffering", 0.1)
-    wait_until(lambda: observer.last(lab)["waiters"] >= 5, 10, "waiting sessions", 0.1)
+def suffers(lab: Lab) -> bool:
+    """Whether the application's users are badly off at this moment: slow answers, or none."""
+    load = lab.read("load.json") or {}
+    return bool(load.get("p95_ms", 0) > 500 or load.get("errors", 0) > 0.1 * max(1, load.get("requests", 1)))
+
+
+def suffering(lab: Lab, *, locks: bool = True) -> None:
+    """Waits until users feel a fault, and, if it is one of locks, until some have waited for longer than the default limit."""
+    wait_until(lambda: suffers(lab), 30, "the users' suffering", 0.1)
+    if locks:
+        wait_until(lambda: observer.last(lab)["waiters"] >= 5, 10, "waiting sessions", 0.1)
+        wait_until(lambda: longest_wait(lab) > 1.2, 10, "sessions that have waited for more than a second", 0.1)
+
+
+def longest_wait(lab: Lab) -> float:
+    """For how many seconds a session of the application's database has been waiting for a lock."""
+    with faults.superuser(lab) as cursor:
+        cursor.execute(
+            "SELECT coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database() AND usename = 'custody_app'"
+        )
+        return float((cursor.fetchone() or (0.0,))[0])
 
 
 @contextlib.contextmanager

@@ -14,10 +14,12 @@ import typing as t
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
+from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Outside, Session
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run, open_undo
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Effect, Outside, Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, utc_now
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
@@ -29,8 +31,14 @@ NO_INCIDENT = (
     "this run has no incident, because --limit (or --skip-tags always) left localhost out: "
     "choose systems with -e target=NAME instead"
 )
+# The vendors are spoken to from here; a module of its own for each message would cost half a second a message.
+IN_PLACE = {
+    "pagerduty_incident": pagerduty.INCIDENT,
+    "pagerduty_oncall_info": pagerduty.ONCALL,
+    "status_page_incident": status_page.INCIDENT,
+}
 OPERATIONS = ("open", "guard", "facts", "failure", "judge", "declare", "confirm", "plan", "effect", "update", "verify",
-              "close", "screen", "undo", "note")  # fmt: skip
+              "close", "screen", "undo", "undo_plan", "undo_end", "note")  # fmt: skip
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "operation": {"type": "str", "required": True, "choices": list(OPERATIONS)},
     "runbook": {"type": "str"},
@@ -54,6 +62,10 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "mitigation": {"type": "str"},
     "module": {"type": "str"},
     "module_args": {"type": "dict", "default": {}},
+    "target": {"type": "dict"},
+    "undoes": {"type": "bool", "default": False},
+    "count": {"type": "int", "default": 1},
+    "max": {"type": "int"},
 }
 
 
@@ -117,12 +129,14 @@ class ActionModule(ActionBase):
     def _about_a_given_incident(self, operation: str, args: Json) -> Json:
         """What needs no run. The incident's id and the note are read as they were typed, like the other words."""
         root = pathlib.Path(args["record_root"]).expanduser().absolute()
-        folder = incident_folder(root, plain(self._vars.get("incident_id") or ""))
-        record = Record(folder, f"{operation} by {getpass.getuser()}")
+        identity = plain(self._vars.get("incident_id") or "")
         if operation == "undo":
-            for line in undo_lines(record.events(), shipped()):
+            run = open_undo(root, identity, utc_now(), os.getppid(), check=self._task.check_mode)
+            for line in undo_lines(Record(pathlib.Path(run["path"]), run["run"]).events(), shipped()):
                 display_line(line)
-            return {"changed": False}
+            return {"changed": False, **run}
+        folder = incident_folder(root, identity)
+        record = Record(folder, f"note by {getpass.getuser()}")
         text = plain(self._vars.get("text") or "", 2000).strip()
         if not text:
             raise RecordError("a note needs a text: -e text='what you saw or did'")
@@ -153,8 +167,23 @@ class ActionModule(ActionBase):
         return {"mitigations": session.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
 
     def _effect(self, session: Session, args: Json) -> Json:
-        result = session.effect(args["mitigation"], self._system, args["module"], args["module_args"])
+        result = session.effect(
+            Effect(
+                args["mitigation"], self._system, args["module"], args["module_args"], args["target"], args["undoes"],
+                args["count"], args["max"],
+            )
+        )  # fmt: skip
         return {"changed": bool(result.get("changed")), "diff": result.get("diff", {})}
+
+    def _undo_plan(self, session: Session, args: Json) -> Json:
+        return {"undo": session.undo_plan(self._system)}
+
+    def _undo_end(self, session: Session, args: Json) -> None:
+        lines, sentence = session.undo_end()
+        for line in lines:
+            display_line(f"UNDONE   {line}")
+        if sentence:
+            raise RecordError(sentence)
 
     def _update(self, session: Session, args: Json) -> None:
         session.update(args["findings_max_age"])
@@ -176,6 +205,8 @@ class ActionModule(ActionBase):
         return {"ansible_stats": {"data": stats, "per_host": False, "aggregate": False}}
 
     def _execute(self, module: str, args: Json) -> Json:
+        if module in IN_PLACE:
+            return IN_PLACE[module].in_place(args, check_mode=self._task.check_mode)
         name = module if "." in module else f"sre.runbooks.{module}"
         return t.cast("Json", self._execute_module(module_name=name, module_args=args, task_vars=self._vars))
 

@@ -108,51 +108,17 @@ seconds:
   type: float
 """
 
-import re
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted, probe, problem_with
-
-
-def wanted_from(module: AnsibleModule) -> Wanted:
-    params = module.params
-    for url in params["urls"]:
-        problem = problem_with(url)
-        if problem:
-            module.fail_json(msg=f"{url!r} cannot be probed: {problem}")
-    try:
-        pattern = re.compile(params["body_pattern"]) if params["body_pattern"] else None
-    except re.error as error:
-        module.fail_json(msg=f"body_pattern is not a regular expression: {error}")
-    same = ("requests", "concurrency", "timeout", "validate_certs", "ca_path", "p95_ms_max", "consecutive", "within")
-    return Wanted(
-        statuses=tuple(params["statuses"]),
-        body_pattern=pattern,
-        interval=params["interval"],
-        **{name: params[name] for name in same},
-    )
-
-
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    "urls": {"type": "list", "elements": "str", "required": True},
-    "requests": {"type": "int", "default": 10},
-    "concurrency": {"type": "int", "default": 5},
-    "timeout": {"type": "float", "default": 2.0},
-    "statuses": {"type": "list", "elements": "int", "default": [200]},
-    "body_pattern": {"type": "str"},
-    "p95_ms_max": {"type": "float"},
-    "consecutive": {"type": "int", "default": 1},
-    "within": {"type": "float", "default": 0.0},
-    "interval": {"type": "float", "default": 1.0},
-    "validate_certs": {"type": "bool", "default": True},
-    "ca_path": {"type": "path"},
-}
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import argument_spec, probe_from
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
-    module.exit_json(changed=False, **probe(module.params["urls"], wanted_from(module)))
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        result = probe_from(module.params)
+    except ValueError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **result)
 
 
 if __name__ == "__main__":

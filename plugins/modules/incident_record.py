@@ -42,12 +42,15 @@ options:
       - V(declare), V(confirm), V(update) and V(close) tell the channels what has come about.
       - V(plan) tells which of the asked mitigations may be carried out on the host (RV(mitigations)).
       - V(effect) runs O(module) between its intent and its outcome in the record.
-      - V(undo) tells, latest first, what was done in the incident given by C(-e incident_id=…) and how to go back.
+      - V(undo) begins to take back what was done in the incident given by C(-e incident_id=…), and tells it, latest first; the
+        result must be registered as C(__incident_run).
+      - V(undo_plan) tells what can be taken back on the host (RV(undo)); V(undo_end) says what was.
       - V(note) adds a person's note, C(-e text='…'), to the incident given by C(-e incident_id=…).
       - V(screen) prints the screen and fails when the run must not look green.
     type: str
     required: true
-    choices: [open, guard, facts, failure, judge, declare, confirm, plan, effect, update, verify, close, screen, undo, note]
+    choices: [open, guard, facts, failure, judge, declare, confirm, plan, effect, update, verify, close, screen, undo, undo_plan,
+              undo_end, note]
   runbook:
     description: The runbook's name, for O(operation=open).
     type: str
@@ -125,6 +128,20 @@ options:
     description: Its arguments.
     type: dict
     default: {}
+  target:
+    description: What O(operation=effect) is about as it was before, which is what an undo needs. Kept in the record.
+    type: dict
+  undoes:
+    description: Whether O(operation=effect) takes a mitigation back.
+    type: bool
+    default: false
+  count:
+    description: How many things the whole mitigation would act on.
+    type: int
+    default: 1
+  max:
+    description: How many it may act on; with more O(operation=effect) fails and touches nothing.
+    type: int
 """
 
 EXAMPLES = r"""
@@ -144,6 +161,12 @@ skip:
   description: Whether the host has no part in the phase.
   returned: O(operation=guard)
   type: bool
+undo:
+  description: What can be taken back on the host, latest first, from O(operation=undo_plan).
+  returned: success
+  type: list
+  elements: dict
+  sample: [{mitigation: isolate_client, target: {role: billing, connection_limit: -1}}]
 mitigations:
   description: What to carry out on the host, each with the targets that the finding named.
   returned: O(operation=plan)

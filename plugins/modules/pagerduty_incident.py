@@ -124,56 +124,15 @@ requests:
   sample: [{method: PUT, path: /incidents/Q0ABCDEF123456, body: {incident: {type: incident, status: resolved}}}]
 """
 
-import dataclasses
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
-from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import UrlTransport
-from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import URL, Incident, PagerDuty, settings
-from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.ensure import Result, Wanted, ensure
-
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    **http_argument_spec(URL),
-    "from_email": {"type": "str", "required": True},
-    "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved"]},
-    "incident_key": {"type": "str", "no_log": False},
-    "urgency": {"type": "str", "choices": ["high", "low"]},
-    **{name: {"type": "str"} for name in ("incident_id", "service", "title", "priority", "escalation_policy", "body")},
-    **{name: {"type": "str"} for name in ("note", "resolution")},
-}
-
-
-def run(params: t.Mapping[str, t.Any], client: Client) -> dict[str, t.Any]:
-    """The module's result. Raises HttpError."""
-    result = ensure(PagerDuty(client), Wanted(**{field.name: params[field.name] for field in dataclasses.fields(Wanted)}))
-    return {
-        "changed": bool(client.sent),
-        "incident": _data(result.after),
-        "adopted": result.adopted,
-        "requests": [dataclasses.asdict(sent) for sent in client.sent],
-        "diff": _diff(result),
-    }
-
-
-def _data(incident: Incident | None) -> dict[str, t.Any] | None:
-    return dataclasses.asdict(incident) if incident else None
-
-
-def _diff(result: Result) -> dict[str, t.Any]:
-    return {"before": _data(result.before) or {}, "after": _data(result.after) or {}}
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.calls import INCIDENT
 
 
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, required_one_of=[("incident_key", "incident_id")], supports_check_mode=True)
-    params = module.params
-    transport = UrlTransport(params["timeout"], params["validate_certs"])
-    vendor = settings(params["api_url"], params["api_key"], params["from_email"], params["tries"])
-    try:
-        result = run(params, Client(vendor, transport, check_mode=module.check_mode))
-    except HttpError as error:
-        module.fail_json(msg=str(error))
+    module = AnsibleModule(INCIDENT.argument_spec, required_one_of=INCIDENT.required_one_of, supports_check_mode=True)
+    result = INCIDENT.make(module.params, check_mode=module.check_mode)
+    if result.get("failed"):
+        module.fail_json(msg=result["msg"])
     module.exit_json(**result)
 
 

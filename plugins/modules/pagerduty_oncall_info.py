@@ -48,26 +48,16 @@ oncalls:
   sample: [{level: 1, name: Database on-call (primary), policy: Database on-call, schedule: null, until: null}]
 """
 
-import dataclasses
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
-from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import UrlTransport
-from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import URL, PagerDuty, settings
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.calls import ONCALL
 
 
 def main() -> None:
-    policies = {"type": "list", "elements": "str", "required": True}
-    module = AnsibleModule({**http_argument_spec(URL), "escalation_policies": policies}, supports_check_mode=True)
-    params = module.params
-    vendor = settings(params["api_url"], params["api_key"], None, params["tries"])
-    api = PagerDuty(Client(vendor, UrlTransport(params["timeout"], params["validate_certs"])))
-    try:
-        found = [entry for policy in params["escalation_policies"] for entry in api.on_call(policy)]
-    except HttpError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(changed=False, oncalls=[dataclasses.asdict(entry) for entry in found])
+    module = AnsibleModule(ONCALL.argument_spec, supports_check_mode=True)
+    result = ONCALL.make(module.params, check_mode=module.check_mode)
+    if result.get("failed"):
+        module.fail_json(msg=result["msg"])
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -150,10 +150,10 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend i
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import (
     PSYCOPG2_IMPORT_ERROR,
-    connected,
     login_argument_spec,
     login_from,
 )
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 
 BACKEND = {"pid": {"type": "int", "required": True}, "backend_start": {"type": "str", "required": True}}
@@ -194,13 +194,11 @@ def told(planned: Plan, done: list[dict[str, t.Any]]) -> dict[str, t.Any]:
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = wanted_from(module.params)
-    with connected(login_from(module.params)) as connection:
+    with acting(login_from(module.params), check_mode=module.check_mode) as connection:
         server = LiveServer(connection)
-        if module.check_mode:
-            planned = plan(server.choose(wanted), wanted)
-            return told(planned, [{**dataclasses.asdict(one), "signal": signal} for signal, one in planned.signals])
-        server.take_lock()
         planned = plan(server.choose(wanted), wanted)
+        if module.check_mode:
+            return told(planned, [{**dataclasses.asdict(one), "signal": signal} for signal, one in planned.signals])
         return told(planned, act(server, wanted, planned))
 
 

@@ -30,8 +30,36 @@ options:
     description: Which questions to ask.
     type: list
     elements: str
-    default: [server, settings, connections, long_running, idle_in_transaction, locks, prepared_transactions, wait_events]
-    choices: [server, settings, connections, long_running, idle_in_transaction, locks, prepared_transactions, wait_events]
+    default:
+      - server
+      - settings
+      - connections
+      - long_running
+      - idle_in_transaction
+      - locks
+      - prepared_transactions
+      - wait_events
+      - busy_tables
+      - plans
+      - samples
+      - statements
+      - invalid_indexes
+      - role_settings
+    choices:
+      - server
+      - settings
+      - connections
+      - long_running
+      - idle_in_transaction
+      - locks
+      - prepared_transactions
+      - wait_events
+      - busy_tables
+      - plans
+      - samples
+      - statements
+      - invalid_indexes
+      - role_settings
   statement_timeout_ms:
     description: How long one question may take, in milliseconds.
     type: int
@@ -101,11 +129,13 @@ database:
       type: list
       elements: dict
     connections:
-      description: Sessions by state, user, application, client and database, with the age of the oldest in seconds.
+      description:
+        - Sessions by state, user, application, client and database, with the age of the oldest in seconds, the connection limit
+          of the role, and the number of all sessions.
       type: list
       elements: dict
     long_running:
-      description: Statements that have run for more than a second, the oldest 50.
+      description: Statements that have run for more than a second, the oldest 200.
       type: list
       elements: dict
     idle_in_transaction:
@@ -127,37 +157,47 @@ database:
       description: What the busy sessions wait for, by number of sessions.
       type: list
       elements: dict
+    busy_tables:
+      description: The tables on which sessions are at work, with their size in rows and the rows changed since the last ANALYZE.
+      type: list
+      elements: dict
+    plans:
+      description:
+        - The statements at work, at most three, with the sequential scans of their plans (RV(ignore:scans)) or why a plan could
+          not be had (RV(ignore:refused)). A statement is planned, never run.
+      type: list
+      elements: dict
+      sample:
+        - {user: custody_app, pids: [4711], query_id: "123", command: SELECT, query: null, refused: null,
+           scans: [{schema: public, table: audit_entries, columns: [reference], rows_expected: 4}]}
+    samples:
+      description: How often each session was seen active and at work, in RV(ignore:taken) looks.
+      type: dict
+      sample: {taken: 8, sessions: [{pid: 4711, user: custody_app, database: custody_db, seen: 8, working: 7}]}
+    statements:
+      description: The 20 statements that took most time since the statistics were reset, from pg_stat_statements.
+      type: list
+      elements: dict
+    invalid_indexes:
+      description: Indexes that are INVALID and are not being built.
+      type: list
+      elements: dict
+    role_settings:
+      description: Time-outs that roles and databases have of their own.
+      type: list
+      elements: dict
 """
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import (
-    PSYCOPG2_IMPORT_ERROR,
-    login_argument_spec,
-    login_from,
-)
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import Limits, triage
-
-NAMES = [diagnostic.name for diagnostic in DIAGNOSTICS]
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import PSYCOPG2_IMPORT_ERROR
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import argument_spec, triage_from
 
 
 def main() -> None:
-    module = AnsibleModule(
-        argument_spec={
-            **login_argument_spec(),
-            "diagnostics": {"type": "list", "elements": "str", "default": NAMES, "choices": NAMES},
-            "statement_timeout_ms": {"type": "int", "default": 3000},
-            "lock_timeout_ms": {"type": "int", "default": 50},
-            "query_text": {"type": "bool", "default": False},
-            "query_text_max": {"type": "int", "default": 200},
-            "mask_literals": {"type": "bool", "default": True},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_IMPORT_ERROR)
-    limits = Limits(**{name: module.params[name] for name in Limits.__slots__})
-    module.exit_json(changed=False, database=triage(login_from(module.params), limits, module.params["diagnostics"]))
+    module.exit_json(changed=False, database=triage_from(module.params))
 
 
 if __name__ == "__main__":

@@ -117,68 +117,15 @@ requests:
   sample: [{method: PATCH, path: /pages/kctbh9vrtdwd/incidents/inc000000001, body: {incident: {status: resolved}}}]
 """
 
-import dataclasses
-import typing as t
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
-from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import UrlTransport
-from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import URL, Incident, Statuspage, settings
-from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.ensure import Wanted, ensure
-
-STATES = ("operational", "degraded_performance", "partial_outage", "major_outage", "under_maintenance")
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
-    **http_argument_spec(URL),
-    "provider": {"type": "str", "default": "atlassian", "choices": ["atlassian"]},
-    "page_id": {"type": "str", "required": True},
-    "key": {"type": "str", "required": True, "no_log": False},
-    "update_key": {"type": "str", "no_log": False},
-    **{name: {"type": "str"} for name in ("incident_id", "name", "body")},
-    "status": {"type": "str", "required": True, "choices": ["investigating", "identified", "monitoring", "resolved"]},
-    "impact": {"type": "str", "choices": ["none", "minor", "major", "critical"]},
-    "components": {"type": "dict", "default": {}},
-    "deliver_notifications": {"type": "bool", "default": True},
-}
-
-
-def problems(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
-    """What the vendor would refuse, told before anything is sent."""
-    for name, longest in (("name", 255), ("body", 25000)):
-        if len(params[name] or "") > longest:
-            yield f"{name} has {len(params[name])} characters, at most {longest} are allowed"
-    for component, state in params["components"].items():
-        if state not in STATES:
-            yield f"component {component} cannot be {state!r}; it can be {', '.join(STATES)}"
-
-
-def run(params: t.Mapping[str, t.Any], client: Client) -> dict[str, t.Any]:
-    """The module's result. Raises HttpError."""
-    wanted = Wanted(**{field.name: params[field.name] for field in dataclasses.fields(Wanted)})
-    result = ensure(Statuspage(client, params["page_id"]), wanted)
-    return {
-        "changed": bool(client.sent),
-        "incident": _data(result.after),
-        "requests": [dataclasses.asdict(sent) for sent in client.sent],
-        "diff": {"before": _data(result.before) or {}, "after": _data(result.after) or {}},
-    }
-
-
-def _data(incident: Incident | None) -> dict[str, t.Any] | None:
-    return dataclasses.asdict(incident) if incident else None
+from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.calls import INCIDENT
 
 
 def main() -> None:
-    module = AnsibleModule(ARGUMENT_SPEC, supports_check_mode=True)
-    params = module.params
-    for problem in problems(params):
-        module.fail_json(msg=f"Statuspage: {problem}")
-    transport = UrlTransport(params["timeout"], params["validate_certs"])
-    vendor = settings(params["api_url"], params["api_key"], params["tries"])
-    try:
-        result = run(params, Client(vendor, transport, check_mode=module.check_mode))
-    except HttpError as error:
-        module.fail_json(msg=str(error))
+    module = AnsibleModule(INCIDENT.argument_spec, supports_check_mode=True)
+    result = INCIDENT.make(module.params, check_mode=module.check_mode)
+    if result.get("failed"):
+        module.fail_json(msg=result["msg"])
     module.exit_json(**result)
 
 

@@ -58,9 +58,8 @@ def fill(lab: Lab) -> list[psycopg2.extensions.connection]:
 
 def block(lab: Lab) -> int:
     """Sixty sessions queue behind a migration. Returns the migration's pid."""
-    faults.FAULTS["bench"] = lambda fault: faults.queue_ddl(fault, "custody_db", "custody_keys", BLOCKED - 1, "custody_app")
     fault = faults.Fault(lab, "bench", 1)
-    faults.FAULTS["bench"](fault)
+    faults.queue_ddl(fault, "custody_db", "custody_keys", BLOCKED - 1, "custody_app")
     KEPT.append(fault)
     wait_until(lambda: fault.waiting("custody_db") == BLOCKED, 20, "sixty blocked sessions")
     return next(session.pid for session in fault.sessions if session.role == "ddl")

@@ -3,7 +3,7 @@
 python -m tests.lab up [part ...]      starts the parts that do not run yet (all of them by default)
 python -m tests.lab down               ends every process, removes every file
 python -m tests.lab status             what runs, what is broken, what users see
-python -m tests.lab break FAULT        queued-ddl, blocking, prepared-orphan, decoy-load; stands until healed
+python -m tests.lab break FAULT        breaks something, until it is healed; without FAULT: what there is
 python -m tests.lab heal [FAULT ...]   ends faults (all by default)
 python -m tests.lab inventory          the inventory as JSON
 python -m tests.lab journal [VENDOR]   every request that the vendors' simulators received
@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--postgresql", default="18", help="18 (the embedded one) or a Debian version such as 15")
     start.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a PostgreSQL setting")
     breaking = verbs.add_parser("break")
-    breaking.add_argument("fault")
+    breaking.add_argument("fault", nargs="?")
     breaking.add_argument("--seed", type=int, default=1)
     verbs.add_parser("heal").add_argument("faults", nargs="*")
     verbs.add_parser("journal").add_argument("vendors", nargs="*")
@@ -99,6 +99,10 @@ def say_up(lab: Lab, options: argparse.Namespace) -> None:
 
 
 def say_broken(lab: Lab, options: argparse.Namespace) -> None:
+    if options.fault is None:
+        for name, kind in faults.FAULTS.items():
+            print(f"{name:<22} {(kind.begin.__doc__ or '').splitlines()[0]}")
+        return
     started = time.monotonic()
     told = faults.break_it(lab, options.fault, options.seed)
     print(f"{options.fault} stands: {len(told['sessions'])} sessions ({time.monotonic() - started:.1f} s)")

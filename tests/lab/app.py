@@ -1,17 +1,22 @@
 """The lab's application: a small custody service over HTTP whose health follows from the database behind it.
 
-GET /health, GET /keys?tenant=N, POST /sign?tenant=N; a bounded pool of database connections, as real services have.
+GET /health, /keys?tenant=N, /search?tenant=N, /audit?tenant=N, /imports?tenant=N, POST /sign?tenant=N; a bounded pool of database
+connections that live for a while, as real services have.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import http.client
 import http.server
 import json
 import pathlib
 import queue
+import random
 import sys
 import threading
+import time
 import typing as t
 import urllib.parse
 
@@ -23,42 +28,69 @@ from tests.lab.state import Lab, serve_until_told
 
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 2.0
+LIFETIME_SECONDS = 8.0
+OUTSIDE_SECONDS = 1.2
 READ = "SELECT count(*) FROM custody_keys WHERE tenant_id = %s AND active"
+SEARCH = "SELECT count(*) FROM custody_keys WHERE md5(label) LIKE '%%' || %s"
+LOOK_UP = "SELECT count(*) FROM audit_entries WHERE reference = %s"
+# Today's batch is number 99; the lines refer to each other.
+IMPORTED = (
+    "SELECT count(*) FROM import_lines a JOIN import_lines b ON b.parent = a.line "
+    "WHERE a.batch = 99 AND a.tenant_id = %s AND b.kind = 9"
+)
 WRITE = "UPDATE custody_usage SET signatures = signatures + 1, last_used = now() WHERE tenant_id = %s"
+
+READS = {"/keys": READ, "/search": SEARCH, "/audit": LOOK_UP, "/imports": IMPORTED}
 
 
 class PoolExhausted(Exception):
     """No connection came free in time."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """A session of the pool and the moment from which on it is replaced."""
+
+    real: psycopg2.extensions.connection
+    until: float
+
+
 class Pool:
-    """A fixed number of connections, opened when first needed and replaced when the server ended them."""
+    """A fixed number of connections, opened when first needed, replaced when they are old or the server ended them."""
 
     def __init__(self, connection_string: str, size: int) -> None:
         self._connection_string = connection_string
-        self._free: queue.LifoQueue[psycopg2.extensions.connection | None] = queue.LifoQueue()
+        self._free: queue.Queue[Connection | None] = queue.Queue()
         for _ in range(size):
             self._free.put(None)
+
+    def _usable(self, held: Connection | None) -> Connection:
+        if held is not None and not held.real.closed and time.monotonic() < held.until:
+            return held
+        if held is not None:
+            held.real.close()
+        real = psycopg2.connect(self._connection_string)
+        real.autocommit = True
+        return Connection(real, time.monotonic() + random.uniform(0.5, 1.5) * LIFETIME_SECONDS)
 
     @contextlib.contextmanager
     def cursor(self) -> t.Iterator[psycopg2.extensions.cursor]:
         try:
-            connection = self._free.get(timeout=POOL_WAIT_SECONDS)
+            held = self._free.get(timeout=POOL_WAIT_SECONDS)
         except queue.Empty:
             raise PoolExhausted("no database connection came free in time") from None
         try:
-            if connection is None or connection.closed:
-                connection = psycopg2.connect(self._connection_string)
-                connection.autocommit = True
-            with connection.cursor() as cursor:
+            held = self._usable(held)
+            with held.real.cursor() as cursor:
                 yield cursor
         finally:
-            self._free.put(connection)
+            self._free.put(held)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     pool: t.ClassVar[Pool]
+    lab: t.ClassVar[Lab]
 
     def log_message(self, *_: object) -> None:
         """The load generator measures; an access log would only fill the disk."""
@@ -67,8 +99,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         if url.path == "/health":
             self._answer("SELECT 1", ())
-        elif url.path == "/keys":
-            self._answer(READ, (self._tenant(url.query),))
+        elif url.path in READS:
+            self._answer(READS[url.path], (self._tenant(url.query),))
         else:
             self._send(404, {"error": "not found"})
 
@@ -82,7 +114,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _tenant(self, query: str) -> int:
         return int(urllib.parse.parse_qs(query).get("tenant", ["1"])[0])
 
+    def _ask_outside(self, host: str) -> None:
+        """Some answers need somebody else's; when it does not come in time, the answer comes without it, late."""
+        connection = http.client.HTTPConnection(host, timeout=OUTSIDE_SECONDS)
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/")
+            connection.getresponse()
+
     def _answer(self, statement: str, values: tuple[int, ...]) -> None:
+        trouble = self.lab.read("app.json") or {}
+        if trouble.get("stalled"):
+            self._send(503, {"status": "unavailable", "error": "no worker is free"})
+            return
+        if trouble.get("outside") and values:
+            self._ask_outside(trouble["outside"])
         try:
             with self.pool.cursor() as cursor:
                 cursor.execute(statement, values)
@@ -114,6 +159,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 def main() -> None:
     lab = Lab("", pathlib.Path(sys.argv[1]))
+    Handler.lab = lab
     Handler.pool = Pool(dsn(lab, "custody_app", application="custody-api"), POOL_SIZE)
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -6,6 +6,7 @@ import typing as t
 
 from tests.lab.state import Lab
 
+PATHS = ("health", "keys?tenant=7", "search?tenant=7", "audit?tenant=7", "imports?tenant=7")
 PAGE_ID = "kctbh9vrtdwd"
 
 
@@ -16,6 +17,7 @@ def database(server: dict[str, t.Any]) -> dict[str, t.Any]:
         "runbooks_db_monitor_user": "custody_monitor", "runbooks_db_monitor_password": passwords["custody_monitor"],
         "runbooks_db_mitigation_user": "custody_mitigation",
         "runbooks_db_mitigation_password": passwords["custody_mitigation"],
+        "runbooks_db_admin_user": "custody_admin", "runbooks_db_admin_password": passwords["custody_admin"],
         "runbooks_db_application_users": ["custody_app"],
     }  # fmt: skip
 
@@ -47,6 +49,6 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
         groups["role_database"] = {"hosts": ["lab-db"]}
     if "app" in lab.parts():
         url = lab.part("app")["url"]
-        hosts["lab-api"] = {"runbooks_health_urls": [f"{url}/health", f"{url}/keys?tenant=7"]}
+        hosts["lab-api"] = {"runbooks_health_urls": [f"{url}/{path}" for path in PATHS]}
         groups["role_edge"] = {"hosts": ["lab-api"]}
     return {"_meta": {"hostvars": hosts}, "all": {"vars": channels(lab)}, **groups}

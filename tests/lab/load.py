@@ -19,6 +19,7 @@ TIMEOUT_SECONDS = 2.0
 WINDOW_SECONDS = 3.0
 WRITE_SHARE = 0.3
 TENANTS = 10
+READS = ("keys", "keys", "keys", "search", "audit", "imports")
 
 
 class Samples:
@@ -61,7 +62,7 @@ def user(host: str, samples: Samples, seed: int) -> None:
     draw = random.Random(seed)
     while True:
         writes = draw.random() < WRITE_SHARE
-        path = f"/{'sign' if writes else 'keys'}?tenant={draw.randint(1, TENANTS)}"
+        path = f"/{'sign' if writes else draw.choice(READS)}?tenant={draw.randint(1, TENANTS)}"
         started = time.monotonic()
         failed = request(host, path, "POST" if writes else "GET")
         samples.add((time.monotonic() - started) * 1000, failed)

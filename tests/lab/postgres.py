@@ -22,12 +22,16 @@ import psycopg2
 from tests.lab.state import PROJECT, Lab, LabError, end_process, process_start, wait_until
 
 SCHEMA = pathlib.Path(__file__).with_name("schema.sql")
-ROLES = ("custody_owner", "custody_app", "custody_monitor", "custody_mitigation", "reporting", "batch")
+ROLES = (
+    "custody_owner", "custody_app", "custody_monitor", "custody_mitigation", "custody_admin", "reporting", "batch", "billing",
+    "ledger",
+)  # fmt: skip
 UNPRIVILEGED = 65534
 SETTINGS = {
     "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB",
     "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_preload_libraries": "pg_stat_statements",
-    "autovacuum_naptime": "5s", "log_min_messages": "warning", "max_prepared_transactions": "10",
+    "autovacuum_naptime": "5s", "min_wal_size": "32MB", "max_wal_size": "64MB",
+    "log_min_messages": "warning", "max_prepared_transactions": "10",
 }  # fmt: skip
 
 
@@ -42,6 +46,11 @@ def binaries(version: str) -> pathlib.Path:
     if not (folder / "initdb").exists():
         raise LabError(f"PostgreSQL {version} is not installed: apt-get install postgresql-{version}")
     return folder
+
+
+def on_one_processor(pid: int) -> None:
+    """Lets a server and its sessions have one processor, so that load means the same on every machine."""
+    os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
 
 
 def unprivileged(command: list[str]) -> list[str]:
@@ -164,7 +173,9 @@ def up(lab: Lab, version: str, settings: dict[str, str]) -> dict[str, t.Any]:
     subprocess.run(["cp", "-a", str(source / "data"), str(data)], check=True)
     log = lab.file("postgresql.log")
     port = free_port()
-    pid = start(data, version, port, log, {"max_connections": "150", **settings})
+    reserved = {"reserved_connections": "3"} if int(version) >= 16 else {}
+    pid = start(data, version, port, log, {"max_connections": "150", **reserved, **settings})
+    on_one_processor(pid)
     told = {
         "pid": pid, "start": process_start(pid), "host": "127.0.0.1", "port": port, "version": version,
         "passwords": json.loads((source / "passwords.json").read_text()),

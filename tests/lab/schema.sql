@@ -6,8 +6,14 @@ CREATE ROLE custody_monitor LOGIN;
 CREATE ROLE custody_mitigation LOGIN;
 CREATE ROLE reporting LOGIN;
 CREATE ROLE batch LOGIN;
+CREATE ROLE billing LOGIN;
+CREATE ROLE ledger LOGIN;
+CREATE ROLE custody_admin LOGIN CREATEROLE;
 GRANT pg_monitor TO custody_monitor;
-GRANT pg_signal_backend, pg_read_all_stats TO custody_mitigation;
+GRANT pg_signal_backend, pg_read_all_stats TO custody_mitigation, custody_admin;
+GRANT custody_owner, custody_app TO custody_admin;
+GRANT billing, ledger, batch, reporting TO custody_admin WITH ADMIN OPTION;
+DO $$BEGIN IF current_setting('server_version_num')::int >= 160000 THEN GRANT pg_use_reserved_connections TO custody_monitor, custody_mitigation, custody_admin; END IF; END$$;
 
 CREATE DATABASE analytics_db OWNER custody_owner;
 CREATE DATABASE custody_db OWNER custody_owner;
@@ -37,14 +43,19 @@ CREATE TABLE custody_usage (
     last_used timestamptz
 );
 CREATE TABLE batch_jobs (id int PRIMARY KEY, note text NOT NULL, done boolean NOT NULL DEFAULT false);
+CREATE TABLE audit_entries (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, reference int NOT NULL, tenant_id int NOT NULL);
+CREATE TABLE import_lines (line int NOT NULL, parent int NOT NULL, batch int NOT NULL, kind int NOT NULL, tenant_id int NOT NULL);
 INSERT INTO tenants SELECT i, 'tenant ' || i FROM generate_series(1, 40) AS i;
 INSERT INTO custody_keys (tenant_id, label, active)
     SELECT 1 + i % 40, 'key ' || i, i % 3 > 0 FROM generate_series(1, 40000) AS i;
 INSERT INTO custody_usage (tenant_id) SELECT id FROM tenants;
 INSERT INTO batch_jobs SELECT i, 'nightly ' || i FROM generate_series(1, 200) AS i;
+INSERT INTO audit_entries (reference, tenant_id) SELECT i / 4, 1 + i % 40 FROM generate_series(1, 600000) AS i;
+INSERT INTO import_lines SELECT i, i - 1, 1 + i % 10, 1 + i % 8, 1 + i % 40 FROM generate_series(1, 20000) AS i;
+CREATE INDEX audit_entries_reference ON audit_entries (reference);
 CREATE INDEX custody_keys_tenant ON custody_keys (tenant_id, active);
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_app, reporting, batch;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_app, custody_monitor, reporting, batch;
 GRANT INSERT, UPDATE ON custody_keys, custody_usage TO custody_app;
 GRANT UPDATE ON batch_jobs TO batch;
 RESET ROLE;
-ANALYZE;
+VACUUM ANALYZE;

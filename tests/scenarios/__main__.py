@@ -18,7 +18,7 @@ def main() -> int:
     options.add_argument("--postgresql", default="18")
     options.add_argument("names", nargs="*")
     asked = options.parse_args()
-    chosen = [one for one in scenarios() if not asked.names or one.name in asked.names]
+    chosen = [one for one in scenarios() if asked.postgresql in one.postgresql and (not asked.names or one.name in asked.names)]
     results: list[Played] = []
     print(f"{'scenario':<22} {'seed':>4} {'score':>6} {'naive':>6} {'run':>7}", flush=True)
     with harness.a_lab("scenarios", postgresql=asked.postgresql) as lab:

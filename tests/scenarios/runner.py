@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import pathlib
 import typing as t
 
-import psycopg2
 import yaml
 
 from tests import harness
 from tests.lab import faults
-from tests.lab.postgres import dsn
 from tests.lab.state import Lab, wait_until
 
 FOLDER = pathlib.Path(__file__).parent
@@ -41,6 +38,10 @@ class Scenario:
     untouched: tuple[str, ...]
     mitigation: str | None = None
     alert: str | None = None
+    approval: str | None = None
+    variables: Json = dataclasses.field(default_factory=dict)
+    postgresql: tuple[str, ...] = ("15", "18")
+    preventive: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Played:
 def load(path: pathlib.Path) -> Scenario:
     data = yaml.safe_load(path.read_text())
     lists = {name: tuple(data.pop(name, ())) for name in ("decoys", "causes", "forbidden", "untouched")}
+    data["postgresql"] = tuple(data.get("postgresql", Scenario.postgresql))
     fields: Json = {"name": path.stem, "breaks": tuple(data.pop("break")), **lists, **data}
     return Scenario(**fields)
 
@@ -68,7 +70,7 @@ def scenarios(runbook: str = "db_degradation") -> list[Scenario]:
 
 def culprits(scenario: Scenario, told: t.Mapping[str, Json]) -> set[tuple[str, str]]:
     """The true causes, as (finding, pid)."""
-    sessions = [session for name in scenario.breaks for session in told[name]["sessions"]]
+    sessions = sessions_of(scenario, told)
     return {
         (cause["id"], session["key"] or str(session["pid"]))
         for cause in scenario.causes
@@ -91,31 +93,40 @@ def score(named: set[tuple[str, str]], true: set[tuple[str, str]], offered: int,
 
 def longest_running(lab: Lab, seconds: float) -> str | None:
     """The pid of the statement that has been running for longest, if that is longer than the seconds."""
-    with contextlib.closing(psycopg2.connect(dsn(lab, "postgres"))) as connection, connection.cursor() as cursor:
+    with faults.superuser(lab) as cursor:
         cursor.execute(NAIVE, (seconds,))
         row = cursor.fetchone()
     return str(row[0]) if row else None
 
 
-def naive(lab: Lab, true: set[tuple[str, str]]) -> float:
+def naive(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json]) -> float:
     """What one gets who names the longest-running statement."""
     named = longest_running(lab, 1.0)
-    if not true:
+    if not scenario.causes:
         return 1.0 if named is None else 0.0
-    return 1.0 if {named} == {pid for _, pid in true} else 0.0
+    roles = {cause["session"] for cause in scenario.causes}
+    guilty = [session for session in sessions_of(scenario, told) if session["role"] in roles]
+    keys = {session["key"] or str(session["pid"]) for session in guilty}
+    return 1.0 if len(keys) == 1 and named in {str(session["pid"]) for session in guilty} else 0.0
 
 
 def break_all(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Json]:
     told = {name: faults.break_it(lab, name, seed) for name in (*scenario.decoys, *scenario.breaks)}
     if scenario.breaks:
-        harness.suffering(lab)
-    wait_until(lambda: longest_running(lab, 2.0) is not None, 10, "statements that have run for two seconds", 0.1)
+        harness.suffering(lab, locks=any(faults.FAULTS[name].locks for name in scenario.breaks))
+    if any(session["application"] in faults.REPORTS for one in told.values() for session in one["sessions"]):
+        wait_until(lambda: longest_running(lab, 2.0) is not None, 10, "statements that have run for two seconds", 0.1)
     return told
+
+
+def sessions_of(scenario: Scenario, told: t.Mapping[str, Json]) -> list[Json]:
+    return [session for name in scenario.breaks for session in told[name]["sessions"]]
 
 
 def run(lab: Lab, root: pathlib.Path, scenario: Scenario) -> harness.Run:
     options = ["-e", f"mitigate={scenario.mitigation}"] if scenario.mitigation else []
-    variables = dict(harness.ALL_CHANNELS)
+    options += ["-e", f"approval={scenario.approval}"] if scenario.approval else []
+    variables = {**harness.ALL_CHANNELS, **scenario.variables}
     if scenario.alert:
         (root / "alert.txt").write_text(scenario.alert)
         variables["incident_alert_file"] = str(root / "alert.txt")
@@ -139,8 +150,9 @@ def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played:
     if not scenario.causes and harness.writes(lab):
         yield f"nothing is wrong, and somebody was told: {len(harness.writes(lab))} writes"
     offered = {offer["mitigation"] for offer in played.cause["offers"]}
-    if scenario.mitigation and scenario.mitigation not in offered:
-        yield f"{scenario.mitigation} was not offered"
+    for name in (scenario.mitigation or "").split(","):
+        if name and name not in offered:
+            yield f"{name} was not offered"
 
 
 def play(lab: Lab, scenario: Scenario, seed: int) -> Played:
@@ -149,10 +161,11 @@ def play(lab: Lab, scenario: Scenario, seed: int) -> Played:
     with harness.a_root() as root:
         told = break_all(lab, scenario, seed)
         true = culprits(scenario, told)
-        baseline = naive(lab, true)
+        baseline = naive(lab, scenario, told)
         played = run(lab, root, scenario)
         named, findings = named_causes(played), played.cause
-        points = score(named, true, len(findings["offers"]), findings["verdict"] == scenario.verdict)
+        offers = [offer for offer in findings["offers"] if not (scenario.preventive and offer["preventive"])]
+        points = score(named, true, len(offers), findings["verdict"] == scenario.verdict)
         wrong = tuple(complaints(lab, scenario, told, played))
     harness.settle(lab)
     return Played(scenario.name, seed, points, baseline, wrong, played.seconds)

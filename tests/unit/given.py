@@ -8,7 +8,11 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage im
 
 Json = dict[str, t.Any]
 
-LIMITS: Json = {"application_users": ["app"], "lock_wait_seconds_max": 1.0, "idle_in_transaction_seconds_max": 300.0}
+LIMITS: Json = {
+    "application_users": ["app"], "lock_wait_seconds_max": 1.0, "idle_in_transaction_seconds_max": 300.0,
+    "long_statement_seconds_max": 60.0, "application_working_max": 1.0, "scanned_rows_max": 100000, "stale_share_max": 0.1,
+    "pools": {}, "monitor_user": "monitor",
+}  # fmt: skip
 EDGE_LIMITS: Json = {"p95_ms_max": 500.0, "error_ratio_max": 0.1}
 
 
@@ -50,6 +54,40 @@ def database(rows: list[Json], *, system: str = "db", limits: Json | None = None
     }  # fmt: skip
     return {"system": system, "kind": "database", "depends_on": [], "limits": {**LIMITS, **(limits or {})},
             "postgresql": {**postgresql, **changes}}  # fmt: skip
+
+
+def crowded(**sessions: int) -> Json:
+    """A server of 150 connections, six of them reserved, with this many sessions by role."""
+    groups = [
+        {"user": user, "application": "worker", "client": "10.0.0.9", "sessions": number, "role_limit": -1, "superuser": False,
+         "all_sessions": sum(sessions.values()), "hidden": 0}
+        for user, number in sessions.items()
+    ]  # fmt: skip
+    names = {"max_connections": "150", "superuser_reserved_connections": "3", "reserved_connections": "3"}
+    return database([], connections=groups, settings=[{"name": name, "setting": value} for name, value in names.items()])
+
+
+def squeezed(working: float = 3.0, **changes: t.Any) -> Json:
+    """A server on which this many sessions of the application are at work on average, beside pid 7 that never rests."""
+    seen = [{"pid": 1, "user": "app", "database": "shop", "seen": 8, "working": int(working * 8)},
+            {"pid": 7, "user": "reporting", "database": "shop", "seen": 8, "working": 8},
+            {"pid": 8, "user": "reporting", "database": "shop", "seen": 8, "working": 0}]  # fmt: skip
+    return database([], samples={"taken": 8, "sessions": seen}, **changes)
+
+
+def running(pid: int, seconds: float, user: str = "reporting") -> Json:
+    return {"pid": pid, "backend_start": f"start {pid}", "user": user, "application": "bi", "statement_seconds": seconds,
+            "command": "SELECT"}  # fmt: skip
+
+
+def table(live: int = 600000, changed: int = 0, pids: t.Sequence[int] = (1,)) -> Json:
+    return {"schema": "public", "table": "keys", "pids": list(pids), "live_rows": live, "changed_since_analyze": changed,
+            "analyzed_seconds_ago": 9000}  # fmt: skip
+
+
+def plan(rows: int = 4, columns: t.Sequence[str] = ("owner",), **changes: t.Any) -> Json:
+    scan = {"schema": "public", "table": "keys", "columns": list(columns), "rows_expected": rows}
+    return {"user": "app", "pids": [1], "query_id": "1", "command": "SELECT", "refused": None, "scans": [scan], **changes}
 
 
 def refused(kind: str, message: str) -> Json:

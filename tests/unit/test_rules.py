@@ -7,14 +7,21 @@ import typing as t
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, RuledOut
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database, edge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database, edge, resources
 
 from tests.unit import given
 
 Json = dict[str, t.Any]
 AS_CLIENTS = {"application_users": []}
 
-PREPARED = {"gid": "tx-1", "user": "app", "database": "shop", "seconds": 900, "waited_for": True}
+PREPARED = {
+    "gid": "tx-1",
+    "prepared": "2026-11-24 02:00:00+00",
+    "user": "app",
+    "database": "shop",
+    "seconds": 900,
+    "waited_for": True,
+}
 
 # rule, facts, the findings' ids with their subjects' keys
 FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
@@ -38,7 +45,7 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
      given.database([{**given.idle_holder()[0], "state": "active"}, *given.idle_holder()[1:]]), []),
     ("an old idle transaction", database.idle_in_transaction,
      given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=900.0)]),
-     [("db.idle_in_transaction", "7")]),
+     [("db.old_idle_transaction", "7")]),
     ("a young idle transaction", database.idle_in_transaction,
      given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=9.0)]), []),
     ("a prepared transaction that is waited for", database.prepared_transaction,
@@ -57,6 +64,36 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
     ("nothing hidden", database.privileges, given.database([], connections=[{"hidden": 0}]), []),
     ("a question failed", database.degraded, given.database([], gaps=[{"diagnostic": "locks", "reason": "timeout"}]),
      [("db.diagnostic_degraded", "locks")]),
+    ("another service holds the connections", resources.connection_slots, given.crowded(billing=120, app=23), [("db.connection_leak", "billing")]),
+    ("the application itself holds the connections", resources.connection_slots, given.crowded(app=120, billing=24), [("db.pool_too_large", "app")]),
+    ("nobody alone holds them", resources.connection_slots, given.crowded(a=40, b=50, c=52), []),
+    ("six of ten connections", resources.connection_slots, given.crowded(billing=80), []),
+    ("a statement that never rests", resources.long_statements, given.squeezed(long_running=[given.running(7, 90.0)]),
+     [("db.long_query", "reporting/bi")]),
+    ("a statement that sleeps", resources.long_statements, given.squeezed(long_running=[given.running(8, 90.0)]), []),
+    ("a young statement", resources.long_statements, given.squeezed(long_running=[given.running(7, 9.0)]), []),
+    ("the application has time enough", resources.long_statements, given.squeezed(0.5, long_running=[given.running(7, 90.0)]), []),
+    ("the application's own statement is no other's", resources.long_statements,
+     given.squeezed(long_running=[given.running(1, 90.0, user="app")]), []),
+    ("a table that changed much", resources.stale_statistics, given.squeezed(busy_tables=[given.table(changed=200000)]),
+     [("db.stale_statistics", "public.keys")]),
+    ("a table that changed little", resources.stale_statistics, given.squeezed(busy_tables=[given.table(changed=20000)]), []),
+    ("nobody of the application works on it", resources.stale_statistics,
+     given.squeezed(busy_tables=[given.table(changed=200000, pids=[7])]), []),
+    ("a big table read whole", resources.missing_index, given.squeezed(busy_tables=[given.table()], plans=[given.plan()]),
+     [("db.missing_index", "public.keys (owner)")]),
+    ("most of it is wanted", resources.missing_index,
+     given.squeezed(busy_tables=[given.table()], plans=[given.plan(rows=400000)]), []),
+    ("a small table", resources.missing_index, given.squeezed(busy_tables=[given.table(live=9000)], plans=[given.plan()]), []),
+    ("its statistics are stale, so its plan proves nothing", resources.missing_index,
+     given.squeezed(busy_tables=[given.table(changed=200000)], plans=[given.plan()]), []),
+    ("somebody else's statement", resources.missing_index,
+     given.squeezed(busy_tables=[given.table()], plans=[given.plan(user="reporting")]), []),
+    ("no time is lost", resources.missing_index, given.squeezed(0.1, busy_tables=[given.table()], plans=[given.plan()]), []),
+    ("a migration without lock_timeout", resources.advice, given.database(given.queued_ddl(), role_settings=[], settings=[
+        {"name": "lock_timeout", "setting": "0"}]), [("db.setting_advised", "lock_timeout of owner")]),
+    ("a migration with one", resources.advice, given.database(given.queued_ddl(), settings=[{"name": "lock_timeout", "setting": "0"}],
+     role_settings=[{"name": "lock_timeout", "user": "owner", "database": None, "setting": "2s"}]), []),
     ("errors over the limit", edge.failing, given.edge(given.probe(failures=2)), [("api.failing", given.probe()["url"])]),
     ("errors within the limit", edge.failing, given.edge(given.probe(failures=1)), []),
     ("slow", edge.latency_high, given.edge(given.probe(p95=501.0)), [("api.latency_high", given.probe()["url"])]),
@@ -93,6 +130,37 @@ def test_a_queued_statement_names_what_to_cancel_and_what_it_waits_for() -> None
 )
 def test_a_name_that_does_not_resolve_here_is_a_weaker_reason(message: str, confidence: str) -> None:
     assert of(Finding, database.connection, given.refused("unreachable", message))[0].confidence == confidence
+
+
+def test_a_leak_is_told_with_its_arithmetic_and_what_an_undo_needs() -> None:
+    facts = given.crowded(billing=120, app=22)
+    facts["limits"]["pools"] = {"billing": {"instances": 2, "size": 20}}
+    (finding,) = of(Finding, resources.connection_slots, facts)
+    assert shipped().summary(finding) == (
+        "billing (worker, from 10.0.0.9) holds 120 of 144 connections (150 - 6 reserved), others 22, free 2; "
+        "it should use at most 2 × 20 = 40"
+    )
+    assert finding.targets == ({"role": "billing", "connection_limit": -1, "sessions": 120},)
+
+
+def test_a_missing_index_names_the_statement_that_would_help_and_the_leftover() -> None:
+    left = [{"schema": "public", "table": "keys", "index": "keys_again"}]
+    calls = [{"query_id": "1", "mean_ms": 80.0, "calls": 12}]
+    plans = [given.plan(columns=["owner", "odd Name"])]
+    facts = given.squeezed(busy_tables=[given.table()], plans=plans, invalid_indexes=left, statements=calls)
+    (finding,) = of(Finding, resources.missing_index, facts)
+    assert 'CREATE INDEX CONCURRENTLY ON public.keys (owner, "odd Name")' in shipped().summary(finding)
+    assert "80 ms on average over 12 calls" in shipped().summary(finding)
+    assert "an INVALID index is left over: keys_again" in shipped().summary(finding)
+    assert finding.targets[0]["name"] == "keys_owner_odd Name_idx"
+
+
+def test_a_plan_that_could_not_be_had_is_a_gap_while_time_is_lost() -> None:
+    plans = [given.plan(refused="permission denied for table keys", scans=[])]
+    assert of(Gap, resources.missing_index, given.squeezed(busy_tables=[], plans=plans)) == [
+        Gap("db", "the plan of SELECT of app", "permission denied for table keys")
+    ]
+    assert not of(Gap, resources.missing_index, given.squeezed(0.1, busy_tables=[], plans=plans))
 
 
 def test_no_sample_is_no_knowledge() -> None:

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Outside, Session, proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Effect, Outside, Session, proof
 
 from tests.unit import given
 
@@ -103,7 +103,7 @@ class Runs:
             return
         try:
             for step in session.plan("db", 300, 1):
-                session.effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]})
+                session.effect(Effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]}))
         except RecordError as error:
             session.keep_failure("mitigate", "db", str(error))
 

@@ -21,14 +21,6 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors im
 
 Signal = t.Literal["cancel", "terminate"]
 
-# One advisory lock for all effects of the runbooks on one database: a second operator, on whichever host, is stopped.
-ADVISORY_KEY = "sre.runbooks effects"
-TAKE_LOCK = "SELECT pg_try_advisory_lock(hashtext(%s))"
-LOCK_HOLDER = """
-SELECT a.pid, a.usename, host(a.client_addr), a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND l.objid = (hashtext(%s)::bigint & 4294967295)::oid LIMIT 1
-"""
-
 _BACKEND = """
 SELECT a.pid, a.backend_start::text AS backend_start, a.usename::text AS "user", a.application_name AS application,
        a.datname::text AS database, host(a.client_addr) AS client, a.state, a.backend_type,
@@ -127,19 +119,6 @@ class LiveServer:
 
     def __init__(self, connection: psycopg2.extensions.connection) -> None:
         self._connection = connection
-
-    def take_lock(self) -> None:
-        """Takes the advisory lock for as long as this session lasts. Raises PostgresqlError naming the holder."""
-        with self._connection.cursor() as cursor:
-            cursor.execute(TAKE_LOCK, (ADVISORY_KEY,))
-            if (cursor.fetchone() or (False,))[0]:
-                return
-            cursor.execute(LOCK_HOLDER, (ADVISORY_KEY,))
-            pid, user, client, since = cursor.fetchone() or ("?", "?", "?", "?")
-        raise PostgresqlError(
-            f"another run is acting on this database (pid {pid}, {user}, from {client}, since {since}): "
-            "wait until it has ended, then look again before you act"
-        )
 
     def choose(self, wanted: Wanted) -> list[dict[str, t.Any]]:
         with self._connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:

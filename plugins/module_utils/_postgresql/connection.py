@@ -64,6 +64,8 @@ def classify(message: str) -> tuple[str, str | None]:
 @contextlib.contextmanager
 def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
     """One session, in autocommit, closed at the end. Raises RefusedConnectionError."""
+    if not login.user:
+        raise RefusedConnectionError(login.name, "no role to log in as is given", kind="authentication", sqlstate=None)
     try:
         connection = psycopg2.connect(
             host=login.host,

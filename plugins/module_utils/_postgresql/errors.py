@@ -23,3 +23,7 @@ class RefusedConnectionError(PostgresqlError):
         self.reason = reason
         self.kind = kind
         self.sqlstate = sqlstate
+
+
+class UnansweredError(PostgresqlError):
+    """A diagnostic has no answer on this server; the message says why and what would change it."""

@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import re
+import typing as t
+
+LONGEST_NAME = 63
 
 # Longest first, so that "ALTER TABLE" is not told as "ALTER".
 COMMANDS = (
@@ -56,3 +59,13 @@ def shown(query: str | None, *, with_text: bool, longest: int, mask: bool) -> st
         return None
     text = masked(query) if mask else query
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def name_for(table: str, columns: t.Sequence[str]) -> str:
+    """The index's name where none is given; PostgreSQL cuts at 63 bytes, and so do we.
+
+    >>> name_for("custody_keys", ["tenant_id", "active"])
+    'custody_keys_tenant_id_active_idx'
+    """
+    stem = "_".join([table, *columns])
+    return stem[: LONGEST_NAME - 4] + "_idx"

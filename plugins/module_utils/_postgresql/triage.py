@@ -12,13 +12,17 @@ import typing as t
 try:
     import psycopg2
     import psycopg2.extensions
-    import psycopg2.extras
 except ImportError:  # the modules report it before anything of this file is called
     pass
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import locks, text
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import locks, plans, queries, text
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import (
+    Login,
+    connected,
+    login_argument_spec,
+    login_from,
+)
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError, UnansweredError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS, Diagnostic
 
 Row = dict[str, t.Any]
@@ -45,11 +49,35 @@ def triage(login: Login, limits: Limits, wanted: t.Container[str]) -> Row:
     started = time.monotonic()
     try:
         with connected(login) as connection:
+            _be_careful(connection, limits)
             read, gaps = _ask_all(connection, limits, wanted)
     except RefusedConnectionError as refusal:
         told = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": refusal.reason}
         return {"connected": False, "refusal": told, "gaps": [], "duration_ms": _since(started)}
     return {"connected": True, "refusal": None, **read, "gaps": gaps, "duration_ms": _since(started)}
+
+
+def argument_spec() -> dict[str, dict[str, t.Any]]:
+    """The options of postgresql_triage_info."""
+    names = [diagnostic.name for diagnostic in DIAGNOSTICS]
+    return {
+        **login_argument_spec(),
+        "diagnostics": {"type": "list", "elements": "str", "default": names, "choices": names},
+        "statement_timeout_ms": {"type": "int", "default": 3000},
+        "lock_timeout_ms": {"type": "int", "default": 50},
+        "query_text": {"type": "bool", "default": False},
+        "query_text_max": {"type": "int", "default": 200},
+        "mask_literals": {"type": "bool", "default": True},
+    }
+
+
+def triage_from(params: t.Mapping[str, t.Any]) -> Row:
+    """``triage`` with the options as a module has them."""
+    limits = Limits(
+        params["statement_timeout_ms"], params["lock_timeout_ms"], params["query_text"], params["query_text_max"],
+        params["mask_literals"],
+    )  # fmt: skip
+    return triage(login_from(params), limits, params["diagnostics"])
 
 
 def _since(started: float) -> int:
@@ -63,45 +91,96 @@ def _ask_all(connection: psycopg2.extensions.connection, limits: Limits, wanted:
         if diagnostic.name not in wanted:
             continue
         try:
-            rows = ask(connection, diagnostic, limits)
+            read[diagnostic.name] = MAKERS.get(diagnostic.name, _plain)(connection, diagnostic, limits, read)
+        except UnansweredError as error:
+            gaps.append({"diagnostic": diagnostic.name, "reason": str(error), "sqlstate": None})
         except psycopg2.Error as error:
             gaps.append({"diagnostic": diagnostic.name, "reason": " ".join(str(error).split()), "sqlstate": error.pgcode})
             if connection.closed:
                 break
-        else:
-            read[diagnostic.name] = _shape(diagnostic, rows, limits)
     return read, gaps
 
 
-def ask(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits) -> list[Row]:
-    """One question in a read-only transaction of its own, under its own time limits. Raises psycopg2.Error."""
-    statement = diagnostic.text_for(connection.server_version)
-    with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-        try:
-            cursor.execute(
-                "BEGIN READ ONLY;"
-                f"SET LOCAL statement_timeout = {limits.statement_timeout_ms:d};"
-                f"SET LOCAL lock_timeout = {limits.lock_timeout_ms:d};" + statement
-            )
-            return [dict(row) for row in cursor.fetchall()]
-        finally:
-            if not connection.closed:
-                cursor.execute("ROLLBACK")
+def _be_careful(connection: psycopg2.extensions.connection, limits: Limits) -> None:
+    """From here on each question is a read-only transaction of its own under its own time limits (autocommit)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SET default_transaction_read_only = on;"
+            f"SET statement_timeout = {limits.statement_timeout_ms:d};"
+            f"SET lock_timeout = {limits.lock_timeout_ms:d}"
+        )
 
 
-def _shape(diagnostic: Diagnostic, rows: list[Row], limits: Limits) -> t.Any:
-    for row in rows:
-        if "query" in row:
-            _show_statement(row, limits)
-    if diagnostic.name == "locks":
-        return lock_tree(rows)
+def ask(connection: psycopg2.extensions.connection, statement: str) -> list[Row]:
+    """One question, in a transaction of its own. Raises psycopg2.Error."""
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        names = [column.name for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def _plain(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> t.Any:
+    rows = ask(connection, diagnostic.text_for(connection.server_version))
+    _show_statements(rows, limits)
     return rows[0] if diagnostic.single else rows
 
 
-def _show_statement(row: Row, limits: Limits) -> None:
-    query = row.pop("query")
-    row["command"] = text.command_of(query or "")
-    row["query"] = text.shown(query, with_text=limits.query_text, longest=limits.query_text_max, mask=limits.mask_literals)
+def _locks(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> Row:
+    return lock_tree(_plain(connection, diagnostic, limits, read))
+
+
+def _samples(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> Row:
+    """Who was at work how often: ``taken``, and for each session seen active ``seen`` and ``working``, in samples."""
+    sessions: dict[int, Row] = {}
+    for number in range(diagnostic.times):
+        if number:
+            time.sleep(diagnostic.pause)
+        for row in ask(connection, diagnostic.text_for(connection.server_version)):
+            working = row.pop("working")
+            session = sessions.setdefault(row["pid"], {**row, "seen": 0, "working": 0})
+            session["seen"] += 1
+            session["working"] += bool(working)
+    return {"taken": diagnostic.times, "sessions": [sessions[pid] for pid in sorted(sessions)]}
+
+
+def _statements(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> list[Row]:
+    server = read.get("server") or {}
+    if not server.get("statements_version"):
+        raise UnansweredError("pg_stat_statements is not installed in this database: CREATE EXTENSION pg_stat_statements")
+    question = queries.statements(server["statements_version"], server["statements_schema"], texts=limits.query_text)
+    rows = ask(connection, question)
+    _show_statements(rows, limits)
+    return rows
+
+
+def _plans(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> list[Row]:
+    """The plans of the statements at work; one that could not be had says why in ``refused``."""
+    found = ask(connection, diagnostic.text_for(connection.server_version))
+    for row in found:
+        statement, row["refused"] = plans.question_for(row["query"] or "", connection.server_version)
+        row["scans"] = []
+        if statement is not None:
+            try:
+                (answer,) = ask(connection, statement)
+                row["scans"] = plans.scans(answer["QUERY PLAN"][0]["Plan"])
+            except psycopg2.Error as error:
+                row["refused"] = str(error).split("\n")[0]
+    _show_statements(found, limits)
+    return found
+
+
+Maker = t.Callable[..., t.Any]
+MAKERS: dict[str, Maker] = {"locks": _locks, "samples": _samples, "statements": _statements, "plans": _plans}
+
+
+def _show_statements(rows: list[Row], limits: Limits) -> None:
+    """Replaces each statement's text by its kind and by as much of it as may leave the server."""
+    for row in rows:
+        if "query" in row:
+            query = row.pop("query")
+            row["command"] = text.command_of(query or "")
+            longest = limits.query_text_max
+            row["query"] = text.shown(query, with_text=limits.query_text, longest=longest, mask=limits.mask_literals)
 
 
 def lock_tree(rows: list[Row]) -> Row:

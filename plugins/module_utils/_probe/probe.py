@@ -176,3 +176,36 @@ def problem_with(url: str) -> str | None:
     if parts.username or parts.password:
         return "a password in a URL would show in the record"
     return None
+
+
+def argument_spec() -> dict[str, dict[str, t.Any]]:
+    """The options of http_probe_info."""
+    return {
+        "urls": {"type": "list", "elements": "str", "required": True},
+        "requests": {"type": "int", "default": 10},
+        "concurrency": {"type": "int", "default": 5},
+        "timeout": {"type": "float", "default": 2.0},
+        "statuses": {"type": "list", "elements": "int", "default": [200]},
+        "body_pattern": {"type": "str"},
+        "p95_ms_max": {"type": "float"},
+        "consecutive": {"type": "int", "default": 1},
+        "within": {"type": "float", "default": 0.0},
+        "interval": {"type": "float", "default": 1.0},
+        "validate_certs": {"type": "bool", "default": True},
+        "ca_path": {"type": "path"},
+    }
+
+
+def probe_from(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """``probe`` with the options as a module has them. Raises ValueError for a URL or a pattern that is none."""
+    for url in params["urls"]:
+        problem = problem_with(url)
+        if problem:
+            raise ValueError(f"{url!r} cannot be probed: {problem}")
+    try:
+        pattern = re.compile(params["body_pattern"]) if params["body_pattern"] else None
+    except re.error as error:
+        raise ValueError(f"body_pattern is not a regular expression: {error}") from error
+    same = ("requests", "concurrency", "timeout", "validate_certs", "ca_path", "p95_ms_max", "consecutive", "within", "interval")
+    fields = {name: params[name] for name in same}
+    return probe(params["urls"], Wanted(statuses=tuple(params["statuses"]), body_pattern=pattern, **fields))

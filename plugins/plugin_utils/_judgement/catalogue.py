@@ -33,6 +33,7 @@ class Entry:
     action: str
     explains: t.Mapping[str, Reach]
     mitigations: tuple[str, ...]
+    by_hand: str = ""
     user_visible: bool = False
     self_evident: bool = False
     preventive: bool = False
@@ -50,6 +51,8 @@ class Mitigation:
     cap: str
     undo: str | None
     undo_by_hand: str
+    asks: bool = False
+    each: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +85,10 @@ class Catalogue:
     def told(self, finding: Finding) -> str:
         """The sentence for messages."""
         return self.entry(finding.id).told.format_map(finding.evidence)
+
+    def by_hand(self, finding: Finding) -> str:
+        """What to type where no mitigation does it."""
+        return self.entry(finding.id).by_hand.format_map(finding.evidence)
 
 
 def parse(findings: t.Mapping[str, t.Any], mitigations: t.Mapping[str, t.Any]) -> Catalogue:

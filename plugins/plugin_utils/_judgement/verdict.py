@@ -83,11 +83,12 @@ def _last_hop(ranked: list[Ranked], catalogue: Catalogue) -> str | None:
 
 
 def _offers(ranked: list[Ranked], catalogue: Catalogue) -> list[Json]:
-    """What may be done: for causes that are proven or likely, and, where marked preventive, for risks."""
+    """What may be done: for causes that are proven or likely; where users are well, what prevents a risk."""
     offers: dict[tuple[str, str], Json] = {}
+    well = not any(item.role in ("cause", "symptom") for item in ranked)
     for item in ranked:
         entry = catalogue.entry(item.finding.id)
-        preventive = item.role == "risk" and entry.preventive
+        preventive = well and item.role == "risk" and entry.preventive
         if item.finding.confidence not in OFFERING or not (item.role == "cause" or preventive):
             continue
         for name in entry.mitigations:
@@ -121,6 +122,7 @@ def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
         ],
         "summary": catalogue.summary(finding),
         "told": catalogue.told(finding),
+        "by_hand": catalogue.by_hand(finding),
         "evidence": dict(finding.evidence),
         "targets": [dict(target) for target in finding.targets],
         "mitigations": list(catalogue.entry(finding.id).mitigations),

@@ -20,6 +20,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     all_incidents,
     current_incident,
     file_lock,
+    incident_folder,
     stamp,
     writable_root,
 )
@@ -100,6 +101,25 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     }
 
 
+def open_undo(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, *, check: bool) -> Json:
+    """A run that takes back what was done in an incident. Raises RecordError for an unknown one, or one at work."""
+    folder = incident_folder(root, identity)
+    owner = lock.this_run(pid, f"{now:%Y%m%dT%H%M%SZ}-{pid}")
+    if check:
+        folder = _copy_for_check(root, closed=True) / folder.name
+    else:
+        with file_lock(root / ".opening", 30, "the record's folder"):
+            lock.take(folder, owner, now)
+    record = Record(folder, owner.run)
+    systems = sorted({event["system"] for event in record.events() if event.get("effect") and event.get("system")})
+    record.append("run_started", asked="undo", check=check, targets=systems)
+    return {
+        "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems, "expected": systems,
+        "depends_on": {}, "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
+        "ended": False, "pid": pid,
+    }  # fmt: skip
+
+
 def _asked(words: Words) -> str:
     parts = [f"mitigate {', '.join(words.mitigate)}"] if words.mitigate else ["look, do nothing"]
     if words.mitigate_unoffered:
@@ -137,11 +157,11 @@ def _find_or_create(
     return record, incident, False
 
 
-def _copy_for_check(root: pathlib.Path) -> pathlib.Path:
+def _copy_for_check(root: pathlib.Path, *, closed: bool = False) -> pathlib.Path:
     """Check mode keeps its record in a temporary folder, beginning with a copy of what there is."""
     copy = pathlib.Path(tempfile.mkdtemp(prefix="sre-runbooks-check-"))
     for folder, incident in all_incidents(root):
-        if incident["state"] != "closed":
+        if closed or incident["state"] != "closed":
             shutil.copytree(folder, copy / folder.name)
     return copy
 

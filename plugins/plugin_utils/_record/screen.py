@@ -15,6 +15,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 
 Json = dict[str, t.Any]
 LONGEST = 220
+# What has to be typed must be there whole.
+LONGEST_BY_HAND = 600
 # In check mode an incident that an earlier message would have opened has no id yet.
 PLANNED = "{id}"
 # The options of ansible-playbook that take a value, so that the value is not taken for a playbook.
@@ -65,7 +67,7 @@ def next_command(argv: t.Sequence[str], target: str | None) -> str:
 def render(screen: Screen, catalogue: Catalogue) -> list[str]:
     """The screen's lines: printable text only, each cut to a length."""
     lines = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_tail(screen)]
-    return [plain(line, LONGEST) for line in lines]
+    return [plain(line, LONGEST_BY_HAND if line.startswith("BY HAND") else LONGEST) for line in lines]
 
 
 def _row(label: str, text: str) -> str:
@@ -143,15 +145,18 @@ def _done(screen: Screen) -> list[str]:
 
 
 def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
-    offers = (screen.verdict or {}).get("offers", [])
-    if not offers or any(event["kind"] == "outcome" and "system" in event for event in screen.events):
+    verdict = screen.verdict or {}
+    offers = verdict.get("offers", [])
+    if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
-    lines = []
+    hands = [one for one in verdict.get("findings", []) if one["role"] == "cause" and one.get("by_hand")]
+    lines = [_row("BY HAND", one["by_hand"]) for one in hands]
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         where = f"{len(offer['targets'])} on {offer['system']}"
-        lines.append(_row("DO", f"{screen.command} -e mitigate={mitigation.name}"))
-        undo = "playbooks/undo.yml" if mitigation.undo else f"none ({mitigation.undo_by_hand})"
+        label = "PREVENT" if offer["preventive"] else "DO"
+        lines.append(_row(label, f"{screen.command} -e mitigate={mitigation.name}"))
+        undo = f"undo.yml {mitigation.undo}" if mitigation.undo else f"none ({mitigation.undo_by_hand})"
         lines.append(_row("", f"{mitigation.touches} ({where}; risk {mitigation.risk}); undo: {undo}"))
     return lines
 

@@ -21,7 +21,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import messages_for, title
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, ending, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, done_effects, ending, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import PLANNED, Screen, next_command, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
@@ -30,6 +30,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     stamp,
     write_whole,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words, plain
 
 Json = dict[str, t.Any]
@@ -50,6 +51,27 @@ class Outside:
     show: t.Callable[[str], None]
     ask: t.Callable[[str, float], str | None]
     argv: t.Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """One act of a mitigation on one system, by a module. ``target`` is what an undo needs; ``undoes`` says that it is one.
+
+    ``count`` things would be touched by the whole mitigation; with more than ``max`` of them nothing is.
+    """
+
+    name: str
+    system: str
+    module: str = ""
+    args: Json = dataclasses.field(default_factory=dict)
+    target: Json | None = None
+    undoes: bool = False
+    count: int = 1
+    max: int | None = None
+
+    @property
+    def label(self) -> str:
+        return f"the undo of {self.name}" if self.undoes else self.name
 
 
 class Session:
@@ -80,7 +102,7 @@ class Session:
             return bool(self.words.mitigate) and system in self.run["targets"]
         if phase == "verify":
             return self.needs_proof()
-        return True
+        return True  # diagnose, undo
 
     def needs_proof(self) -> bool:
         """Whether there is something to prove: a mitigation of an open incident, or one that seems to be over by itself.
@@ -265,47 +287,84 @@ class Session:
         for step in steps:
             if not step.found_done:
                 self._approve(step.mitigation, step.system, len(step.targets), prompt_seconds)
-                todo.append({"mitigation": step.mitigation, "targets": [dict(target) for target in step.targets]})
+                todo += self._parts(step)
             elif incident["state"] == "open":
                 detail = "an earlier run did it, and the cause is gone"
-                self._outcome(step.mitigation, system, "done", detail)
+                self._outcome("outcome", Effect(step.mitigation, system), "done", detail, changed=True)
             else:
                 self.show("mitigate", f"{step.mitigation} on {system}: done before, nothing to do")
         return todo
 
+    def _parts(self, step: Step) -> list[Json]:
+        """A step as the role carries it out: whole, or one target at a time."""
+        targets = [dict(target) for target in step.targets]
+        whole = {"mitigation": step.mitigation, "count": len(targets), "targets": targets, "target": None}
+        each = self.catalogue.mitigations[step.mitigation].each
+        return [{**whole, "targets": [target], "target": target} for target in targets] if each else [whole]
+
     def _approve(self, mitigation: str, system: str, targets: int, seconds: float) -> None:
-        if self.words.approval != "prompt" or self.run["check"]:
+        asked = self.catalogue.mitigations[mitigation]
+        if (self.words.approval or ("prompt" if asked.asks else "auto")) != "prompt" or self.run["check"]:
             return
-        touches = self.catalogue.mitigations[mitigation].touches
+        touches = asked.touches
         question = f"{mitigation} on {system} ({targets}): {touches}. Type {mitigation} to go on ({seconds:g} s): "
         answer = self.outside.ask(question, seconds)
         if answer is None or answer.strip() != mitigation:
             given = "nobody answered" if answer is None else f"the answer was {plain(answer, 40)!r}"
-            raise RecordError(f"{mitigation} was not approved ({given}), so nothing was touched")
+            hint = f"; without a terminal, and knowing what it does: -e approval=auto (risk {asked.risk})" if asked.asks else ""
+            raise RecordError(f"{mitigation} was not approved ({given}), so nothing was touched{hint}")
 
-    def effect(self, name: str, system: str, module: str, args: Json) -> Json:
+    def effect(self, act: Effect) -> Json:
         """One outward effect on a system, with its intent before it and its outcome after it. Raises RecordError."""
-        epoch = self.record.incident["epoch"]
+        if act.max is not None and act.count > act.max:
+            raise RecordError(
+                f"{act.name} on {act.system} would act on {act.count} things, and max is {act.max}: nothing was touched"
+            )
+        kinds = ("undo_intent", "undone") if act.undoes else ("intent", "outcome")
         with self.record.effects():
             if not self.run["check"]:
-                self.record.append("intent", effect=name, system=system, epoch=epoch)
-            result = self.outside.execute(module, args)
+                # What an undo needs is saved before anything is changed.
+                self._effect_event(kinds[0], act, target=act.target)
+            result = self.outside.execute(act.module, act.args)
             if result.get("failed"):
                 why = plain(result.get("msg", "no reason given"))
-                self._outcome(name, system, "failed", why)
-                raise RecordError(f"{name} on {system} failed: {why}")
-            detail = _told(result)
+                self._outcome(kinds[1], act, "failed", why, changed=False)
+                raise RecordError(f"{act.label} on {act.system} failed: {why}")
+            detail = told(result)
             if self.run["check"]:
-                self.record.append("planned", effect=name, system=system, signals=result.get("backends", []))
-                self.show("would do", f"{name} on {system}: {detail}")
+                self.record.append("planned", effect=act.name, system=act.system, signals=result.get("backends", []))
+                self.show("would do", f"{act.label} on {act.system}: {detail}")
             else:
-                self._outcome(name, system, "done", detail)
+                self._outcome(kinds[1], act, "done", detail, changed=bool(result.get("changed")))
         return result
 
-    def _outcome(self, name: str, system: str, status: str, detail: str) -> None:
+    def _effect_event(self, kind: str, act: Effect, **fields: t.Any) -> None:
         epoch = self.record.incident["epoch"]
-        self.record.append("outcome", effect=name, system=system, epoch=epoch, status=status, detail=detail)
-        self.show("mitigate", f"{name} on {system}: {status}, {detail}")
+        self.record.append(kind, effect=act.name, system=act.system, epoch=epoch, **fields)
+
+    def _outcome(self, kind: str, act: Effect, status: str, detail: str, *, changed: bool) -> None:
+        self._effect_event(kind, act, status=status, detail=detail, changed=changed, target=act.target)
+        self.show("undo" if act.undoes else "mitigate", f"{act.name} on {act.system}: {status}, {detail}")
+
+    def undo_plan(self, system: str) -> list[Json]:
+        """What can be taken back on a system, latest first."""
+        steps = undo_steps(self.record.events(), self.catalogue)
+        return [{"mitigation": one.mitigation, "target": dict(one.target)} for one in steps if one.system == system]
+
+    def undo_end(self) -> tuple[list[str], str | None]:
+        """After the undo: what was taken back, and the sentence for which the run must fail (or None)."""
+        events = self.record.of_run()
+        lines = [
+            f"{e['effect']} on {e['system']}: {e['detail']}" for e in events if e["kind"] == "undone" and e["status"] == "done"
+        ]
+        failed = [str(event["why"]) for event in events if event["kind"] == "phase_failed"]
+        left = [] if self.run["check"] else undo_steps(self.record.events(), self.catalogue)
+        if not failed and left:
+            failed = [f"not undone: {', '.join(f'{one.mitigation} on {one.system}' for one in left)}: the system was not reached"]
+        if not self.run["check"]:
+            self.write_report()
+            lock.release(self.record.path, self.owner, self.record.clock())
+        return lines or ["nothing was taken back"], failed[0] if failed else None
 
     # -- ending ------------------------------------------------------------------------------------------------------
 
@@ -415,9 +474,10 @@ def checksums(folder: pathlib.Path) -> str:
     return "".join(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder)}\n" for path in files)
 
 
-def _told(result: Json) -> str:
+def told(result: Json) -> str:
     """What a mitigation's module did, in a few words."""
     parts = [f"{one['signal']} pid {one['pid']} ({one['user']}, {one['application']})" for one in result.get("backends", [])]
+    parts += [str(one) for one in result.get("done", [])]
     parts += [f"left pid {one['pid']} alone: {one['reason']}" for one in result.get("left_alone", [])]
     return "; ".join(parts) or "nothing had to be done"
 

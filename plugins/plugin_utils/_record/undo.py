@@ -5,11 +5,51 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 
 Json = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class UndoStep:
+    """One mitigation that can be taken back: on what, and as it was before the first time."""
+
+    mitigation: str
+    system: str
+    target: Json
+
+
+def _thing(event: Json) -> str:
+    """What an effect was about, however often it was done: the role or the name of its target."""
+    target = event.get("target") or {}
+    return json.dumps([event["effect"], event["system"], target.get("role", target.get("name"))])
+
+
+def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]:
+    """What was done and not yet taken back, latest first.
+
+    An intent without an outcome may have been done, so it is taken back too (that is harmless if it was not). What the
+    first of several tries found is what was there before.
+    """
+    open_things: dict[str, UndoStep] = {}
+    begun: dict[str, str] = {}
+    for event in events:
+        if not event.get("target") or "effect" not in event:
+            continue
+        thing = _thing(event)
+        if event["kind"] == "intent" and catalogue.mitigations[event["effect"]].undo:
+            begun.setdefault(thing, event["run"])
+            open_things.setdefault(thing, UndoStep(event["effect"], event["system"], event["target"]))
+            continue
+        nothing_changed = event["kind"] == "outcome" and not event.get("changed") and begun.get(thing) == event["run"]
+        if nothing_changed or (event["kind"] == "undone" and event["status"] == "done"):
+            open_things.pop(thing, None)
+            begun.pop(thing, None)
+    return list(reversed(open_things.values()))
 
 
 def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
@@ -19,6 +59,7 @@ def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
         return ["nothing was done in this incident, so there is nothing to undo"]
     lines = []
     for event in reversed(done):
-        by_hand = catalogue.mitigations[event["effect"]].undo_by_hand
-        lines.append(f"{event['at']}  {event['effect']} on {event['system']} ({event['detail']}): cannot be undone; {by_hand}")
+        mitigation = catalogue.mitigations[event["effect"]]
+        how = mitigation.undo or f"cannot be undone; {mitigation.undo_by_hand}"
+        lines.append(f"{event['at']}  {event['effect']} on {event['system']} ({event['detail']}): {how}")
     return lines

@@ -30,7 +30,7 @@ class Words:
 
     target: str | None = None
     mitigate: tuple[str, ...] = ()
-    approval: str = "auto"
+    approval: str | None = None
     incident_key: str | None = None
     reason: str | None = None
     mitigate_unoffered: bool = False
@@ -70,8 +70,8 @@ def words_from(raw: t.Mapping[str, object], catalogue: Catalogue) -> Words:
     if unknown:
         known = ", ".join(catalogue.mitigations)
         raise RecordError(f"there is no mitigation {', '.join(unknown)}; there are: {known}. Nothing was touched")
-    approval = _text("approval", raw.get("approval")) or "auto"
-    if approval not in APPROVALS:
+    approval = _text("approval", raw.get("approval"))
+    if approval is not None and approval not in APPROVALS:
         raise RecordError(f"approval is {' or '.join(APPROVALS)}, not {approval!r}. Nothing was touched")
     words = Words(
         target=_text("target", raw.get("target")),

@@ -12,8 +12,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json, Observation
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import database, edge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import database, edge, resources
 
 Rule = t.Callable[[Json], t.Iterable[Observation]]
 
-RULES: dict[str, tuple[Rule, ...]] = {"database": database.RULES, "edge": edge.RULES}
+RULES: dict[str, tuple[Rule, ...]] = {"database": database.RULES + resources.RULES, "edge": edge.RULES}

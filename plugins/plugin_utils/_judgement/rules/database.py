@@ -83,7 +83,8 @@ def connection(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.unreachable", "a session was opened")
         return
     subject = Ref(facts["system"], "server", facts["system"])
-    evidence = {"database": facts["system"], "message": refusal["message"], "kind": refusal["kind"]}
+    evidence = {"database": facts["system"], "message": refusal["message"], "kind": refusal["kind"],
+                "user": facts["limits"]["monitor_user"]}  # fmt: skip
     if refusal["kind"] == "too_many_clients":
         yield Measured(facts["system"], "connections")
         yield Finding("db.connections_refused", "proven", subject, evidence=evidence)
@@ -206,7 +207,7 @@ def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
     for session in facts["postgresql"]["idle_in_transaction"]:
         old = (session["state_seconds"] or 0) >= facts["limits"]["idle_in_transaction_seconds_max"]
         if old and session["pid"] not in blocking:
-            yield _holder_finding(facts, "db.idle_in_transaction", session, [], [])
+            yield _holder_finding(facts, "db.old_idle_transaction", session, [], [])
     if not blocking:
         yield RuledOut(facts["system"], "db.idle_in_transaction", "no idle transaction holds the application up")
 
@@ -227,6 +228,7 @@ def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
             Ref(facts["system"], "prepared_transaction", one["gid"]),
             links=tuple(_backend(facts, pid) for pid in sorted(held_up)),
             evidence={**{name: one[name] for name in ("gid", "user", "database", "seconds")}, "held_up": len(held_up)},
+            targets=({"gid": one["gid"], "prepared": one["prepared"]},),
         )
     if not guilty:
         yield RuledOut(facts["system"], "db.prepared_transaction", "no prepared transaction holds the application up")

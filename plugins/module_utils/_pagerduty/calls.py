@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the PagerDuty modules do, with their options (private to the collection)."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings, http_argument_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import URL, Incident, PagerDuty, settings
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.ensure import Wanted, ensure
+
+
+def _settings(params: Params) -> Settings:
+    return settings(params["api_url"], params["api_key"], params.get("from_email"), params["tries"])
+
+
+def _data(incident: Incident | None) -> Json | None:
+    return dataclasses.asdict(incident) if incident else None
+
+
+def _incident(params: Params, client: Client) -> Json:
+    result = ensure(PagerDuty(client), Wanted(**{field.name: params[field.name] for field in dataclasses.fields(Wanted)}))
+    return {
+        "incident": _data(result.after),
+        "adopted": result.adopted,
+        "diff": {"before": _data(result.before) or {}, "after": _data(result.after) or {}},
+    }
+
+
+def _oncalls(params: Params, client: Client) -> Json:
+    api = PagerDuty(client)
+    found = [entry for policy in params["escalation_policies"] for entry in api.on_call(policy)]
+    return {"oncalls": [dataclasses.asdict(entry) for entry in found]}
+
+
+INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **http_argument_spec(URL),
+    "from_email": {"type": "str", "required": True},
+    "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved"]},
+    "incident_key": {"type": "str", "no_log": False},
+    "urgency": {"type": "str", "choices": ["high", "low"]},
+    **{name: {"type": "str"} for name in ("incident_id", "service", "title", "priority", "escalation_policy", "body")},
+    **{name: {"type": "str"} for name in ("note", "resolution")},
+}
+INCIDENT = Call(INCIDENT_SPEC, _settings, _incident, required_one_of=[("incident_key", "incident_id")])
+ONCALL_SPEC: dict[str, dict[str, t.Any]] = {
+    **http_argument_spec(URL),
+    "escalation_policies": {"type": "list", "elements": "str", "required": True},
+}
+ONCALL = Call(ONCALL_SPEC, _settings, _oncalls)

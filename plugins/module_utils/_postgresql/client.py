@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Isolating one client of a server: a limit on its role's connections, and the end of its sessions (private)."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import typing as t
+
+try:
+    import psycopg2.extensions
+    import psycopg2.sql
+except ImportError:  # the modules report it before anything of this file is called
+    pass
+
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import current_user, permitted, rows
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+
+ROLE = """
+SELECT r.rolname::text AS role, quote_ident(r.rolname) AS quoted, r.rolconnlimit AS connection_limit, r.rolsuper AS superuser,
+       r.rolname = current_user AS own, (SELECT count(*)::int FROM pg_stat_activity a WHERE a.usesysid = r.oid
+       AND a.pid <> pg_backend_pid()) AS sessions
+FROM pg_roles r WHERE r.rolname = %s
+"""
+END_SESSIONS = """
+SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
+WHERE r.rolname = %s AND a.pid <> pg_backend_pid()
+"""
+LIMIT = "ALTER ROLE {} CONNECTION LIMIT {}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """How many connections a role may have; with ``end_sessions`` those that it has are ended, at most ``max``."""
+
+    role: str
+    connection_limit: int
+    end_sessions: bool
+    max: int
+    wait_seconds: float = 5.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """A role as the server knows it."""
+
+    role: str
+    quoted: str
+    connection_limit: int
+    superuser: bool
+    own: bool
+    sessions: int
+
+
+def look(connection: psycopg2.extensions.connection, role: str) -> Client:
+    """The role now. Raises PostgresqlError when there is none."""
+    found = rows(connection, ROLE, (role,))
+    if not found:
+        raise PostgresqlError(f"there is no role {role} on this server")
+    return Client(**found[0])
+
+
+def refuse(client: Client, wanted: Wanted) -> None:
+    """Raises PostgresqlError for a role that must not be isolated, or for more sessions than allowed."""
+    if client.superuser:
+        raise PostgresqlError(f"{client.role} is a superuser: no connection limit holds it, and it is not isolated")
+    if client.own:
+        raise PostgresqlError(f"{client.role} is the role that this run logs in with; give it one of its own")
+    if wanted.end_sessions and client.sessions > wanted.max:
+        raise PostgresqlError(
+            f"{client.sessions} sessions of {client.role} would be ended, and max is {wanted.max}: nothing was touched"
+        )
+
+
+def act(
+    connection: psycopg2.extensions.connection,
+    before: Client,
+    wanted: Wanted,
+    *,
+    clock: t.Callable[[], float] = time.monotonic,
+    sleep: t.Callable[[float], None] = time.sleep,
+) -> Client:
+    """Sets the limit, ends the sessions, confirms both. Raises PostgresqlError."""
+    me = current_user(connection)
+    if before.connection_limit != wanted.connection_limit:
+        grants = f"ALTER ROLE {me} CREATEROLE; GRANT {before.quoted} TO {me} WITH ADMIN OPTION;"
+        statement = psycopg2.sql.SQL(LIMIT).format(
+            psycopg2.sql.Identifier(wanted.role), psycopg2.sql.Literal(wanted.connection_limit)
+        )
+        with permitted(grants):
+            rows(connection, statement)
+    if not wanted.end_sessions:
+        return look(connection, wanted.role)
+    deadline = clock() + wanted.wait_seconds
+    with permitted(f"GRANT pg_signal_backend, pg_read_all_stats TO {me};"):
+        rows(connection, END_SESSIONS, (wanted.role,))
+    while (after := look(connection, wanted.role)).sessions > wanted.connection_limit:
+        if clock() >= deadline:
+            raise PostgresqlError(
+                f"{after.sessions} sessions of {wanted.role} are still there {wanted.wait_seconds:g} s after the signal; its "
+                f"connection limit is {after.connection_limit} now (it was {before.connection_limit})"
+            )
+        sleep(0.05)
+    return after

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every act on a database begins and ends with: the advisory lock, refusals with their GRANTs (private)."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+try:
+    import psycopg2
+    import psycopg2.errors
+    import psycopg2.extensions
+    import psycopg2.extras
+except ImportError:  # the modules report it before anything of this file is called
+    pass
+
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+
+Row = dict[str, t.Any]
+
+# One advisory lock for all effects of the runbooks on one database: a second operator, on whichever host, is stopped.
+ADVISORY_KEY = "sre.runbooks effects"
+TAKE_LOCK = "SELECT pg_try_advisory_lock(hashtext(%s))"
+LOCK_HOLDER = """
+SELECT a.pid, a.usename, host(a.client_addr), a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objid = (hashtext(%s)::bigint & 4294967295)::oid LIMIT 1
+"""
+
+
+def take_lock(connection: psycopg2.extensions.connection) -> None:
+    """Takes the advisory lock for as long as this session lasts. Raises PostgresqlError naming the holder."""
+    with connection.cursor() as cursor:
+        cursor.execute(TAKE_LOCK, (ADVISORY_KEY,))
+        if (cursor.fetchone() or (False,))[0]:
+            return
+        cursor.execute(LOCK_HOLDER, (ADVISORY_KEY,))
+        pid, user, client, since = cursor.fetchone() or ("?", "?", "?", "?")
+    raise PostgresqlError(
+        f"another run is acting on this database (pid {pid}, {user}, from {client}, since {since}): "
+        "wait until it has ended, then look again before you act"
+    )
+
+
+@contextlib.contextmanager
+def acting(login: Login, *, check_mode: bool) -> t.Iterator[psycopg2.extensions.connection]:
+    """A session that may act: alone on this database, except in check mode, where it only looks.
+
+    Raises PostgresqlError; a server's refusal that nobody foresaw is told in the server's words.
+    """
+    with connected(login) as connection:
+        if not check_mode:
+            take_lock(connection)
+        try:
+            yield connection
+        except psycopg2.Error as error:
+            raise PostgresqlError(f"{login.name}: {' '.join(str(error).split())}") from error
+
+
+def rows(connection: psycopg2.extensions.connection, statement: t.Any, values: t.Any = ()) -> list[Row]:
+    """The rows of one statement. Raises psycopg2.Error."""
+    with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+        cursor.execute(statement, values)
+        return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+
+
+@contextlib.contextmanager
+def permitted(grants: str) -> t.Iterator[None]:
+    """Turns a missing privilege into a sentence with what to grant. Raises PostgresqlError."""
+    try:
+        yield
+    except psycopg2.errors.InsufficientPrivilege as error:
+        raise PostgresqlError(
+            f"{str(error).splitlines()[0]}; nothing was changed by it. A superuser can type: {grants}"
+        ) from error
+
+
+def current_user(connection: psycopg2.extensions.connection) -> str:
+    """The role that this session acts as, quoted where it has to be."""
+    return str(rows(connection, "SELECT quote_ident(current_user) AS name")[0]["name"])
