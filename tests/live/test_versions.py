@@ -27,7 +27,7 @@ def login(lab: Lab, user: str) -> Login:
     return Login("127.0.0.1", server["port"], "custody_db", user, server["passwords"][user])
 
 
-@pytest.mark.parametrize("version", ["15", "18"])
+@pytest.mark.parametrize("version", ["13", "14", "15", "16", "17", "18"])
 def test_every_diagnostic_is_read_and_tells_the_culprit(version: str) -> None:
     lab = Lab.named(f"version-{version}")
     lab.end()

@@ -118,10 +118,10 @@ class LiveServer:
     """A real one, over an open connection in autocommit."""
 
     def __init__(self, connection: psycopg2.extensions.connection) -> None:
-        self._connection = connection
+        self.connection = connection
 
     def choose(self, wanted: Wanted) -> list[dict[str, t.Any]]:
-        with self._connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
+        with self.connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
             if wanted.match is not None:
                 cursor.execute(MATCHING, dict(wanted.match))
             else:
@@ -131,7 +131,7 @@ class LiveServer:
 
     def signal(self, signal: Signal, backend: Backend) -> None:
         try:
-            with self._connection.cursor() as cursor:
+            with self.connection.cursor() as cursor:
                 cursor.execute(SIGNALS[signal], (backend.pid, backend.backend_start))
         except psycopg2.errors.InsufficientPrivilege as error:
             raise PostgresqlError(
@@ -139,7 +139,7 @@ class LiveServer:
             ) from error
 
     def look(self, backend: Backend) -> tuple[str | None, str | None] | None:
-        with self._connection.cursor() as cursor:
+        with self.connection.cursor() as cursor:
             cursor.execute(STILL_THERE, (backend.pid, backend.backend_start))
             row = cursor.fetchone()
         return None if row is None else (row[0], row[1])

@@ -91,7 +91,8 @@ def _ask_all(connection: psycopg2.extensions.connection, limits: Limits, wanted:
         if diagnostic.name not in wanted:
             continue
         try:
-            read[diagnostic.name] = MAKERS.get(diagnostic.name, _plain)(connection, diagnostic, limits, read)
+            make: Maker = MAKERS.get(diagnostic.name, _plain)
+            read[diagnostic.name] = make(connection, diagnostic, limits, read)
         except UnansweredError as error:
             gaps.append({"diagnostic": diagnostic.name, "reason": str(error), "sqlstate": None})
         except psycopg2.Error as error:

@@ -1,0 +1,203 @@
+"""docs/database-roles.md on a real server: its grants are enough, and each of them missing is named with what to type."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import typing as t
+
+import psycopg2
+import pytest
+
+from tests import collection, harness
+from tests.lab import faults, postgres
+from tests.lab.__main__ import up
+from tests.lab.state import PROJECT, Lab, wait_until
+
+collection.install()
+
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import backend, client, index, prepared, statistics
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import Limits, triage
+
+PASSWORD = "the same for all three"
+ROLES = ("runbooks_monitor", "runbooks_mitigation", "runbooks_admin")
+NAMES = [diagnostic.name for diagnostic in DIAGNOSTICS]
+DOCUMENT = (PROJECT / "docs" / "database-roles.md").read_text()
+
+
+@pytest.fixture(scope="module")
+def server() -> t.Iterator[Lab]:
+    lab = Lab.named("roles")
+    lab.end()
+    try:
+        up(lab, ("postgres",), "18", {})
+        with faults.superuser(lab) as cursor:
+            for block in re.findall(r"```sql\n(.*?)```", DOCUMENT, re.DOTALL):
+                cursor.execute(block)
+            for role in ROLES:
+                cursor.execute(f"ALTER ROLE {role} PASSWORD %s", (PASSWORD,))
+        yield lab
+    finally:
+        lab.end()
+
+
+@pytest.fixture
+def sessions(server: Lab) -> t.Iterator[faults.Fault]:
+    """An application at work on a big table whose index is gone, a client, and a prepared transaction."""
+    fault = faults.Fault(server, "roles", 1)
+    fault.connect("client", "billing", "billing-worker")
+    fault.issue(fault.connect("busy", "custody_app", "api"), "SELECT count(*), pg_sleep(86400) FROM tenants")
+    manager = fault.connect("manager", "custody_app", "tx-manager")
+    with manager.cursor() as cursor:
+        cursor.execute("UPDATE custody_usage SET signatures = 0 WHERE tenant_id = 1")
+        cursor.execute("PREPARE TRANSACTION 'roles-1'")
+    manager.close()
+    yield fault
+    fault.close()
+    faults.release_clients(server)
+    faults.roll_back_prepared(server)
+    faults.index_again(server)
+
+
+@contextlib.contextmanager
+def without(server: Lab, take: str, give: str) -> t.Iterator[None]:
+    """One of the grants taken away for a while."""
+    with faults.superuser(server) as cursor:
+        cursor.execute(take)
+    try:
+        yield
+    finally:
+        with faults.superuser(server) as cursor:
+            cursor.execute(give)
+
+
+def login(server: Lab, role: str) -> Login:
+    return Login("127.0.0.1", server.part("postgres")["port"], "custody_db", role, PASSWORD)
+
+
+def isolate(server: Lab, sessions: faults.Fault) -> None:
+    wanted = client.Wanted("billing", 5, end_sessions=True, max=10)
+    with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+        assert client.act(connection, client.look(connection, "billing"), wanted).connection_limit == 5
+
+
+def build(server: Lab, sessions: faults.Fault) -> None:
+    with faults.superuser(server) as cursor:
+        cursor.execute("DROP INDEX IF EXISTS audit_entries_reference")
+    wanted = index.Wanted("public", "audit_entries", "present", "audit_entries_reference_idx", ("reference",),
+                          transaction_seconds_max=9e4)  # fmt: skip
+    for session in sessions.sessions:
+        if session.role == "busy":  # it would be waited for
+            with faults.superuser(server) as cursor:
+                cursor.execute("SELECT pg_cancel_backend(%s)", (session.pid,))
+    roll_back_first(server)
+    with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+        index.act(connection, wanted, index.plan(connection, wanted))
+
+
+def roll_back_first(server: Lab) -> None:
+    faults.roll_back_prepared(server)
+
+
+def analyze(server: Lab, sessions: faults.Fault) -> None:
+    with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+        statistics.analyze(connection, statistics.look(connection, "public", "tenants"), 30.0)
+
+
+def roll_back(server: Lab, sessions: faults.Fault) -> None:
+    with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+        found = prepared.look(connection, "roles-1")
+        assert found is not None
+        prepared.roll_back(connection, found)
+
+
+def cancel(server: Lab, sessions: faults.Fault) -> None:
+    busy = next(one for one in sessions.sessions if one.role == "busy")
+    wanted = backend.Wanted("canceled", 1, backends=((busy.pid, busy.backend_start),))
+    with acting(login(server, "runbooks_mitigation"), check_mode=False) as connection:
+        live = backend.LiveServer(connection)
+        assert backend.act(live, wanted, backend.plan(live.choose(wanted), wanted))
+
+
+ACTS: list[t.Callable[[Lab, faults.Fault], None]] = [isolate, build, analyze, roll_back, cancel]
+
+
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
+def test_the_documented_grants_are_enough(server: Lab, sessions: faults.Fault, act: t.Callable[..., None]) -> None:
+    act(server, sessions)
+
+
+# what is taken, what gives it back, the act that then fails, the statement that it names
+MISSING: list[tuple[str, str, t.Callable[..., None], str]] = [
+    ("REVOKE pg_signal_backend FROM runbooks_mitigation", "GRANT pg_signal_backend TO runbooks_mitigation", cancel,
+     "GRANT pg_signal_backend to it"),
+    ("REVOKE pg_read_all_stats FROM runbooks_mitigation", "GRANT pg_read_all_stats TO runbooks_mitigation", cancel,
+     "GRANT pg_read_all_stats to the mitigation role"),
+    ("ALTER ROLE runbooks_admin NOCREATEROLE", "ALTER ROLE runbooks_admin CREATEROLE", isolate,
+     "ALTER ROLE runbooks_admin CREATEROLE"),
+    ("REVOKE billing FROM runbooks_admin", "GRANT billing TO runbooks_admin WITH ADMIN OPTION", isolate,
+     "GRANT billing TO runbooks_admin WITH ADMIN OPTION"),
+    ("REVOKE custody_owner FROM runbooks_admin", "GRANT custody_owner TO runbooks_admin", build,
+     "GRANT custody_owner TO runbooks_admin"),
+    ("REVOKE custody_owner FROM runbooks_admin", "GRANT custody_owner TO runbooks_admin", analyze,
+     "GRANT custody_owner TO runbooks_admin"),
+    ("REVOKE custody_app FROM runbooks_admin", "GRANT custody_app TO runbooks_admin", roll_back,
+     "GRANT custody_app TO runbooks_admin"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("take", "give", "act", "named"), MISSING, ids=[f"{row[0]}-{row[2].__name__}" for row in MISSING])
+def test_a_missing_grant_is_named(
+    server: Lab, sessions: faults.Fault, take: str, give: str, act: t.Callable[..., None], named: str
+) -> None:
+    with without(server, take, give), pytest.raises(PostgresqlError, match=re.escape(named)):
+        act(server, sessions)
+
+
+def test_with_the_documented_grants_everything_is_read(server: Lab, sessions: faults.Fault) -> None:
+    read = triage(login(server, "runbooks_monitor"), Limits(), NAMES)
+    assert (read["gaps"], read["refusal"]) == ([], None)
+    assert sum(group["hidden"] for group in read["connections"]) == 0
+
+
+def test_without_pg_monitor_the_others_are_hidden(server: Lab, sessions: faults.Fault) -> None:
+    with without(server, "REVOKE pg_monitor FROM runbooks_monitor", "GRANT pg_monitor TO runbooks_monitor"):
+        read = triage(login(server, "runbooks_monitor"), Limits(), NAMES)
+    assert sum(group["hidden"] for group in read["connections"]) > 0
+    assert read["server"]["member_of_pg_read_all_stats"] is False
+
+
+def test_without_select_a_plan_is_refused(server: Lab, sessions: faults.Fault) -> None:
+    sessions.work(sessions.connect("reader", "custody_app", "api"), "SELECT count(*) FROM audit_entries WHERE tenant_id = 7")
+    tables = "SELECT ON ALL TABLES IN SCHEMA public"
+
+    def refusals() -> list[str]:
+        plans = triage(login(server, "runbooks_monitor"), Limits(), ["server", "plans"])["plans"]
+        return [plan["refused"] or "planned" for plan in plans if plan["command"] == "SELECT"]
+
+    wait_until(lambda: "planned" in refusals(), 5, "a plan")
+    with without(server, f"REVOKE {tables} FROM runbooks_monitor", f"GRANT {tables} TO runbooks_monitor"):
+        wait_until(lambda: "permission denied for table audit_entries" in refusals(), 5, "a refused plan")
+
+
+def test_without_a_reserved_way_in_the_refusal_is_the_answer(server: Lab) -> None:
+    take = "REVOKE pg_use_reserved_connections FROM runbooks_monitor"
+    fault = faults.Fault(server, "connection-leak", 1)
+    held: list[psycopg2.extensions.connection] = []
+    with contextlib.suppress(psycopg2.Error):
+        while True:
+            held.append(psycopg2.connect(postgres.dsn(server, "billing")))
+    try:
+        assert triage(login(server, "runbooks_monitor"), Limits(), NAMES)["connected"]
+        with without(server, take, take.replace("REVOKE", "GRANT").replace("FROM", "TO")):
+            read = triage(login(server, "runbooks_monitor"), Limits(), NAMES)
+        assert (read["connected"], read["refusal"]["kind"]) == (False, "too_many_clients")
+    finally:
+        for connection in held:
+            connection.close()
+        fault.close()
+        wait_until(lambda: len(harness.sessions(server)) < 20, 10, "the end of the sessions")
