@@ -147,7 +147,7 @@ def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played:
         yield f"did not stay untouched: {gone}"
     if scenario.mitigation and played.incident["state"] != "resolved":
         yield f"relieved, and the incident is {played.incident['state']}"
-    if not scenario.causes and harness.writes(lab):
+    if scenario.verdict == "healthy" and harness.writes(lab):
         yield f"nothing is wrong, and somebody was told: {len(harness.writes(lab))} writes"
     offered = {offer["mitigation"] for offer in played.cause["offers"]}
     for name in (scenario.mitigation or "").split(","):
