@@ -23,11 +23,13 @@ from tests.lab.sim import control
 from tests.lab.state import PROJECT, Lab, wait_until
 
 RUNBOOK = "playbooks/runbook_db_degradation.yml"
-VENDORS = ("pagerduty", "statuspage")
+VENDORS = ("pagerduty", "statuspage", "mail")
 ALL_CHANNELS = {
-    "incident_channels": ["pagerduty", "status_page"],
+    "incident_channels": ["pagerduty", "status_page", "mail"],
     "incident_public": True,
     "incident_pagerduty_escalation_policy": "Database on-call",
+    "incident_pagerduty_responders": ["Database on-call"],
+    "incident_pagerduty_status_updates": True,
 }
 Variables = t.Mapping[str, t.Any]
 

@@ -52,6 +52,7 @@ class Outcome:
     effects: list[str]
     reruns: int
     last: harness.Run
+    maybe: int
     problems: tuple[str, ...]
 
 
@@ -70,6 +71,12 @@ def effects(lab: Lab) -> list[str]:
         done = [entry for entry in control.writes(lab, vendor) if entry["done"] and 200 <= (entry["status"] or 200) < 300]
         found += [masked([vendor, entry["method"], entry["path"], entry["body"]]) for entry in done]
     return found
+
+
+def once_only(effect: str) -> bool:
+    """Whether an effect is one that nobody can look up, which is made at most once."""
+    vendor, _, path, _ = json.loads(effect)
+    return bool(vendor == "mail" or path.endswith(("/status_updates", "/responder_requests")))
 
 
 def final_state(lab: Lab) -> Json:
@@ -133,7 +140,13 @@ def play(lab: Lab, case: Case | None) -> Outcome:
             reruns += 1
             last = harness.play(lab, root / "incidents", *MITIGATE, variables=VARIABLES)
         problems = tuple(wrong(lab, root, told, last))
-        return Outcome(final_state(lab), effects(lab), reruns, last, problems)
+        return Outcome(final_state(lab), effects(lab), reruns, last, maybe_sent(root / "incidents"), problems)
+
+
+def maybe_sent(root: pathlib.Path) -> int:
+    """How many messages the record calls maybe sent."""
+    lines = [json.loads(line) for path in root.glob("*/outbox.jsonl") for line in path.read_text().splitlines()]
+    return sum(line["op"] == "maybe" for line in lines)
 
 
 def wrong(lab: Lab, root: pathlib.Path, told: Json, last: harness.Run) -> t.Iterator[str]:
@@ -153,8 +166,11 @@ def compare(good: Outcome, case: Case, outcome: Outcome) -> list[str]:
     problems = list(outcome.problems)
     if outcome.state != good.state:
         problems.append(f"the final state differs: {outcome.state}")
-    if outcome.effects != good.effects:
-        missing = [one for one in good.effects if one not in outcome.effects]
+    missing = [one for one in good.effects if one not in outcome.effects]
+    # What cannot be looked up may be missing, if the record says that nobody can tell; it is never there twice.
+    excused = [one for one in missing if once_only(one)][: outcome.maybe]
+    if outcome.effects != [one for one in good.effects if one not in excused]:
+        missing = [one for one in missing if one not in excused]
         extra = list(outcome.effects)
         for one in good.effects:
             with contextlib.suppress(ValueError):
@@ -178,7 +194,7 @@ def main() -> int:
     options.add_argument("--sample", type=int, help="how many cases, drawn from the seed; all by default")
     options.add_argument("--seed", type=int, default=1)
     asked = options.parse_args()
-    failed = 0
+    failed = told = 0
     with harness.a_lab("sweep") as lab:
         good = play(lab, None)
         if good.problems:
@@ -188,13 +204,18 @@ def main() -> int:
         if asked.sample:
             chosen = random.Random(asked.seed).sample(chosen, asked.sample)
         print(f"a good run makes {len(good.effects)} writes; {len(chosen)} interruptions", flush=True)
-        print(f"{'at':<16} {'how':<11} {'reruns':>6}  result", flush=True)
+        print(f"{'at':<16} {'how':<11} {'reruns':>6} {'maybe sent':>10}  result", flush=True)
         for case in chosen:
             outcome = play(lab, case)
             problems = compare(good, case, outcome)
             failed += bool(problems)
             at = f"{case.vendor} {case.write}"
-            print(f"{at:<16} {case.way:<11} {outcome.reruns:>6}  {'; '.join(problems) or 'as the good run'}", flush=True)
+            print(
+                f"{at:<16} {case.way:<11} {outcome.reruns:>6} {outcome.maybe:>10}  {'; '.join(problems) or 'as the good run'}",
+                flush=True,
+            )
+            told += outcome.maybe
+    print(f"maybe sent, all in all: {told}")
     print(f"sweep: {len(chosen) - failed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -18,7 +18,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import cal
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run, open_undo
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Effect, Outside, Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, utc_now
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
@@ -34,11 +34,12 @@ NO_INCIDENT = (
 # The vendors are spoken to from here; a module of its own for each message would cost half a second a message.
 IN_PLACE = {
     "pagerduty_incident": pagerduty.INCIDENT,
+    "pagerduty_notice": pagerduty.NOTICE,
     "pagerduty_oncall_info": pagerduty.ONCALL,
     "status_page_incident": status_page.INCIDENT,
 }
 OPERATIONS = ("open", "guard", "facts", "failure", "judge", "declare", "confirm", "plan", "effect", "update", "verify",
-              "close", "screen", "undo", "undo_plan", "undo_end", "note")  # fmt: skip
+              "close", "screen", "undo", "undo_plan", "undo_end", "note", "say")  # fmt: skip
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "operation": {"type": "str", "required": True, "choices": list(OPERATIONS)},
     "runbook": {"type": "str"},
@@ -51,6 +52,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "relapse_window": {"type": "float", "default": 3600.0},
     "findings_max_age": {"type": "float", "default": 300.0},
     "prompt_seconds": {"type": "float", "default": 120.0},
+    "update_minutes": {"type": "float", "default": 20.0},
     "alert_file": {"type": "str"},
     "channels": {"type": "dict", "default": {}},
     "contacts": {"type": "dict", "default": {}},
@@ -87,7 +89,7 @@ class ActionModule(ActionBase):
     def _operate(self, operation: str, args: Json) -> Json:
         if operation == "open":
             return self._open(args)
-        if operation in ("undo", "note"):
+        if operation in ("undo", "note", "say"):
             return self._about_a_given_incident(operation, args)
         run = self._run_of_localhost()
         if run["ended"]:
@@ -118,7 +120,7 @@ class ActionModule(ActionBase):
             runbook=args["runbook"], title=args["title"], severity=args["severity"], root=args["record_root"],
             declare=args["declare_mode"], relapse_window=args["relapse_window"], group=args["group"],
             hosts=tuple(groups.get(args["group"], [])), watchers=watchers, alert_file=args["alert_file"],
-            check=self._task.check_mode, pid=os.getppid(),
+            check=self._task.check_mode, pid=os.getppid(), update_minutes=args["update_minutes"],
         )  # fmt: skip
         # The words are read as they were typed: a template in them is text, and is never run.
         run = open_run(asked, {name: self._vars.get(name) for name in NAMES}, shipped(), utc_now())
@@ -131,7 +133,7 @@ class ActionModule(ActionBase):
         root = pathlib.Path(args["record_root"]).expanduser().absolute()
         identity = plain(self._vars.get("incident_id") or "")
         if operation == "undo":
-            run = open_undo(root, identity, utc_now(), os.getppid(), check=self._task.check_mode)
+            run = open_given(root, identity, utc_now(), os.getppid(), "undo", check=self._task.check_mode)
             for line in undo_lines(Record(pathlib.Path(run["path"]), run["run"]).events(), shipped()):
                 display_line(line)
             return {"changed": False, **run}
@@ -140,9 +142,28 @@ class ActionModule(ActionBase):
         text = plain(self._vars.get("text") or "", 2000).strip()
         if not text:
             raise RecordError("a note needs a text: -e text='what you saw or did'")
+        if operation == "say":
+            return self._say(root, identity, text, args["channels"])
         if not self._task.check_mode:
             record.append("note", text=text)
         display_line(f"noted in {folder.name}: {text}")
+        return {"changed": True}
+
+    def _say(self, root: pathlib.Path, identity: str, text: str, channels: Json) -> Json:
+        """A person's update to everybody. What cannot be sent now stays in the outbox, and the run is not green."""
+        run = open_given(root, identity, utc_now(), os.getppid(), "update", check=self._task.check_mode)
+        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask), channels)
+        try:
+            if not channels:
+                raise RecordError(
+                    "all channels are off (incident_channels), so there is nobody to tell; playbooks/note.yml keeps it"
+                )
+            session.say(text)
+            unsent = [message.id for message in session.outbox.unsent() if message.channel in channels]
+            if unsent:
+                raise RecordError(f"unsent: {', '.join(unsent)}; they stay in the outbox, and the next run sends them")
+        finally:
+            session.end()
         return {"changed": True}
 
     def _guard(self, session: Session, args: Json) -> Json:

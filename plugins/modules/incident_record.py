@@ -46,11 +46,12 @@ options:
         result must be registered as C(__incident_run).
       - V(undo_plan) tells what can be taken back on the host (RV(undo)); V(undo_end) says what was.
       - V(note) adds a person's note, C(-e text='…'), to the incident given by C(-e incident_id=…).
+      - V(say) tells a person's words, C(-e text='…'), to every channel of the incident given by C(-e incident_id=…).
       - V(screen) prints the screen and fails when the run must not look green.
     type: str
     required: true
     choices: [open, guard, facts, failure, judge, declare, confirm, plan, effect, update, verify, close, screen, undo, undo_plan,
-              undo_end, note]
+              undo_end, note, say]
   runbook:
     description: The runbook's name, for O(operation=open).
     type: str
@@ -86,6 +87,10 @@ options:
     description: How long C(approval=prompt) waits for a person, in seconds.
     type: float
     default: 120.0
+  update_minutes:
+    description: How often those who wait should hear something, in minutes.
+    type: float
+    default: 20.0
   alert_file:
     description: A file with the alert's text, V(-) for the standard input.
     type: str

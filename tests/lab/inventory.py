@@ -37,6 +37,13 @@ def channels(lab: Lab) -> dict[str, t.Any]:
             "incident_status_page_url": part["url"], "incident_status_page_token": part["key"],
             "incident_status_page_page_id": PAGE_ID, "incident_status_page_components": ["Custody API"],
         }  # fmt: skip
+    if "mail" in lab.parts():
+        part = lab.part("mail")
+        told |= {
+            "incident_mail_host": "127.0.0.1", "incident_mail_port": part["port"], "incident_mail_secure": "never",
+            "incident_mail_username": part["user"], "incident_mail_password": part["key"],
+            "incident_mail_from": "runbooks@example.org", "incident_mail_to": ["engineering@example.org"],
+        }  # fmt: skip
     return told
 
 

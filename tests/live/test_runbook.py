@@ -92,13 +92,25 @@ def test_without_its_rule_the_cause_is_unproven_and_nothing_is_offered(lab: Lab,
 
 def planned(output: str) -> list[str]:
     """The requests that check mode showed: vendor, method, path, body; masked."""
-    shown = re.findall(r"would send (\w+) (POST|PUT|PATCH) (\S+) (\{.*\})", output)
-    names = {"status_page": "statuspage"}
-    return [masked([names.get(vendor, vendor), method, path, json.loads(body)]) for vendor, method, path, body in shown]
+    shown = re.findall(r"would send (\w+) (POST|PUT|PATCH|MAIL) (\S+) (\{.*\})", output)
+    found = []
+    for vendor, method, path, text in shown:
+        body = json.loads(text)
+        if method == "MAIL":
+            found.append(masked(["mail", {name: body[name] for name in ("subject", "to")}, body["body"].strip()]))
+        else:
+            found.append(masked([{"status_page": "statuspage"}.get(vendor, vendor), method, path, body]))
+    return found
 
 
 def received(lab: Lab) -> list[str]:
-    found = [masked([one["vendor"], one["method"], one["path"], one["body"]]) for one in harness.writes(lab)]
+    found = []
+    for one in harness.writes(lab):
+        body = one["body"]
+        if one["vendor"] == "mail":
+            found.append(masked(["mail", {name: body[name] for name in ("subject", "to")}, body["text"].strip()]))
+        else:
+            found.append(masked([one["vendor"], one["method"], one["path"], body]))
     return [text.replace("/incidents/ID", "/incidents/{id}") for text in found]
 
 
@@ -151,7 +163,10 @@ def test_a_wrong_key_stops_no_mitigation_and_loses_no_update(lab: Lab, root: pat
     broken(lab)
     played = harness.play(lab, root, *MITIGATE, variables={**LOUD, "incident_pagerduty_token": "wrong"})
     assert played.code != 0
-    assert "unsent: pagerduty:declared, pagerduty:identified, pagerduty:mitigated, pagerduty:resolved" in played.output
+    assert (
+        "unsent: pagerduty:declared, pagerduty:responders, pagerduty:identified, pagerduty:status_update:identified"
+        in played.output
+    )
     assert "HTTP 401: Unauthorized; Invalid authentication" in played.output
     assert "recovered, proven" in played.output
     again = harness.play(lab, root, variables=LOUD)

@@ -84,12 +84,12 @@ class PagerDuty:
         query = [] if name == "priorities" else [("query", wanted)]
         things = self._list(name, query)
         for thing in things:
-            if wanted in (thing["id"], thing.get("name"), thing.get("summary")):
+            if wanted in (thing["id"], thing.get("name"), thing.get("summary"), thing.get("email")):
                 return str(thing["id"])
         if query:
             things = self._list(name)
             for thing in things:
-                if wanted == thing["id"]:
+                if wanted in (thing["id"], thing.get("email")):
                     return str(thing["id"])
         known = ", ".join(sorted(str(thing.get("name") or thing["id"]) for thing in things)) or "none"
         raise HttpError(f"PagerDuty: {wanted!r} is not among the account's {name.replace('_', ' ')}: {known}")
@@ -135,6 +135,27 @@ class PagerDuty:
 
         path = f"/incidents/{identity}/notes"
         self.client.write_looking("POST", path, {"note": {"content": content}}, look, lambda _: True)
+
+    def target(self, wanted: str) -> Json:
+        """Whom a responder request may name: a user (by name, e-mail address or id), else an escalation policy."""
+        try:
+            identity, kind = self.identify("users", wanted), "user_reference"
+        except HttpError:
+            identity, kind = self.identify("escalation_policies", wanted), "escalation_policy_reference"
+        return {"responder_request_target": {"id": identity, "type": kind}}
+
+    def post_status_update(self, identity: str, message: str) -> None:
+        """Words for the stakeholders. What was posted cannot be looked up. Raises OutcomeUnknownError."""
+        self.client.write("POST", f"/incidents/{identity}/status_updates", {"message": message})
+
+    def request_responders(self, identity: str, requester: str, message: str, targets: list[Json]) -> None:
+        """Calls people in. What was asked for cannot be looked up. Raises OutcomeUnknownError."""
+        body = {"requester_id": requester, "message": message, "responder_request_targets": targets}
+        self.client.write("POST", f"/incidents/{identity}/responder_requests", body)
+
+    def escalate(self, identity: str, level: int) -> None:
+        """Calls a level of the escalation policy. Raises OutcomeUnknownError."""
+        self.client.write("PUT", f"/incidents/{identity}", {"incident": {"type": "incident", "escalation_level": level}})
 
     def on_call(self, policy: str) -> list[OnCall]:
         """Who is on call for an escalation policy, first level first."""

@@ -37,6 +37,19 @@ def _oncalls(params: Params, client: Client) -> Json:
     return {"oncalls": [dataclasses.asdict(entry) for entry in found]}
 
 
+def _notice(params: Params, client: Client) -> Json:
+    api, identity = PagerDuty(client), params["incident_id"]
+    if params["responders"]:
+        requester = api.identify("users", params["from_email"])
+        targets = [api.target(wanted) for wanted in params["responders"]]
+        api.request_responders(identity, requester, params["message"], targets)
+    if params["status_update"]:
+        api.post_status_update(identity, params["status_update"])
+    if params["escalation_level"]:
+        api.escalate(identity, params["escalation_level"])
+    return {}
+
+
 INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
     **http_argument_spec(URL),
     "from_email": {"type": "str", "required": True},
@@ -52,3 +65,14 @@ ONCALL_SPEC: dict[str, dict[str, t.Any]] = {
     "escalation_policies": {"type": "list", "elements": "str", "required": True},
 }
 ONCALL = Call(ONCALL_SPEC, _settings, _oncalls)
+NOTICE_KINDS = ("responders", "status_update", "escalation_level")
+NOTICE_SPEC: dict[str, dict[str, t.Any]] = {
+    **http_argument_spec(URL),
+    "from_email": {"type": "str", "required": True},
+    "incident_id": {"type": "str", "required": True},
+    "responders": {"type": "list", "elements": "str"},
+    "message": {"type": "str", "default": "Please join."},
+    "status_update": {"type": "str"},
+    "escalation_level": {"type": "int"},
+}
+NOTICE = Call(NOTICE_SPEC, _settings, _notice, required_one_of=[NOTICE_KINDS])

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 Json = dict[str, t.Any]
-KNOWN = ("pagerduty", "status_page")
+KNOWN = ("pagerduty", "status_page", "mail")
 NEEDED = {
     "pagerduty": ("token", "from", "service"),
     "status_page": ("token", "page_id"),
+    "mail": ("host", "from", "to"),
 }
 
 
@@ -34,6 +36,15 @@ def channels_from(wanted: t.Sequence[str], settings: t.Mapping[str, Json], *, pu
     return {"on": on, "off": off}
 
 
+def outcome_unknown(module: str, result: Json) -> bool:
+    """Whether a failed message may have arrived all the same: no clear answer after it was handed over."""
+    if module == "community.general.mail":
+        message = str(result.get("msg", ""))
+        # A refusal has the server's code in it; what broke off after the text was handed over has not.
+        return message.startswith("Failed to send mail") and not re.search(r"\(\d{3}, b", message)
+    return bool(result.get("unknown"))
+
+
 def _common(settings: Json) -> Json:
     return {"api_url": settings["url"], "api_key": settings["token"], "timeout": settings["timeout"],
             "tries": settings["tries"]}  # fmt: skip
@@ -42,4 +53,14 @@ def _common(settings: Json) -> Json:
 _LOGIN: dict[str, t.Callable[[Json], Json]] = {
     "pagerduty": lambda settings: {**_common(settings), "from_email": settings["from"]},
     "status_page": lambda settings: {**_common(settings), "page_id": settings["page_id"]},
+    "mail": lambda settings: {
+        "host": settings["host"],
+        "port": settings["port"],
+        "username": settings["username"] or None,
+        "password": settings["password"] or None,
+        "secure": settings["secure"],
+        "timeout": int(settings["timeout"]),
+        "sender": settings["from"],
+        "to": settings["to"],
+    },
 }

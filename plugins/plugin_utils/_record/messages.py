@@ -17,6 +17,7 @@ Json = dict[str, t.Any]
 URGENCY = {"P1": "high", "P2": "high", "P3": "low", "P4": "low"}
 IMPACT = {"P1": "critical", "P2": "major", "P3": "minor", "P4": "none"}
 COMPONENT = {"P1": "major_outage", "P2": "degraded_performance", "P3": "degraded_performance", "P4": "operational"}
+NOTICE = "pagerduty_notice"
 STATUS = {"declared": "investigating", "identified": "identified", "mitigated": "monitoring", "resolved": "resolved"}
 
 
@@ -29,19 +30,22 @@ def _identity(incident: Json, stage: str, channel: str) -> str:
     return f"{channel}:{stage}{epoch}"
 
 
-def _note(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> str:
-    """The note for the engineers. It ends with the incident's id, which also tells our notes from others."""
+def _said(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> list[str]:
+    """What there is to say at a stage, in sentences."""
     causes = [f for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
     if stage == "identified":
-        said = [f"Cause: {f['id']} ({f['confidence']}): {f['told']}." for f in causes]
-    elif stage == "mitigated":
-        said = [f"Done: {', '.join(done)}. Whether users see the recovery is being verified."]
-    elif stage == "resolved":
-        said = ["Recovered, as users see it: the checks passed several times in a row and the cause is gone."]
-    else:
-        said = ["Reopened: the same trouble is back."]
+        return [f"Cause: {f['id']} ({f['confidence']}): {f['told']}." for f in causes]
+    if stage == "mitigated":
+        return [f"Done: {', '.join(done)}. Whether users see the recovery is being verified."]
+    if stage == "resolved":
+        return ["Recovered, as users see it: the checks passed several times in a row and the cause is gone."]
+    return ["Reopened: the same trouble is back." if incident["epoch"] else "Users are affected; the cause is being looked for."]
+
+
+def _note(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> str:
+    """The note for the engineers. It ends with the incident's id, which also tells our notes from others."""
     mark = f"{incident['id']} {stage}" + (f" #{incident['epoch']}" if incident["epoch"] else "")
-    return "\n".join([*said, f"[{mark}]"])
+    return "\n".join([*_said(incident, stage, verdict, done), f"[{mark}]"])
 
 
 def pagerduty(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str], settings: Json) -> Json:
@@ -77,16 +81,65 @@ def status_page(incident: Json, stage: str, settings: Json) -> Json:
     }
 
 
+def mail(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> Json:
+    """The arguments of community.general.mail for a stage: what the engineers' note says, to those who are not paged."""
+    words = {"declared": "opened", "mitigated": "being verified"}.get(stage, stage)
+    said = _said(incident, stage, verdict, done)
+    return {
+        "subject": f"[{incident['severity']}] {title(incident)}: {words}",
+        "body": "\n".join([*said, "", f"Incident {incident['id']}"]) + "\n",
+        "headers": [f"X-Incident={incident['id']}"],
+    }
+
+
+def extras(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str], settings: Json) -> list[Message]:
+    """What PagerDuty can be told besides, each at most once: whom to call in, and the words for the stakeholders."""
+    found = []
+    if stage == "declared" and settings.get("responders"):
+        args = {"responders": list(settings["responders"]), "message": f"Please join: {title(incident)}."}
+        found.append(Message(_identity(incident, "responders", "pagerduty"), "pagerduty", stage, NOTICE, args, once=True))
+    if stage != "declared" and settings.get("status_updates"):
+        args = {"status_update": " ".join(_said(incident, stage, verdict, done))}
+        identity = _identity(incident, f"status_update:{stage}", "pagerduty")
+        found.append(Message(identity, "pagerduty", stage, NOTICE, args, once=True))
+    return found
+
+
+def escalation(incident: Json, level: int) -> Message:
+    """Nobody has acknowledged the incident in time: the next level is called, once."""
+    identity = _identity(incident, f"escalated:{level}", "pagerduty")
+    return Message(identity, "pagerduty", "escalated", NOTICE, {"escalation_level": level}, once=True)
+
+
+def person_says(incident: Json, text: str, number: int, channels: t.Mapping[str, Json]) -> list[Message]:
+    """A person's words for everybody: on the status page under its present status, as a note for the engineers."""
+    stage = f"update:{number}"
+    found = []
+    if "pagerduty" in channels:
+        args = {"state": "triggered", "incident_key": incident["key"], "note": f"{text}\n[{incident['id']} {stage}]"}
+        found.append(Message(_identity(incident, stage, "pagerduty"), "pagerduty", "update", "pagerduty_incident", args))
+    page = incident.get("vendors", {}).get("status_page")
+    if "status_page" in channels and page:
+        args = {"key": incident["id"], "update_key": _identity(incident, stage, "status_page"), "status": page["status"],
+                "body": text, "deliver_notifications": channels["status_page"].get("notify", True)}  # fmt: skip
+        found.append(Message(_identity(incident, stage, "status_page"), "status_page", "update", "status_page_incident", args))
+    return found
+
+
 def messages_for(
     incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str], channels: t.Mapping[str, Json]
 ) -> list[Message]:
-    """The messages of a stage, one for each channel that is on. A public channel is never in ``channels`` for an
-    incident that is not public."""
+    """The messages of a stage, for each channel that is on. A public channel is never in ``channels`` for an incident
+    that is not public."""
     found = []
     if "pagerduty" in channels:
         args = pagerduty(incident, stage, verdict, done, channels["pagerduty"])
         found.append(Message(_identity(incident, stage, "pagerduty"), "pagerduty", stage, "pagerduty_incident", args))
+        found += extras(incident, stage, verdict, done, channels["pagerduty"])
     if "status_page" in channels:
         args = status_page(incident, stage, channels["status_page"])
         found.append(Message(_identity(incident, stage, "status_page"), "status_page", stage, "status_page_incident", args))
+    if "mail" in channels:
+        args = mail(incident, stage, verdict, done)
+        found.append(Message(_identity(incident, stage, "mail"), "mail", stage, "community.general.mail", args, once=True))
     return found

@@ -54,6 +54,7 @@ class Opening:
     alert_file: str | None
     check: bool
     pid: int
+    update_minutes: float = 20.0
 
 
 def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, now: datetime.datetime) -> Json:
@@ -98,11 +99,12 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
         "check": asked.check,
         "ended": False,
         "pid": asked.pid,
+        "update_minutes": asked.update_minutes,
     }
 
 
-def open_undo(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, *, check: bool) -> Json:
-    """A run that takes back what was done in an incident. Raises RecordError for an unknown one, or one at work."""
+def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, asked: str, *, check: bool) -> Json:
+    """A run about an incident that is there, an undo or an update. Raises RecordError for an unknown one, or one at work."""
     folder = incident_folder(root, identity)
     owner = lock.this_run(pid, f"{now:%Y%m%dT%H%M%SZ}-{pid}")
     if check:
@@ -112,11 +114,11 @@ def open_undo(root: pathlib.Path, identity: str, now: datetime.datetime, pid: in
             lock.take(folder, owner, now)
     record = Record(folder, owner.run)
     systems = sorted({event["system"] for event in record.events() if event.get("effect") and event.get("system")})
-    record.append("run_started", asked="undo", check=check, targets=systems)
+    record.append("run_started", asked=asked, check=check, targets=systems)
     return {
         "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems, "expected": systems,
         "depends_on": {}, "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
-        "ended": False, "pid": pid,
+        "ended": False, "pid": pid, "update_minutes": 0.0,
     }  # fmt: skip
 
 

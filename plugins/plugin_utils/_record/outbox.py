@@ -20,13 +20,17 @@ Json = dict[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Message:
-    """One message: what it says, to which channel, by which module. No secrets: those are added when it is sent."""
+    """One message: what it says, to which channel, by which module. No secrets: those are added when it is sent.
+
+    ``once``: nobody can look up whether it arrived, so it is sent at most once.
+    """
 
     id: str
     channel: str
     stage: str
     module: str
     args: t.Mapping[str, t.Any]
+    once: bool = False
 
 
 class Outbox:
@@ -40,7 +44,9 @@ class Outbox:
         last: dict[str, Json] = {}
         for line in read_lines(self._path)[0]:
             if line["op"] == "queued":
-                messages.setdefault(line["id"], Message(**{f.name: line[f.name] for f in dataclasses.fields(Message)}))
+                known = {field.name for field in dataclasses.fields(Message)}
+                message = Message(**{name: value for name, value in line.items() if name in known})
+                messages.setdefault(line["id"], message)
             else:
                 last[line["id"]] = line
         return messages, last
@@ -54,17 +60,24 @@ class Outbox:
         return new
 
     def mark(self, identity: str, outcome: str, detail: str, at: str) -> None:
-        """What became of a message: ``sent`` or ``failed``."""
+        """What became of a message: ``sent``, ``failed``, or ``maybe`` (sent once, and nobody can tell)."""
         append_line(self._path, {"op": outcome, "id": identity, "detail": detail, "at": at})
 
     def unsent(self) -> list[Message]:
-        """The messages that are not known to have arrived, in order."""
+        """The messages that are not known to have arrived and may be sent (again), in order."""
         messages, last = self._state()
-        return [one for one in messages.values() if last.get(one.id, {}).get("op") != "sent"]
+        return [one for one in messages.values() if last.get(one.id, {}).get("op") not in ("sent", "maybe")]
+
+    def _with(self, outcome: str) -> list[Message]:
+        messages, last = self._state()
+        return [one for one in messages.values() if last.get(one.id, {}).get("op") == outcome]
 
     def sent(self) -> list[Message]:
-        messages, last = self._state()
-        return [one for one in messages.values() if last.get(one.id, {}).get("op") == "sent"]
+        return self._with("sent")
+
+    def maybe(self) -> list[Message]:
+        """The messages that were sent once and of which nobody can tell whether they arrived."""
+        return self._with("maybe")
 
     def why(self, identity: str) -> str:
         """Why a message has not arrived."""

@@ -9,6 +9,7 @@ Everything that reaches outside is injected: ``execute`` runs a module, ``show``
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
 import os
@@ -18,8 +19,14 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import outcome_unknown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import messages_for, title
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import (
+    escalation,
+    messages_for,
+    person_says,
+    title,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, done_effects, ending, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
@@ -34,7 +41,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import u
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words, plain
 
 Json = dict[str, t.Any]
-VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page"}
+MAIL = "community.general.mail"
+VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page", "mail": "mail"}
 
 
 class Execute(t.Protocol):
@@ -85,6 +93,7 @@ class Session:
         self.record = Record(pathlib.Path(run["path"]), run["run"])
         self.outbox = Outbox(self.record.path)
         self.words = Words(**{**run["words"], "mitigate": tuple(run["words"]["mitigate"])})
+        self.held: set[str] = set()
         self.owner = lock.this_run(run["pid"], run["run"])
         if not run["check"]:
             lock.take(self.record.path, self.owner, self.record.clock())
@@ -225,32 +234,75 @@ class Session:
                 self.record.append("stage", stage=stage, channels=[message.channel for message in new])
         self.flush()
 
+    def escalate(self) -> None:
+        """Calls the next level when nobody has acknowledged the incident in time (``escalate_after`` minutes; 0: never)."""
+        settings, incident = self.channels.get("pagerduty", {}), self.record.incident
+        minutes = float(settings.get("escalate_after") or 0)
+        told = incident.get("vendors", {}).get("pagerduty", {})
+        if not minutes or incident["state"] != "open" or not incident.get("declared_at") or told.get("status") != "triggered":
+            return
+        if (self.record.clock() - moment_of(incident["declared_at"])).total_seconds() >= 60 * minutes:
+            self.outbox.queue([escalation(incident, int(settings.get("escalate_to") or 2))])
+
+    def say(self, text: str) -> None:
+        """A person's words for everybody, once each time."""
+        number = 1 + sum(event["kind"] == "stage" and event["stage"] == "update" for event in self.record.events())
+        new = self.outbox.queue(person_says(self.record.incident, text, number, self.channels))
+        self.record.append("note", text=text)
+        self.record.append("stage", stage="update", channels=[message.channel for message in new])
+        self.flush()
+
     def flush(self) -> None:
-        """Sends what is in the outbox, in order; a channel that fails keeps the rest of its messages."""
-        held: set[str] = set()
+        """Sends what is in the outbox, in order; a channel that fails keeps the rest of its messages for the next task."""
         for message in self.outbox.unsent():
-            if message.channel in self.channels and message.channel not in held and not self._deliver(message):
-                held.add(message.channel)
+            if message.channel in self.channels and message.channel not in self.held and not self._deliver(message):
+                self.held.add(message.channel)
 
     def _deliver(self, message: Message) -> bool:
         with self.record.effects():
-            self.record.append("intent", effect=message.id)
-            result = self.outside.execute(message.module, self._arguments(message))
+            if message.once and self._begun_before(message):
+                # A run was killed while it sent this; sending it again could say it twice.
+                self._end_of(message, "maybe", "an earlier run was ended while it sent this")
+                return True
+            if not (message.module == MAIL and self.run["check"]):
+                self.record.append("intent", effect=message.id)
+            result = self._send(message)
             failed = bool(result.get("failed"))
             detail = plain(result.get("msg", "no reason given")) if failed else "sent"
-            at = stamp(self.record.clock())
-            self.outbox.mark(message.id, "failed" if failed else "sent", detail, at)
-            self.record.append("outcome", effect=message.id, status="failed" if failed else "done", detail=detail)
+            if failed and message.once and outcome_unknown(message.module, result):
+                self._end_of(message, "maybe", detail)
+                return True
+            self._end_of(message, "failed" if failed else "sent", detail)
         if failed:
             self.show("unsent", f"{message.id}: {detail}")
             return False
         self._remember(message, result)
         return True
 
+    def _begun_before(self, message: Message) -> bool:
+        """Whether an earlier run set out to send a message and nobody knows how that ended."""
+        about = [event for event in self.record.events() if event.get("effect") == message.id and "system" not in event]
+        return bool(about) and about[-1]["kind"] == "intent"
+
+    def _end_of(self, message: Message, outcome: str, detail: str) -> None:
+        self.outbox.mark(message.id, outcome, detail, stamp(self.record.clock()))
+        status = {"sent": "done"}.get(outcome, outcome)
+        self.record.append("outcome", effect=message.id, status=status, detail=detail)
+        if outcome == "maybe":
+            self.show("maybe sent", f"{message.id}: {detail}")
+
+    def _send(self, message: Message) -> Json:
+        args = self._arguments(message)
+        if message.module == MAIL and self.run["check"]:
+            # The module has no check mode: here nothing of it runs.
+            shown = {name: args[name] for name in ("sender", "to", "subject", "body")}
+            return {"changed": True, "requests": [{"method": "MAIL", "path": ",".join(args["to"]), "body": shown}]}
+        return self.outside.execute(message.module, args)
+
     def _arguments(self, message: Message) -> Json:
         vendor = self.record.incident["vendors"].get(message.channel, {})
         args = {**message.args, **self.channels[message.channel]["login"]}
-        if vendor.get("id"):
+        if vendor.get("id") and message.module != MAIL:
             args["incident_id"] = vendor["id"]
         return {name: value for name, value in args.items() if value is not None}
 
@@ -261,6 +313,10 @@ class Session:
             body = json.dumps(request["body"], sort_keys=True)
             self.record.append("planned", effect=message.id, request=request)
             self.show("would send", f"{message.channel} {request['method']} {request['path']} {body}")
+        if message.once:
+            if not self.run["check"]:
+                self.show("tell", f"{VENDORS[message.channel]}: {message.id.partition(':')[2]}")
+            return
         told = result.get("incident")
         if told is None and self.run["check"]:
             told = {"id": PLANNED, "status": message.args.get("status", "triggered")}
@@ -271,6 +327,8 @@ class Session:
         changes: Json = {"vendors": vendors}
         if result.get("adopted") and message.stage == "declared" and told.get("title") != title(incident):
             changes["adopted"] = True
+        if told.get("status") == "acknowledged" and not incident.get("acknowledged_at"):
+            changes["acknowledged_at"] = stamp(self.record.clock())
         self.record.update(**changes)
         if not self.run["check"]:
             name = VENDORS[message.channel]
@@ -363,7 +421,7 @@ class Session:
             failed = [f"not undone: {', '.join(f'{one.mitigation} on {one.system}' for one in left)}: the system was not reached"]
         if not self.run["check"]:
             self.write_report()
-            lock.release(self.record.path, self.owner, self.record.clock())
+        self.end()
         return lines or ["nothing was taken back"], failed[0] if failed else None
 
     # -- ending ------------------------------------------------------------------------------------------------------
@@ -390,6 +448,7 @@ class Session:
         if incident["state"] == "resolved" and incident.get("declared_at"):
             # Also when an earlier run resolved it and was killed before it could say so.
             self.tell("resolved", self.record.load("findings.json"))
+        self.escalate()
         self.flush()
         self.write_report()
 
@@ -409,7 +468,8 @@ class Session:
         return False
 
     def write_report(self) -> None:
-        sent = [f"{message.id}" for message in self.outbox.sent()]
+        sent = [message.id for message in self.outbox.sent()]
+        sent += [f"{message.id} (maybe sent: {self.outbox.why(message.id)})" for message in self.outbox.maybe()]
         # A later look finds a healthy system; the report is about what made it sick.
         verdict = self.record.load("cause.json") or self.record.load("findings.json")
         content = sections(self.record.incident, verdict, self.record.events(), sent)
@@ -430,6 +490,11 @@ class Session:
         if not incident.get("declared_at") and "torn" in {event["kind"] for event in self.record.events()}:
             warnings.append("a crash tore the timeline's last line; it was skipped")
         target = ",".join(self.run["targets"]) if self.words.target else None
+        maybe = [message.id for message in self.outbox.maybe()]
+        if incident["state"] == "open" and incident.get("declared_at") and self.channels and not self.run["check"]:
+            warnings.append(next_update(self.record.events(), self.run["update_minutes"], self.record.clock()))
+        if maybe:
+            warnings.append(f"maybe sent, and not sent again: {', '.join(maybe)}")
         shown = Screen(
             incident, verdict, events, unsent, list(self.channels), off, next_command(self.outside.argv, target),
             _relative(self.record.path / "report.html"), self.run["check"], warnings,
@@ -442,9 +507,13 @@ class Session:
             "incident_causes": [one["id"] for one in (verdict or {}).get("findings", []) if one["role"] == "cause"],
             "incident_mitigations": sorted({offer["mitigation"] for offer in (verdict or {}).get("offers", [])}),
         }
+        self.end()
+        return render(shown, self.catalogue), sentence, stats
+
+    def end(self) -> None:
+        """Gives the incident free for the next run."""
         if not self.run["check"]:
             lock.release(self.record.path, self.owner, self.record.clock())
-        return render(shown, self.catalogue), sentence, stats
 
 
 def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:
@@ -465,6 +534,16 @@ def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:
     p95 = max(probe["p95_ms"] for one in looks for probe in one["probes"])
     times = min(one["in_a_row"] for one in looks)
     return True, f"{times} good rounds in a row, p95 at most {p95:g} ms, and the cause is gone"
+
+
+def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime) -> str:
+    """When those who wait must hear again, or since when they should have."""
+    said = [moment_of(event["at"]) for event in events if event["kind"] == "stage"]
+    due = max(said, default=now) + datetime.timedelta(minutes=minutes)
+    how = "playbooks/update.yml -e incident_id=… -e text='…'"
+    if due < now:
+        return f"OVERDUE: the next update was due at {due:%H:%MZ}; {how}"
+    return f"next update due at {due:%H:%MZ}; {how}"
 
 
 def checksums(folder: pathlib.Path) -> str:

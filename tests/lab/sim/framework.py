@@ -289,11 +289,16 @@ class Server(http.server.ThreadingHTTPServer):
         """A client that hung up is the client's business."""
 
 
-def main(simulator: Simulator) -> None:
-    """Serves a simulator as a part of the lab named on the command line."""
-    lab = Lab("", pathlib.Path(sys.argv[1]))
+def serve(simulator: Simulator) -> str:
+    """Serves a simulator on a free port; returns its address."""
     Handler.simulator = simulator
     server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}"
+    return f"http://127.0.0.1:{server.server_address[1]}"
+
+
+def main(simulator: Simulator) -> None:
+    """Serves a simulator as a part of the lab named on the command line."""
+    lab = Lab("", pathlib.Path(sys.argv[1]))
+    url = serve(simulator)
     serve_until_told(lab, simulator.name, {"url": url + simulator.prefix, "control": url, "key": simulator.key})

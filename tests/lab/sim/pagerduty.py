@@ -34,6 +34,12 @@ CHANGES = {
     "resolution": Field(),
     "conference_bridge": Field(dict),
 }
+STATUS_UPDATE = {"message": Field(required=True), "subject": Field(), "html_message": Field()}
+RESPONDER_REQUEST = {
+    "requester_id": Field(required=True),
+    "message": Field(required=True),
+    "responder_request_targets": Field(list, required=True),
+}
 PAGES = ("limit", "offset", "total")
 
 
@@ -56,6 +62,7 @@ class PagerDuty(Simulator):
         self.numbers = itertools.count(1)
         self.incidents: dict[str, Json] = {}
         self.notes: dict[str, list[Json]] = {}
+        self.told: list[Json] = []
         policy = self._thing("escalation_policy", "PESC001", "Database on-call")
         self.policies = [{**policy, "escalation_rules": []}]
         self.services = [
@@ -80,6 +87,8 @@ class PagerDuty(Simulator):
             Route("GET", "/incidents/{identity}/notes", self.list_notes),
             Route("POST", "/incidents/{identity}/notes", self.add_note,
                   {"note": Field(dict, required=True, fields={"content": Field(required=True, longest=25000)})}),
+            Route("POST", "/incidents/{identity}/status_updates", self.update_stakeholders, STATUS_UPDATE),
+            Route("POST", "/incidents/{identity}/responder_requests", self.request_responders, RESPONDER_REQUEST),
             Route("GET", "/oncalls", self.oncalls, query=(*PAGES, "escalation_policy_ids[]", "earliest")),
             Route("GET", "/services", self.listing("services"), query=(*PAGES, "query")),
             Route("GET", "/escalation_policies", self.listing("escalation_policies"), query=(*PAGES, "query")),
@@ -175,6 +184,8 @@ class PagerDuty(Simulator):
         if "priority" in asked:
             incident["priority"] = self._known(self.priorities, asked["priority"]["id"], "Priority")
         incident |= {name: asked[name] for name in ("status", "title", "urgency", "resolution") if name in asked}
+        if "escalation_level" in asked:
+            self.told.append({"incident": identity, "escalation_level": asked["escalation_level"]})
         return 200, {"incident": incident}
 
     def list_notes(self, request: Request, identity: str) -> Answer:
@@ -195,6 +206,23 @@ class PagerDuty(Simulator):
         self.notes[identity].append(note)
         return 200, {"note": note}
 
+    def update_stakeholders(self, request: Request, identity: str) -> Answer:
+        self._incident(identity)
+        update = {"id": f"PUPD{len(self.told) + 1:03d}", **request.body, "sender": reference(self.users[0]), "created_at": now()}
+        self.told.append({"incident": identity, "status_update": request.body["message"]})
+        return 200, {"status_update": update}
+
+    def request_responders(self, request: Request, identity: str) -> Answer:
+        self._known(self.users, request.body["requester_id"], "Requester")
+        targets = [one["responder_request_target"] for one in request.body["responder_request_targets"]]
+        for target in targets:
+            things = self.users if target["type"] == "user_reference" else self.policies
+            self._known(things, target["id"], "Responder request target")
+        self.told.append({"incident": identity, "responders": [target["id"] for target in targets]})
+        answer = {"incident": reference(self._incident(identity)), "requester": reference(self.users[0]), "requested_at": now(),
+                  "message": request.body["message"], "responder_request_targets": []}  # fmt: skip
+        return 200, {"responder_request": answer}
+
     def oncalls(self, request: Request) -> Answer:
         wanted = request.query.get("escalation_policy_ids[]", [policy["id"] for policy in self.policies])
         found = [
@@ -206,7 +234,7 @@ class PagerDuty(Simulator):
         return 200, self._page(request, "oncalls", found)
 
     def state(self) -> Json:
-        return {"incidents": list(self.incidents.values()), "notes": self.notes}
+        return {"incidents": list(self.incidents.values()), "notes": self.notes, "told": self.told}
 
 
 if __name__ == "__main__":

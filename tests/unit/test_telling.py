@@ -1,0 +1,269 @@
+"""What can be sent at most once, who is called in when nobody answers, when the next update is due, a person's words."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import OutcomeUnknownError
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.calls import NOTICE
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from, outcome_unknown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import next_update
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import UndoStep, undo_lines, undo_steps
+
+from tests.unit.http_script import Call, Script
+from tests.unit.test_session import CANCEL, CHANNELS, WELL, Runs
+
+Json = dict[str, t.Any]
+MAIL = "community.general.mail"
+BROKEN_OFF = "Failed to send mail to 'x@example.org': Connection unexpectedly closed"
+REFUSED = "Failed to send mail to 'x@example.org': (451, b'4.3.0 try again later')"
+TOLD = {
+    **CHANNELS["pagerduty"], "responders": ["Database"], "status_updates": True, "escalate_after": 5.0, "escalate_to": 2,
+}  # fmt: skip
+ALL = {"pagerduty": TOLD, "mail": {"login": {"host": "mail", "sender": "a@example.org", "to": ["x@example.org"]}}}
+
+
+class Once(Runs):
+    """Runs with every channel that can be told only once."""
+
+    def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> t.Any:
+        return super().session(run, ALL if channels is None else channels, answer)
+
+    def calls(self, module: str) -> list[Json]:
+        return [args for called, args in self.vendors.calls if called == module]
+
+
+@pytest.fixture
+def runs(tmp_path: pathlib.Path) -> Once:
+    return Once(tmp_path)
+
+
+def outbox(runs: Once) -> t.Any:
+    return runs.session(runs.open()).outbox
+
+
+def test_every_channel_hears_every_stage_once(runs: Once) -> None:
+    assert runs.play(CANCEL) is None
+    runs.play(CANCEL, before=WELL)
+    subjects = [args["subject"] for args in runs.calls(MAIL)]
+    assert subjects == [
+        f"[P2] Database degradation (db): {word}" for word in ("opened", "identified", "being verified", "resolved")
+    ]
+    notices = [args.get("responders") or args["status_update"] for args in runs.calls("pagerduty_notice")]
+    assert notices[0] == ["Database"]
+    assert [text.split(":")[0] for text in notices[1:]] == ["Cause", "Done", "Recovered, as users see it"]
+
+
+@pytest.mark.parametrize(("answer", "maybe", "green"), [(BROKEN_OFF, 4, True), (REFUSED, 0, False)],
+                         ids=["broken off: nobody can tell", "refused: tried again"])  # fmt: skip
+def test_a_mail_without_a_clear_answer_is_not_sent_again(runs: Once, answer: str, maybe: int, green: bool) -> None:
+    runs.vendors.answers[MAIL] = {"failed": True, "msg": answer}
+    # What was refused keeps the later ones of its channel back, and is tried once in each task: declare, confirm, update, close.
+    assert (runs.play(CANCEL) is None) is green
+    assert len(outbox(runs).maybe()) == maybe
+    assert {args["subject"].rpartition(": ")[2] for args in runs.calls(MAIL)} == (
+        {"opened", "identified", "being verified", "resolved"} if green else {"opened"}
+    )
+    runs.vendors.calls, runs.vendors.answers = [], {}
+    runs.play(before=WELL)
+    assert len(runs.calls(MAIL)) == (0 if green else 4)
+
+
+def test_a_run_killed_while_it_sent_what_cannot_be_looked_up_leaves_maybe_sent(runs: Once) -> None:
+    def killed(args: Json) -> Json:
+        raise KeyboardInterrupt
+
+    runs.vendors.answers[MAIL] = killed
+    with pytest.raises(KeyboardInterrupt):
+        runs.play(CANCEL)
+    runs.vendors.calls, runs.vendors.answers = [], {}
+    assert runs.play(CANCEL) is None
+    assert [message.id for message in outbox(runs).maybe()] == ["mail:declared"]
+    assert [args["subject"].rpartition(": ")[2] for args in runs.calls(MAIL)] == ["identified", "being verified", "resolved"]
+    assert "maybe sent" in "\n".join(runs.lines)
+
+
+def test_check_mode_shows_a_mail_and_runs_nothing_of_it(runs: Once) -> None:
+    runs.play(CANCEL, check=True)
+    assert runs.calls(MAIL) == []
+    shown = [line for line in runs.lines if "would send" in line and " MAIL " in line]
+    assert len(shown) == 4
+    assert "[P2] Database degradation (db): opened" in shown[0]
+
+
+def test_when_nobody_acknowledges_in_time_the_next_level_is_called_once(runs: Once) -> None:
+    runs.play()
+    runs.now += datetime.timedelta(minutes=6)
+    runs.play()
+    runs.now += datetime.timedelta(minutes=6)
+    runs.play()
+    assert [args["escalation_level"] for args in runs.calls("pagerduty_notice") if "escalation_level" in args] == [2]
+
+
+def test_an_acknowledged_incident_is_not_escalated(runs: Once) -> None:
+    runs.vendors.open = {"id": "Q1", "status": "acknowledged", "url": "", "title": "x"}
+    runs.play()
+    assert runs.incident["acknowledged_at"].startswith("2026-11-24T02:14")
+    runs.now += datetime.timedelta(minutes=60)
+    runs.play()
+    assert not [args for args in runs.calls("pagerduty_notice") if "escalation_level" in args]
+
+
+def at(minute: int) -> datetime.datetime:
+    return datetime.datetime(2026, 11, 24, 2, minute, tzinfo=datetime.UTC)
+
+
+@pytest.mark.parametrize(
+    ("minute", "expected"), [(30, "next update due at 02:34Z"), (40, "OVERDUE: the next update was due at 02:34Z")]
+)
+def test_when_the_next_update_is_due(minute: int, expected: str) -> None:
+    events = [{"kind": "stage", "at": "2026-11-24T02:14:00.000Z"}, {"kind": "facts", "at": "2026-11-24T02:39:00.000Z"}]
+    assert next_update(events, 20.0, at(minute)).startswith(expected)
+
+
+def test_a_person_s_words_reach_everybody_once_each_time(runs: Once) -> None:
+    page = {**CHANNELS, "mail": ALL["mail"]}
+    runs.play()
+    session = runs.session(runs.open(), page)
+    session.tell("declared", None)
+    runs.vendors.calls = []
+    session.say("The vendor is called {{ 7 * 7 }}.")
+    session.say("They answer.")
+    notes = [args["note"].split("\n")[0] for args in runs.calls("pagerduty_incident")]
+    assert notes == ["The vendor is called {{ 7 * 7 }}.", "They answer."]
+    assert [(args["body"], args["status"]) for args in runs.calls("status_page_incident")] == [
+        ("The vendor is called {{ 7 * 7 }}.", "investigating"), ("They answer.", "investigating"),
+    ]  # fmt: skip
+
+
+# -- undo ----------------------------------------------------------------------------------------------------------------
+
+OLD = {"role": "billing", "connection_limit": 20}
+NEW = {"role": "billing", "connection_limit": 5}
+
+
+def event(kind: str, run: str, target: Json, **fields: t.Any) -> Json:
+    return {
+        "kind": kind,
+        "run": run,
+        "effect": "isolate_client",
+        "system": "db",
+        "target": target,
+        "at": "t",
+        "detail": "d",
+        **fields,
+    }
+
+
+DONE = {"status": "done", "changed": True}
+STEP = [UndoStep("isolate_client", "db", OLD)]
+UNDO: list[tuple[str, list[Json], list[UndoStep]]] = [
+    ("done", [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE)], STEP),
+    ("killed before its outcome", [event("intent", "1", OLD)], STEP),
+    ("killed, then done again: what was there first counts",
+     [event("intent", "1", OLD), event("intent", "2", NEW), event("outcome", "2", NEW, **DONE)], STEP),
+    ("nothing had to be changed", [event("intent", "1", OLD), event("outcome", "1", OLD, status="done", changed=False)], []),
+    ("failed before it changed anything", [event("intent", "1", OLD), event("outcome", "1", OLD, status="failed", changed=False)], []),
+    ("done twice, the second changed nothing", [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE),
+     event("intent", "2", NEW), event("outcome", "2", NEW, status="done", changed=False)], STEP),
+    ("undone", [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE), event("undone", "2", OLD, status="done")], []),
+    ("the undo failed", [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE), event("undone", "2", OLD, status="failed")], STEP),
+    ("a signal has no undo", [{**event("intent", "1", {"pid": 1}), "effect": "terminate_blockers"}], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "events", "expected"), UNDO, ids=[row[0] for row in UNDO])
+def test_what_is_to_be_undone(name: str, events: list[Json], expected: list[UndoStep]) -> None:
+    assert undo_steps(events, shipped()) == expected
+
+
+def test_the_latest_is_undone_first_and_what_cannot_be_is_said() -> None:
+    index = {"kind": "intent", "run": "2", "effect": "create_index", "system": "db", "target": {"name": "i"}}
+    events = [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE), index]
+    assert [step.mitigation for step in undo_steps(events, shipped())] == ["create_index", "isolate_client"]
+    signal = {**event("outcome", "3", {}, **DONE), "effect": "terminate_blockers"}
+    first, second = undo_lines([*events, signal], shipped())
+    assert "cannot be undone" in first
+    assert "gives the role the connection limit back" in second
+
+
+# -- the exchanges -------------------------------------------------------------------------------------------------------
+
+USERS = {"users": [{"id": "PU", "name": "Primary", "email": "oncall@example.org"}]}
+PARAMS: Json = {"incident_id": "Q1", "from_email": "oncall@example.org", "responders": None, "message": "Please join.",
+                "status_update": None, "escalation_level": None}  # fmt: skip
+
+
+def look(path: str, answer: Json) -> Call:
+    return Call("GET", f"/{path}&limit=100&offset=0" if "?" in path else f"/{path}?limit=100&offset=0", answer=answer)
+
+
+NOTICES: list[tuple[str, Json, list[Call]]] = [
+    ("responders", {"responders": ["Primary", "Database"]}, [
+        look("users?query=oncall%40example.org", {"users": []}), look("users", USERS),
+        look("users?query=Primary", USERS),
+        look("users?query=Database", {"users": []}), look("users", USERS),
+        look("escalation_policies?query=Database", {"escalation_policies": [{"id": "PE", "name": "Database"}]}),
+        Call("POST", "/incidents/Q1/responder_requests", {"requester_id": "PU", "message": "Please join.", "responder_request_targets": [
+            {"responder_request_target": {"id": "PU", "type": "user_reference"}},
+            {"responder_request_target": {"id": "PE", "type": "escalation_policy_reference"}}]}, answer={"responder_request": {}})]),
+    ("a status update", {"status_update": "We are back."}, [
+        Call("POST", "/incidents/Q1/status_updates", {"message": "We are back."}, answer={"status_update": {}})]),
+    ("the next level", {"escalation_level": 2}, [
+        Call("PUT", "/incidents/Q1", {"incident": {"type": "incident", "escalation_level": 2}}, answer={"incident": {}})]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "params", "calls"), NOTICES, ids=[row[0] for row in NOTICES])
+def test_a_notice(name: str, params: Json, calls: list[Call]) -> None:
+    script = Script(*calls)
+    NOTICE.work({**PARAMS, **params}, script.client())
+    script.finish()
+
+
+@pytest.mark.parametrize("answer", [{"lost": True}, {"status": 500, "answer": None}])
+def test_a_notice_is_sent_once_whatever_the_answer(answer: Json) -> None:
+    script = Script(Call("POST", "/incidents/Q1/status_updates", {"message": "x"}, **answer))
+    with pytest.raises(OutcomeUnknownError):
+        NOTICE.work({**PARAMS, "status_update": "x"}, script.client())
+    script.finish()
+
+
+def test_a_call_in_place_says_what_is_wrong_with_its_arguments() -> None:
+    told = NOTICE.in_place({"api_key": "k", "from_email": "a", "incident_id": "Q1"}, check_mode=True)
+    assert told == {"failed": True, "msg": "one of the following is required: responders, status_update, escalation_level"}
+
+
+UNKNOWN: list[tuple[str, Json, bool]] = [
+    (MAIL, {"msg": BROKEN_OFF}, True), (MAIL, {"msg": REFUSED}, False), (MAIL, {"msg": "Unable to Connect mail:25"}, False),
+    ("pagerduty_notice", {"unknown": True}, True), ("pagerduty_notice", {"msg": "HTTP 401"}, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "result", "expected"), UNKNOWN)
+def test_whether_a_failed_message_may_have_arrived(module: str, result: Json, expected: bool) -> None:
+    assert outcome_unknown(module, result) is expected
+
+
+def test_the_mail_channel_s_login_holds_what_the_module_needs() -> None:
+    settings = {
+        "mail": {
+            "host": "m",
+            "port": 25,
+            "username": "",
+            "password": "",
+            "secure": "try",
+            "timeout": 10.0,
+            "from": "a",
+            "to": ["b"],
+        }
+    }
+    assert channels_from(["mail"], settings, public=False)["on"]["mail"]["login"] == {
+        "host": "m", "port": 25, "username": None, "password": None, "secure": "try", "timeout": 10, "sender": "a", "to": ["b"],
+    }  # fmt: skip
+    settings["mail"]["to"] = []
+    assert channels_from(["mail"], settings, public=False)["off"] == ["mail (not configured: incident_mail_to)"]
