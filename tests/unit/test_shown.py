@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html.parser
+import re
 import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, numbers, sections, to_html, to_markdown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, render
 
 from tests.unit import given
@@ -101,7 +103,9 @@ def hostile_report() -> t.Any:
         {"at": when, "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE},
     ]
     found = {**SICK, "gaps": [{"system": HOSTILE, "what": HOSTILE, "why": HOSTILE}]}
-    return sections({**INCIDENT, "title": HOSTILE, "targets": [HOSTILE]}, found, events, [HOSTILE])
+    incident = {**INCIDENT, "title": HOSTILE, "targets": [HOSTILE], "detected_at": when}
+    before = [{"system": HOSTILE, "probes": [{"url": HOSTILE, "p95_ms": 1.0, "failures": 0, "requests": 1}]}]
+    return sections(Source(incident, found, events, [(HOSTILE, HOSTILE, HOSTILE, HOSTILE)], before, before))
 
 
 def test_hostile_text_is_inert_in_html() -> None:
@@ -109,7 +113,7 @@ def test_hostile_text_is_inert_in_html() -> None:
     page = to_html(hostile_report())
     parser.feed(page)
     assert parser.seen == {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "table", "thead", "tbody", "tr",
-                           "th", "td"}  # fmt: skip
+                           "th", "td", "svg", "rect", "circle", "text"}  # fmt: skip
     assert "default-src 'none'" in page
     assert "\x1b" not in page
 
@@ -127,7 +131,7 @@ def test_the_report_begins_with_what_somebody_asks_on_a_phone() -> None:
     events = [{"at": "2026-11-24T02:15:59.000Z", "run": "r", "kind": "verified", "proven": True, "why": "well"},
               {"at": "2026-11-24T02:15:01.000Z", "run": "r", "kind": "intent", "effect": "cancel"},
               {"at": "2026-11-24T02:15:02.000Z", "run": "r", "kind": "outcome", "effect": "cancel", "status": "done", "detail": "x"}]  # fmt: skip
-    content = sections(incident, SICK, events, [])
+    content = sections(Source(incident, SICK, events))
     assert content[0].table[1:] == (
         ("incident", "db-prod-db-20261124T0214Z, P2, resolved"),
         ("cause", SICK["findings"][0]["summary"]),
@@ -142,7 +146,30 @@ def test_the_report_begins_with_what_somebody_asks_on_a_phone() -> None:
 
 def test_the_post_mortem_is_due_two_days_after_the_end() -> None:
     resolved = {**INCIDENT, "state": "resolved", "resolved_at": "2026-11-24T03:00:00.000Z"}
-    assert "Post-mortem, due 2026-11-26 03:00 UTC" in to_markdown(sections(resolved, SICK, [], []))
+    assert "Post-mortem, due 2026-11-26 03:00 UTC" in to_markdown(sections(Source(resolved, SICK, [])))
+
+
+def test_before_and_after_stand_side_by_side() -> None:
+    before = [given.database(given.queued_ddl()), given.edge(given.probe(failures=10, p95=2000.0))]
+    after = [given.database([]), given.edge(given.probe())]
+    assert numbers(before, after) == [
+        ("db: sessions that wait for locks", "6", "0"),
+        (given.probe()["url"], "p95 2000 ms, 10 of 10 failed", "p95 20 ms, 0 of 10 failed"),
+    ]
+    assert numbers(before, []) == []
+
+
+def test_the_picture_tells_when_what_happened() -> None:
+    incident = {**INCIDENT, "detected_at": "2026-11-24T02:14:00.000Z", "resolved_at": "2026-11-24T02:16:00.000Z"}
+    done = {"at": "2026-11-24T02:15:00.000Z", "kind": "outcome", "effect": "cancel", "system": "db", "status": "done"}
+    texts = re.findall(r"<text[^>]*>(.*?)</text>", svg(incident, [done]))
+    assert texts == [
+        "02:14:00  +0:00  noticed",
+        "02:14:03  +0:03  declared",
+        "02:15:00  +1:00  cancel: done",
+        "02:16:00  +2:00  resolved",
+    ]
+    assert svg({**INCIDENT, "declared_at": None}, []) == ""
 
 
 SETTINGS = {

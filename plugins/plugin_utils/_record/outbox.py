@@ -68,16 +68,14 @@ class Outbox:
         messages, last = self._state()
         return [one for one in messages.values() if last.get(one.id, {}).get("op") not in ("sent", "maybe")]
 
-    def _with(self, outcome: str) -> list[Message]:
-        messages, last = self._state()
-        return [one for one in messages.values() if last.get(one.id, {}).get("op") == outcome]
-
-    def sent(self) -> list[Message]:
-        return self._with("sent")
-
     def maybe(self) -> list[Message]:
         """The messages that were sent once and of which nobody can tell whether they arrived."""
-        return self._with("maybe")
+        return [message for message, line in self.journal() if line.get("op") == "maybe"]
+
+    def journal(self) -> list[tuple[Message, Json]]:
+        """Every message with the last line about it (empty while it was not tried)."""
+        messages, last = self._state()
+        return [(one, last.get(one.id, {})) for one in messages.values()]
 
     def why(self, identity: str) -> str:
         """Why a message has not arrived."""

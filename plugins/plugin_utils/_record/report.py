@@ -10,6 +10,7 @@ import datetime
 import html
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
@@ -20,22 +21,43 @@ LONGEST = 400
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A heading, paragraphs, and a table (its head first)."""
+    """A heading, paragraphs, a picture (SVG), and a table (its head first; ``even``: no column matters more than others)."""
 
     title: str
     paragraphs: tuple[str, ...] = ()
     table: tuple[tuple[str, ...], ...] = ()
+    picture: str = ""
+    even: bool = False
 
 
-def sections(incident: Json, verdict: Json | None, events: t.Sequence[Json], sent: t.Sequence[str]) -> list[Section]:
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """What a report is made from: the record, what was sent (when, to whom, what, how it ended), and the facts of the systems
+    before and after the last mitigation."""
+
+    incident: Json
+    verdict: Json | None
+    events: t.Sequence[Json]
+    sent: t.Sequence[tuple[str, str, str, str]] = ()
+    before: t.Sequence[Json] = ()
+    after: t.Sequence[Json] = ()
+
+
+def sections(source: Source) -> list[Section]:
     """The report's content: what was found, done, proven and said, and the draft of the post-mortem."""
+    incident, verdict, events = source.incident, source.verdict, source.events
     return [
-        Section(f"{incident['title']}: {', '.join(incident['targets'])}", table=_summary(incident, verdict, events)),
-        _findings(verdict),
-        Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
-        Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
+        Section(
+            f"{incident['title']}: {', '.join(incident['targets'])}",
+            table=_summary(incident, verdict, events),
+            picture=svg(incident, events),
+        ),
         _actions(events),
-        Section("What was sent", table=(("message",), *((one,) for one in sent))),
+        Section("Before and after", table=(("what", "before", "after"), *numbers(source.before, source.after)), even=True),
+        _findings(verdict),
+        Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
+        Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
+        Section("What was sent", table=(("when", "to", "what", "outcome"), *source.sent), even=True),
         _timeline(events),
         _post_mortem(incident, verdict),
     ]
@@ -82,11 +104,37 @@ def _rows(head: tuple[str, ...], verdict: Json | None, name: str, *columns: str)
 
 def _actions(events: t.Sequence[Json]) -> Section:
     rows = [
-        (_clock(event["at"]), event["effect"], event["system"], event["status"], str(event["detail"]))
+        (_clock(event["at"]), _effect(event), event["system"], event["status"], str(event["detail"]))
         for event in events
-        if event["kind"] == "outcome" and "system" in event
+        if event["kind"] in ("outcome", "undone") and "system" in event
     ]
     return Section("What was done", table=(("when", "mitigation", "system", "outcome", "what"), *rows))
+
+
+def _effect(event: Json) -> str:
+    return f"undo of {event['effect']}" if event["kind"] == "undone" else str(event["effect"])
+
+
+def numbers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[tuple[str, str, str]]:
+    """What was measured on the systems before and after the mitigation, side by side."""
+    told_before, told_after = _measures(before), _measures(after)
+    names = list(dict.fromkeys([*told_before, *told_after]))
+    return [(name, told_before.get(name, "not measured"), told_after.get(name, "not measured")) for name in names if after]
+
+
+def _measures(facts: t.Sequence[Json]) -> dict[str, str]:
+    measures: dict[str, str] = {}
+    for one in facts:
+        for probe in one.get("probes", []):
+            p95 = "no answer" if probe["p95_ms"] is None else f"p95 {probe['p95_ms']:g} ms"
+            measures[str(probe["url"])] = f"{p95}, {probe['failures']} of {probe['requests']} failed"
+        postgresql = one.get("postgresql") or {}
+        if "locks" in postgresql:
+            waiting = sum(1 for session in postgresql["locks"]["sessions"] if session["wants"])
+            measures[f"{one['system']}: sessions that wait for locks"] = str(waiting)
+        if postgresql.get("connections"):
+            measures[f"{one['system']}: connections"] = str(postgresql["connections"][0].get("all_sessions", "?"))
+    return measures
 
 
 def describe(event: Json) -> str:
@@ -97,6 +145,8 @@ def describe(event: Json) -> str:
         "stage": "stage: {stage}",
         "intent": "about to: {effect}",
         "outcome": "{effect}: {status}, {detail}",
+        "undo_intent": "about to undo: {effect}",
+        "undone": "undo of {effect}: {status}, {detail}",
         "planned": "check mode, would be done: {effect}",
         "verified": "recovery proven: {proven}; {why}",
         "phase_failed": "{phase} failed on {system}: {why}",
@@ -129,13 +179,18 @@ def _post_mortem(incident: Json, verdict: Json | None) -> Section:
     if not incident.get("resolved_at"):
         return Section("Post-mortem", ("Due 48 hours after the incident is resolved.",))
     due = moment_of(incident["resolved_at"]) + datetime.timedelta(hours=POST_MORTEM_HOURS)
-    cause = next((f["summary"] for f in (verdict or {}).get("findings", []) if f["role"] == "cause"), "to be found")
+    findings = (verdict or {}).get("findings", [])
+    cause = next((one["summary"] for one in findings if one["role"] == "cause"), "to be found")
+    took = ", ".join(f"{name}{_after(incident, name)[1:]}" for name in ("mitigated", "resolved") if incident.get(f"{name}_at"))
+    advice = [one["summary"] for one in findings if one["id"] == "db.setting_advised"]
     return Section(
         f"Post-mortem, due {due:%Y-%m-%d %H:%M} UTC",
         (
             f"What happened: {cause}",
+            f"How long it took: {took.replace('  ', ' ')}",
             "Why it could happen: …",
             "What went well, what went badly: …",
+            *(f"Proposed: {one}" for one in advice),
             "What will be different (owner, date): …",
         ),
     )
@@ -169,14 +224,16 @@ def to_markdown(content: t.Sequence[Section]) -> str:
 STYLE = """
 body { font: 16px/1.45 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 0.75rem; color: #1a1a1a; }
 h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 1.6rem; border-bottom: 1px solid #ccc; }
-p { overflow-wrap: anywhere; }
+p, h1, h2 { overflow-wrap: anywhere; }
+svg { display: block; width: 100%; max-width: 30rem; height: auto; margin: 0.8rem 0; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.4rem; border-bottom: 1px solid #e5e5e5;
          overflow-wrap: anywhere; font-size: 0.85rem; }
 th { white-space: nowrap; }
 th:empty { display: none; }
-td:first-child { white-space: nowrap; }
+td:first-child { min-width: 6.5rem; }
 td:last-child { width: 60%; }
+.even td { width: auto; }
 @media (max-width: 600px) {
   table, tbody, tr, td { display: block; }
   thead { display: none; }
@@ -195,8 +252,10 @@ def to_html(content: t.Sequence[Section]) -> str:
         level = 1 if number == 0 else 2
         parts.append(f"<h{level}>{_html(section.title)}</h{level}>")
         parts += [f"<p>{_html(paragraph)}</p>" for paragraph in section.paragraphs]
+        if section.picture:
+            parts.append(section.picture)
         if len(section.table) > 1:
-            parts.append(_html_table(section.table))
+            parts.append(_html_table(section.table, even=section.even))
         elif section.table:
             parts.append("<p>Nothing.</p>")
     title = _html(content[0].title)
@@ -213,7 +272,7 @@ def _html(text: str) -> str:
     return html.escape(plain(text, LONGEST))
 
 
-def _html_table(table: tuple[tuple[str, ...], ...]) -> str:
+def _html_table(table: tuple[tuple[str, ...], ...], *, even: bool) -> str:
     head, *rows = table
     titles = "".join(f"<th>{_html(cell)}</th>" for cell in head)
     body = "".join(
@@ -222,4 +281,5 @@ def _html_table(table: tuple[tuple[str, ...], ...]) -> str:
         + "</tr>\n"
         for row in rows
     )
-    return f"<table><thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody></table>"
+    opening = '<table class="even">' if even else "<table>"
+    return f"{opening}<thead><tr>{titles}</tr></thead>\n<tbody>\n{body}</tbody></table>"

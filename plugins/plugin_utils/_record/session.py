@@ -29,7 +29,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages impo
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, done_effects, ending, steps_for
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import sections, to_html, to_markdown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html, to_markdown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import PLANNED, Screen, next_command, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
@@ -468,15 +468,29 @@ class Session:
         return False
 
     def write_report(self) -> None:
-        sent = [message.id for message in self.outbox.sent()]
-        sent += [f"{message.id} (maybe sent: {self.outbox.why(message.id)})" for message in self.outbox.maybe()]
+        """The report, from everything that the record has."""
         # A later look finds a healthy system; the report is about what made it sick.
         verdict = self.record.load("cause.json") or self.record.load("findings.json")
-        content = sections(self.record.incident, verdict, self.record.events(), sent)
+        incident, events = self.record.incident, self.record.events()
+        acted = [event["run"] for event in events if event["kind"] == "outcome" and "system" in event]
+        before, after = (self.record.facts(slot, acted[-1]) if acted else [] for slot in ("diagnose", "verify"))
+        content = sections(Source(incident, verdict, events, self._sent(incident), before, after))
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
-        if self.record.incident["state"] != "open":
+        if incident["state"] != "open":
             write_whole(self.record.path / "SHA256SUMS", checksums(self.record.path))
+
+    def _sent(self, incident: Json) -> list[tuple[str, str, str, str]]:
+        """What left the house: when, to whom, what, and how it ended."""
+        rows = []
+        for message, line in self.outbox.journal():
+            vendor = incident.get("vendors", {}).get(message.channel, {}).get("id")
+            login = self.channels.get(message.channel, {}).get("login", {})
+            to = ", ".join(login.get("to", [])) or " ".join(filter(None, [VENDORS[message.channel], vendor]))
+            outcome = {"sent": "sent", "maybe": "maybe sent"}.get(line.get("op", ""), "unsent")
+            detail = "" if outcome == "sent" else f": {line.get('detail', 'not tried yet')}"
+            rows.append((line.get("at", "")[5:19].replace("T", " "), to, message.id.partition(":")[2], outcome + detail))
+        return rows
 
     def screen(self, off: t.Sequence[str]) -> tuple[list[str], str | None, Json]:
         """The last word: the screen's lines, the sentence for which the run must fail (or None), the stats for AWX."""

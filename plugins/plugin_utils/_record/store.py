@@ -137,8 +137,9 @@ class Record:
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / f"{system.replace('/', '_')}.json", as_json(facts))
 
-    def facts(self, slot: str) -> list[Json]:
-        folder = self.path / "facts" / f"{self.run}-{slot}"
+    def facts(self, slot: str, run: str | None = None) -> list[Json]:
+        """The facts of a phase of a run, this one unless another is given."""
+        folder = self.path / "facts" / f"{run or self.run}-{slot}"
         return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
 
     def save(self, name: str, data: t.Any) -> None:
