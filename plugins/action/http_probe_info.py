@@ -16,7 +16,7 @@ Json = dict[str, t.Any]
 class ActionModule(InPlaceOrModule):
     """Measures from the controller's own process."""
 
-    argument_spec: t.ClassVar[dict[str, dict[str, t.Any]]] = argument_spec()
+    argument_spec: t.ClassVar[t.Mapping[str, t.Any]] = argument_spec()
 
     def look(self, params: Json) -> Json:
         return probe_from(params)

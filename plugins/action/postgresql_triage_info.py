@@ -17,7 +17,7 @@ Json = dict[str, t.Any]
 class ActionModule(InPlaceOrModule):
     """Asks the server from the controller's own process."""
 
-    argument_spec: t.ClassVar[dict[str, dict[str, t.Any]]] = argument_spec()
+    argument_spec: t.ClassVar[t.Mapping[str, t.Any]] = argument_spec()
 
     def missing(self) -> bool:
         return PSYCOPG2_IMPORT_ERROR is not None

@@ -20,7 +20,7 @@ Json = dict[str, t.Any]
 class InPlaceOrModule(ActionBase):
     """An action that looks: subclasses say with which arguments, what is missing here, and do the look."""
 
-    argument_spec: t.ClassVar[dict[str, dict[str, t.Any]]]
+    argument_spec: t.ClassVar[t.Mapping[str, t.Any]]
 
     def missing(self) -> bool:
         """Whether this process lacks a library that the module's interpreter may have."""

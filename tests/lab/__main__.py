@@ -23,7 +23,7 @@ from tests.lab.inventory import inventory
 from tests.lab.sim import control
 from tests.lab.state import Lab, LabError, process_start
 
-VENDORS = ("pagerduty", "statuspage", "mail")
+VENDORS = ("pagerduty", "statuspage", "mail", "datadog")
 PARTS = ("postgres", "app", "load", "observer", *VENDORS)
 
 

@@ -44,6 +44,12 @@ def channels(lab: Lab) -> dict[str, t.Any]:
             "incident_mail_username": part["user"], "incident_mail_password": part["key"],
             "incident_mail_from": "runbooks@example.org", "incident_mail_to": ["engineering@example.org"],
         }  # fmt: skip
+    if "datadog" in lab.parts():
+        part = lab.part("datadog")
+        told |= {
+            "runbooks_datadog_url": part["url"], "runbooks_datadog_api_key": part["key"],
+            "runbooks_datadog_application_key": part["application_key"],
+        }  # fmt: skip
     return told
 
 

@@ -29,8 +29,10 @@ onload = () => { const page = document.getElementById("f").contentDocument;
 
 
 def source(text: str) -> Source:
-    incident = {"id": "db_degradation-prod-db-20261124T0214Z", "title": text, "targets": [text], "severity": "P2",
-                "state": "resolved", "detected_at": WHEN, "declared_at": WHEN, "resolved_at": "2026-11-24T02:16:00.000Z", "alert": text}  # fmt: skip
+    incident = {
+        "id": "db_degradation-prod-db-20261124T0214Z", "title": text, "targets": [text], "severity": "P2", "state": "resolved",
+        "detected_at": WHEN, "declared_at": WHEN, "resolved_at": "2026-11-24T02:16:00.000Z", "alert": text,
+    }  # fmt: skip
     events = [
         {"at": WHEN, "run": "r", "kind": "note", "text": text},
         {"at": WHEN, "run": "r", "kind": "outcome", "effect": text, "system": text, "status": "done", "detail": text},

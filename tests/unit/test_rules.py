@@ -99,6 +99,9 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
     ("slow", edge.latency_high, given.edge(given.probe(p95=501.0)), [("api.latency_high", given.probe()["url"])]),
     ("just fast enough", edge.latency_high, given.edge(given.probe(p95=500.0)), []),
     ("failing is not also slow", edge.latency_high, given.edge(given.probe(failures=9, p95=3000.0)), []),
+    ("a monitor alerts", edge.monitors, {**given.edge(), "monitors": [
+        {"id": 7, "name": "p95", "state": "Alert", "groups": {"service:api": "Alert"}}]}, [("api.monitor_alerting", "7")]),
+    ("a monitor is well", edge.monitors, {**given.edge(), "monitors": [{"id": 7, "name": "p95", "state": "OK", "groups": {}}]}, []),
     ("never asked", edge.failing, given.edge(given.probe(requests=0, p95=None)), []),
 ]  # fmt: skip
 
@@ -161,6 +164,17 @@ def test_a_plan_that_could_not_be_had_is_a_gap_while_time_is_lost() -> None:
         Gap("db", "the plan of SELECT of app", "permission denied for table keys")
     ]
     assert not of(Gap, resources.missing_index, given.squeezed(0.1, busy_tables=[], plans=plans))
+
+
+def test_a_silent_monitor_and_a_dead_datadog_are_gaps() -> None:
+    facts = {
+        **given.edge(),
+        "monitors": [{"id": 7, "name": "p95", "state": "No Data", "groups": {}}],
+        "monitors_refused": "HTTP 403",
+    }
+    assert of(Gap, edge.monitors, facts) == [
+        Gap("api", "Datadog", "HTTP 403"), Gap("api", "Datadog's p95 (7)", "its state is No Data")
+    ]  # fmt: skip
 
 
 def test_no_sample_is_no_knowledge() -> None:

@@ -82,4 +82,21 @@ def latency_high(facts: Json) -> t.Iterator[Observation]:
             yield RuledOut(facts["system"], "api.latency_high", f"{probe['url']} p95 {probe['p95_ms']:g} ms")
 
 
-RULES = (sampled, failing, latency_high)
+def monitors(facts: Json) -> t.Iterator[Observation]:
+    """What Datadog's monitors say. They lag by minutes, so they are told beside what was measured and prove nothing."""
+    if facts.get("monitors_refused"):
+        yield Gap(facts["system"], "Datadog", facts["monitors_refused"])
+    for monitor in facts.get("monitors", []):
+        name = f"{monitor['name'] or 'monitor'} ({monitor['id']})"
+        if monitor["state"] in ("Alert", "Warn"):
+            evidence = {"name": name, "state": monitor["state"], "groups": ", ".join(sorted(monitor["groups"])[:5]) or "no group"}
+            yield Finding(
+                "api.monitor_alerting", "possible", Ref(facts["system"], "monitor", str(monitor["id"])), evidence=evidence
+            )
+        elif monitor["state"] == "OK":
+            yield RuledOut(facts["system"], "api.monitor_alerting", f"{name} is OK")
+        else:
+            yield Gap(facts["system"], f"Datadog's {name}", f"its state is {monitor['state']}")
+
+
+RULES = (sampled, failing, latency_high, monitors)

@@ -1,0 +1,22 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""datadog_metric_info without the cost of a copied module: a thin shell over module_utils/_datadog."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._datadog.calls import METRIC
+from ansible_collections.sre.runbooks.plugins.plugin_utils._in_place import InPlaceOrModule
+
+Json = dict[str, t.Any]
+
+
+class ActionModule(InPlaceOrModule):
+    """Asks Datadog from the controller's own process."""
+
+    argument_spec: t.ClassVar[t.Mapping[str, t.Any]] = METRIC.argument_spec
+
+    def look(self, params: Json) -> Json:
+        return METRIC.make(params, check_mode=False)
