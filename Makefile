@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 SEEDS ?= 1 2 3
 COLLECTION := .cache/sanity/ansible_collections/sre/runbooks
 
-.PHONY: help setup system demo test lint types sanity importer unit live molecule scenarios sweep bench lab lab-down docs lock clean
+.PHONY: help setup system demo trainee test lint types sanity importer unit live molecule scenarios sweep mutations bench lab lab-down docs lock clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ system: setup ## what the tests need of the system (Debian packages, PostgreSQL 
 
 demo: setup ## a really blocked database is diagnosed, relieved and verified (MITIGATE=none: only diagnosed)
 	@$(PYTHON) -m tests.lab.demo
+
+trainee: setup ## breaks something at random in the lab and leaves you to it
+	@LAB=trainee $(PYTHON) -m tests.lab.trainee
 
 test: setup system ## everything that checks
 	@scripts/test.sh
@@ -58,6 +61,9 @@ scenarios: setup ## every scenario with several seeds, with its score and the na
 
 sweep: setup ## every fault and every kill at every write of a good run
 	$(PYTHON) -m tests.sweep
+
+mutations: setup ## takes one rule, one cap, one escape away at a time: the unit tests must notice
+	$(PYTHON) -m tests.mutations
 
 bench: setup ## ours against the peers
 	$(PYTHON) -m tests.bench.db_triage

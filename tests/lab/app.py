@@ -28,7 +28,7 @@ from tests.lab.state import Lab, serve_until_told
 
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 2.0
-LIFETIME_SECONDS = 8.0
+LIFETIME_SECONDS = 3.0
 OUTSIDE_SECONDS = 1.2
 READ = "SELECT count(*) FROM custody_keys WHERE tenant_id = %s AND active"
 SEARCH = "SELECT count(*) FROM custody_keys WHERE md5(label) LIKE '%%' || %s"
@@ -56,16 +56,21 @@ class Connection:
 
 
 class Pool:
-    """A fixed number of connections, opened when first needed, replaced when they are old or the server ended them."""
+    """A fixed number of connections, opened when first needed, replaced when the server ended them.
+
+    While ``recycles`` says so they are also replaced when they are old, as pools with a maximum lifetime do.
+    """
 
     def __init__(self, connection_string: str, size: int) -> None:
         self._connection_string = connection_string
+        self.recycles = False
         self._free: queue.Queue[Connection | None] = queue.Queue()
         for _ in range(size):
             self._free.put(None)
 
     def _usable(self, held: Connection | None) -> Connection:
-        if held is not None and not held.real.closed and time.monotonic() < held.until:
+        young = held is not None and (not self.recycles or time.monotonic() < held.until)
+        if held is not None and young and not held.real.closed:
             return held
         if held is not None:
             held.real.close()
@@ -123,6 +128,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, statement: str, values: tuple[int, ...]) -> None:
         trouble = self.lab.read("app.json") or {}
+        self.pool.recycles = bool(trouble.get("recycles"))
         if trouble.get("stalled"):
             self._send(503, {"status": "unavailable", "error": "no worker is free"})
             return

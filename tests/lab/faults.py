@@ -296,6 +296,8 @@ def connection_leak(fault: Fault) -> None:
     threading.Thread(target=leak, daemon=True).start()
     wait_until(lambda: len(held) > 60, 30, "the leak")
     time.sleep(1.0)
+    # From now on the application's connections grow old, and it cannot open new ones.
+    fault.lab.write("app.json", {"recycles": True})
 
 
 def is_open(connection: psycopg2.extensions.connection) -> bool:
@@ -310,6 +312,7 @@ def is_open(connection: psycopg2.extensions.connection) -> bool:
 
 
 def release_clients(lab: Lab) -> None:
+    app_at_work(lab)
     with superuser(lab) as cursor:
         for user in ("billing", "ledger"):
             cursor.execute(f"ALTER ROLE {user} CONNECTION LIMIT -1")

@@ -40,7 +40,7 @@ def test_looking_changes_nothing_acting_relieves_and_a_third_run_does_nothing(la
     assert looked.line("CAUSE").startswith(f"CAUSE    db.queued_ddl (proven)  ALTER TABLE on custody_keys, pid {ddl['pid']}")
     assert [(one["id"], one["subject"]["key"]) for one in looked.causes] == [("db.queued_ddl", str(ddl["pid"]))]
     assert harness.sessions(lab) == before
-    assert [control.journal(lab, vendor) for vendor in harness.VENDORS] == [[], []]
+    assert [control.journal(lab, vendor) for vendor in harness.VENDORS] == [[], [], []]
 
     acted = harness.play(lab, root, *MITIGATE, variables=LOUD)
     assert acted.code == 0, acted.output

@@ -79,6 +79,7 @@ def test_an_index_is_refused_behind_an_older_transaction_which_is_named(lab: Lab
     harness.suffering(lab, locks=False)
     held = psycopg2.connect(postgres.dsn(lab, "batch", application="left-open"))
     try:
+        held.set_session(isolation_level="REPEATABLE READ")  # so that it keeps its snapshot
         with held.cursor() as cursor:
             cursor.execute("SELECT 1")
         time.sleep(0.2)

@@ -8,7 +8,7 @@ import typing as t
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import parse, shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, JudgementError, Ref
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import rank
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import holds, rank
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from hypothesis import assume, settings
@@ -93,6 +93,18 @@ def test_missing_systems_are_gaps_with_their_reason() -> None:
 def test_the_innocent_report_is_never_offered() -> None:
     offers = judged(given.database(given.queued_ddl()), SICK)["offers"]
     assert [offer["targets"] for offer in offers] == [[{"pid": 200, "backend_start": "start 200"}]]
+
+
+@pytest.mark.parametrize(
+    ("links", "system", "expected"),
+    [((Ref("db", "backend", "300"),), "db", True), ((Ref("db", "backend", "9"),), "db", False),
+     ((Ref("db", "backend", "300"),), "other", False), ((), "db", False)],
+    ids=["they meet", "they do not meet", "in another system", "it touches nothing"],
+)  # fmt: skip
+def test_an_edge_holds_only_where_it_can_be_shown(links: tuple[Ref, ...], system: str, expected: bool) -> None:
+    cause = Finding("db.idle_in_transaction", "proven", Ref(system, "backend", "1"), links=links)
+    symptom = Finding("db.blocked_sessions", "proven", Ref("db", "database", "shop"), links=(Ref("db", "backend", "300"),))
+    assert holds(cause, symptom, shipped(), {}) is expected
 
 
 # -- properties ------------------------------------------------------------------------------------------------------

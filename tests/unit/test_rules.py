@@ -6,7 +6,7 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, RuledOut
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database, edge, resources
 
 from tests.unit import given
@@ -175,6 +175,16 @@ def test_a_silent_monitor_and_a_dead_datadog_are_gaps() -> None:
     assert of(Gap, edge.monitors, facts) == [
         Gap("api", "Datadog", "HTTP 403"), Gap("api", "Datadog's p95 (7)", "its state is No Data")
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [database, edge, resources])
+def test_every_rule_is_asked(module: t.Any) -> None:
+    written = {
+        function for name, function in vars(module).items()
+        if not name.startswith("_") and getattr(function, "__module__", "") == module.__name__
+        and t.get_type_hints(function).get("return") == t.Iterator[Observation]
+    }  # fmt: skip
+    assert written == set(module.RULES)
 
 
 def test_no_sample_is_no_knowledge() -> None:

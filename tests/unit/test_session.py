@@ -155,6 +155,13 @@ def test_nothing_is_sent_twice(runs: Runs) -> None:
     assert len(runs.vendors.calls) == sent
 
 
+def test_more_than_may_be_touched_is_not(runs: Runs) -> None:
+    session = runs.session(runs.open())
+    with pytest.raises(RecordError, match="create_index on db would act on 2 things, and max is 1: nothing was touched"):
+        session.effect(Effect("create_index", "db", "postgresql_index", count=2, max=1))
+    assert runs.vendors.calls == []
+
+
 def test_without_recovery_the_incident_stays_open_and_the_run_is_not_green(runs: Runs) -> None:
     assert "not recovered: cancel_queued_ddl was carried out, but" in str(runs.play(CANCEL, after=SICK))
     assert runs.incident["state"] == "open"

@@ -39,16 +39,21 @@ SELECT pg_get_userbyid(c.relowner)::text AS owner,
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r'
 """
-# Building concurrently waits for every transaction that was there before it.
+# Building concurrently waits for those that were there before it, if they hold a snapshot or have written to the table.
 OLDER_TRANSACTIONS = """
-SELECT pid, usename::text AS "user", application_name AS application,
-       extract(epoch FROM clock_timestamp() - xact_start)::int AS seconds
-FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
-  AND xact_start < clock_timestamp() - make_interval(secs => %s)
+SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
+       extract(epoch FROM clock_timestamp() - a.xact_start)::int AS seconds
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+  AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
+  AND (a.backend_xmin IS NOT NULL OR EXISTS (
+       SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+       WHERE l.pid = a.pid AND l.granted AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+         AND n.nspname = %(schema)s AND c.relname = %(table)s))
 UNION ALL
 SELECT 0, owner::text, 'prepared transaction ' || gid, extract(epoch FROM clock_timestamp() - prepared)::int
-FROM pg_prepared_xacts WHERE database = current_database() AND prepared < clock_timestamp() - make_interval(secs => %s)
+FROM pg_prepared_xacts
+WHERE database = current_database() AND prepared < clock_timestamp() - make_interval(secs => %(seconds)s)
 ORDER BY seconds DESC
 """
 CREATE = "CREATE INDEX CONCURRENTLY {} ON {} ({})"
@@ -107,8 +112,8 @@ def plan(connection: psycopg2.extensions.connection, wanted: Wanted) -> Plan:
 
 
 def _refuse_behind_older_transactions(connection: psycopg2.extensions.connection, wanted: Wanted) -> None:
-    seconds = wanted.transaction_seconds_max
-    older = rows(connection, OLDER_TRANSACTIONS, (seconds, seconds))
+    values = {"seconds": wanted.transaction_seconds_max, "schema": wanted.schema, "table": wanted.table}
+    older = rows(connection, OLDER_TRANSACTIONS, values)
     if older:
         told = "; ".join(f"pid {one['pid']} ({one['user']}, {one['application']}) for {one['seconds']} s" for one in older[:5])
         raise PostgresqlError(
