@@ -1,11 +1,11 @@
 """``make bench``: how fast is the verdict on a busy server, against the ways in which people do it otherwise.
 
-300 connections, 60 of them blocked, 2,000 tables. Medians of five; each timed run of the runbook must give the right verdict.
+300 connections, 60 of them blocked, 2,000 tables, and then 20,000. Medians of five; each timed run of the runbook must give the
+right verdict.
 """
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import pathlib
 import statistics
@@ -26,15 +26,17 @@ from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
 
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import queries
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS, Diagnostic
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import Limits, triage
 
 ROUNDS = 5
 CONNECTIONS = 300
 BLOCKED = 60
 TABLES = 2000
-GOALS = {"a": 2.0, "b": 1.2, "c": 0.2}
+MANY_TABLES = 20000
+GOALS = {"a": 2.0, "b": 1.2, "c": 0.1, "d": 5.0, "e": 150.0}
 EMPTY = [{"name": "Nothing", "hosts": "localhost", "gather_facts": False, "tasks": []}]
 
 
@@ -42,14 +44,18 @@ def median(measure: t.Callable[[], float]) -> float:
     return statistics.median(measure() for _ in range(ROUNDS))
 
 
-def fill(lab: Lab) -> list[psycopg2.extensions.connection]:
-    """2,000 tables, and idle connections up to 300."""
-    with contextlib.closing(psycopg2.connect(postgres.dsn(lab, "postgres"))) as connection, connection.cursor() as cursor:
-        connection.autocommit = True
-        cursor.execute("CREATE SCHEMA bench")
-        for number in range(0, TABLES, 200):
+def make_tables(lab: Lab, first: int, last: int) -> None:
+    with faults.superuser(lab) as cursor:
+        cursor.execute("CREATE SCHEMA IF NOT EXISTS bench")
+        for number in range(first, last, 200):
             tables = "; ".join(f"CREATE TABLE bench.t{n} (id int PRIMARY KEY, v text)" for n in range(number, number + 200))
             cursor.execute(tables)
+
+
+def fill(lab: Lab) -> list[psycopg2.extensions.connection]:
+    """2,000 tables, and idle connections up to 300."""
+    make_tables(lab, 0, TABLES)
+    with faults.superuser(lab) as cursor:
         cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
         used = (cursor.fetchone() or (0,))[0]
     idle = CONNECTIONS - used + 1
@@ -112,8 +118,36 @@ def psql_seconds(lab: Lab, script: pathlib.Path) -> float:
     return timed([program, "-X", "-q", "-A", "-f", str(script), postgres.dsn(lab, "custody_monitor")], lab)
 
 
-def statements() -> list[str]:
-    return [diagnostic.text_for(180000) for diagnostic in DIAGNOSTICS]
+def statement_of(diagnostic: Diagnostic) -> str:
+    if diagnostic.name == "statements":
+        return queries.statements("1.12", "public", texts=False)
+    return diagnostic.text_for(180000)
+
+
+def script_text() -> str:
+    """Everything that the collector asks, as often and with the same pauses, for psql."""
+    parts = []
+    for diagnostic in DIAGNOSTICS:
+        pause = f";SELECT pg_sleep({diagnostic.pause});" if diagnostic.pause else ";"
+        parts.append(pause.join([statement_of(diagnostic)] * diagnostic.times))
+    return ";\n".join(parts) + ";\n"
+
+
+MEMORY = """
+import resource, sys
+from tests import collection
+collection.install()
+from tests.bench.db_triage import collector_seconds
+from tests.lab.state import Lab
+collector_seconds(Lab.named(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def memory_megabytes(lab: Lab) -> float:
+    """The most memory that a process which only collects has had."""
+    done = subprocess.run([sys.executable, "-c", MEMORY, lab.name], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return float(done.stdout.split()[-1])
 
 
 def triage_play(lab: Lab) -> list[dict[str, t.Any]]:
@@ -133,7 +167,7 @@ def query_play(lab: Lab) -> list[dict[str, t.Any]]:
             "name": f"Query {number}",
             "community.postgresql.postgresql_query": {**where, "query": "{% raw %}" + text + "{% endraw %}"},
         }
-        for number, text in enumerate(statements())
+        for number, text in enumerate(statement_of(diagnostic) for diagnostic in DIAGNOSTICS)
     ]
     return [{"name": "One task each", "hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": tasks}]
 
@@ -150,7 +184,7 @@ def measure(lab: Lab, folder: pathlib.Path) -> list[bool]:
     print(f"{CONNECTIONS} connections, {BLOCKED} blocked, {TABLES} tables; medians of {ROUNDS}", flush=True)
     time.sleep(1.5)  # the default limit for a lock wait is one second
     script = folder / "statements.sql"
-    script.write_text(";\n".join(statements()) + ";\n")
+    script.write_text(script_text())
     empty = median(play_of(lab, folder, EMPTY))
     verdict = median(lambda: verdict_seconds(lab, ddl))
     collector, psql = median(lambda: collector_seconds(lab)), median(lambda: psql_seconds(lab, script))
@@ -162,6 +196,12 @@ def measure(lab: Lab, folder: pathlib.Path) -> list[bool]:
         say("c", f"one triage task {ours - empty:.2f} s against {len(DIAGNOSTICS)} postgresql_query tasks {theirs - empty:.2f} s",
             (ours - empty) / (theirs - empty), "×"),
     ]  # fmt: skip
+    make_tables(lab, TABLES, MANY_TABLES)
+    verdict = median(lambda: verdict_seconds(lab, ddl))
+    results += [
+        say("d", f"with {MANY_TABLES} tables the verdict after {verdict:.2f} s, minus an empty play", verdict - empty, "s"),
+        say("e", "memory of a process that collects, with as many tables", memory_megabytes(lab), "MB"),
+    ]
     for connection in idle:
         connection.close()
     return results
