@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 SEEDS ?= 1 2 3
 COLLECTION := .cache/sanity/ansible_collections/sre/runbooks
 
-.PHONY: help setup system demo trainee test lint types sanity importer unit live molecule scenarios sweep mutations bench lab lab-down docs lock clean
+.PHONY: help setup system demo trainee test lint types sanity importer unit live molecule scenarios sweep mutations bench lab lab-down why oldest docs lock clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -74,6 +74,12 @@ lab: setup ## starts the lab
 lab-down: ## ends the lab
 	$(PYTHON) -m tests.lab down
 
+why: setup ## docs/why.md: the popular commands tried on the lab's faults
+	$(PYTHON) -m tests.why
+
+oldest: setup system ## the oldest supported pair: unit tests, sanity, demo, three scenarios
+	scripts/oldest.sh
+
 docs: setup ## generates the references
 	$(PYTHON) -m tests.docs
 
@@ -81,4 +87,4 @@ lock: setup ## locks the development set anew
 	.cache/uv/bin/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --python-version 3.11 requirements/dev.in -o requirements/dev.txt
 
 clean: lab-down ## removes everything that was made here
-	rm -rf .venv .cache .lab
+	rm -rf .venv .venv-oldest .cache .lab

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Makes .venv from the locked development set. Runs again only when the lock changed.
+# Makes .venv (or $VENV) from the locked development set. Runs again only when the lock changed.
 # Usage: scripts/setup.sh [python]   (default: the newest usable Python, 3.11 or later)
 set -eu
 cd "$(dirname "$0")/.."
 lock=requirements/dev.txt
-stamp=.venv/.lock-installed
+venv=${VENV:-.venv}
+stamp=$venv/.lock-installed
 # Make puts .venv/bin first; the environment must not be rebuilt from itself.
 PATH=$(printf %s "$PATH" | sed "s#$PWD/.venv/bin:##g")
 
@@ -40,14 +41,14 @@ find_uv() {
 
 python=${1:-$(newest_python)}
 wanted="$(cksum <"$lock") $python"
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && .venv/bin/python -c '' 2>/dev/null; then exit 0; fi
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && "$venv/bin/python" -c '' 2>/dev/null; then exit 0; fi
 
 started=$(date +%s)
 uv=$(find_uv "$python")
 # Where a company's own authority signs the registry, the system knows it and uv's bundle does not.
 UV_SYSTEM_CERTS=${UV_SYSTEM_CERTS:-true}
 export UV_SYSTEM_CERTS
-"$uv" venv --quiet --clear --python "$python" .venv
-"$uv" pip install --quiet --python .venv/bin/python --require-hashes -r "$lock"
+"$uv" venv --quiet --clear --python "$python" "$venv"
+"$uv" pip install --quiet --python "$venv/bin/python" --require-hashes -r "$lock"
 echo "$wanted" >"$stamp"
-echo "setup: .venv with $(.venv/bin/ansible --version | head -n 1) on $(.venv/bin/python --version), $(($(date +%s) - started)) s"
+echo "setup: $venv with $("$venv/bin/ansible" --version | head -n 1) on $("$venv/bin/python" --version), $(($(date +%s) - started)) s"

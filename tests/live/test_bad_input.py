@@ -42,7 +42,7 @@ def test_wrong_input(
     assert played.code != 0
     assert sentence in played.output
     assert harness.sessions(lab) == before
-    assert [control.journal(lab, vendor) for vendor in harness.VENDORS] == [[], []]
+    assert [control.journal(lab, vendor) for vendor in harness.VENDORS] == [[], [], []]
 
 
 def test_an_empty_group(lab: Lab, root: pathlib.Path) -> None:
