@@ -104,7 +104,7 @@ def ours(lab: Lab) -> list[str]:
     with harness.a_root() as root:
         played = harness.play(lab, root, variables={"incident_declare": "never"})
     wanted = ("CAUSE", "UNPROVEN", "DO ", "BY HAND")
-    return [line for line in played.output.splitlines() if line.startswith(wanted)]
+    return [line.replace(f"{PROJECT}/", "") for line in played.output.splitlines() if line.startswith(wanted)]
 
 
 def section(lab: Lab, case: Case) -> list[str]:

@@ -37,7 +37,7 @@ def source(text: str) -> Source:
         {"at": WHEN, "run": "r", "kind": "note", "text": text},
         {"at": WHEN, "run": "r", "kind": "outcome", "effect": text, "system": text, "status": "done", "detail": text},
     ]
-    finding = {"role": "cause", "id": "db.queued_ddl", "confidence": "proven", "summary": text}
+    finding = {"role": "cause", "id": "db.queued_ddl", "confidence": "proven", "summary": text, "by_hand": text}
     gap = {"system": text, "what": text, "why": text}
     probes = [{"system": "api", "probes": [{"url": text, "p95_ms": 2001.7, "failures": 9, "requests": 10}]}]
     verdict = {"verdict": "cause_found", "findings": [finding], "gaps": [gap], "ruled_out": [{**gap, "id": "x"}]}

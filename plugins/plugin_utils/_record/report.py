@@ -95,7 +95,10 @@ def _after(incident: Json, name: str) -> str:
 
 def _findings(verdict: Json | None) -> Section:
     rows = [(f["role"], f["id"], f["confidence"], f["summary"]) for f in (verdict or {}).get("findings", [])]
-    return Section("Findings", table=(("role", "finding", "confidence", "what"), *rows))
+    by_hand = tuple(
+        f"By hand: {f['by_hand']}" for f in (verdict or {}).get("findings", []) if f["role"] == "cause" and f["by_hand"]
+    )
+    return Section("Findings", by_hand, table=(("role", "finding", "confidence", "what"), *rows))
 
 
 def _rows(head: tuple[str, ...], verdict: Json | None, name: str, *columns: str) -> tuple[tuple[str, ...], ...]:
