@@ -16,6 +16,7 @@ import pytest
 from tests import harness
 from tests.lab import faults, observer
 from tests.lab.sim import control
+from tests.lab.sim.datadog import MONITOR
 from tests.lab.state import PROJECT, Lab, wait_until
 from tests.sweep import masked
 
@@ -208,12 +209,14 @@ def api(lab: Lab, method: str, path: str, body: dict[str, t.Any]) -> None:
 
 
 def secrets(lab: Lab) -> list[str]:
-    return [*lab.part("postgres")["passwords"].values(), *(lab.part(vendor)["key"] for vendor in harness.VENDORS)]
+    keys = [lab.part(vendor)["key"] for vendor in (*harness.VENDORS, "datadog")]
+    return [*lab.part("postgres")["passwords"].values(), *keys, lab.part("datadog")["application_key"]]
 
 
 def test_no_secret_is_in_any_output_or_record(lab: Lab, root: pathlib.Path) -> None:
     broken(lab)
-    played = harness.play(lab, root, *MITIGATE, "-vvv", "--diff", variables=LOUD)
+    everything = {**LOUD, "runbooks_datadog_monitors": [MONITOR], "db_diagnostics_query_text": True}
+    played = harness.play(lab, root, *MITIGATE, "-vvv", "--diff", variables=everything)
     assert played.code == 0, played.output[-2000:]
     texts = [played.output, *(path.read_text() for path in root.rglob("*") if path.is_file())]
     assert [secret for secret in secrets(lab) if any(secret in text for text in texts)] == []
@@ -306,3 +309,51 @@ def test_a_note_of_a_person_is_in_the_timeline_and_the_report(lab: Lab, root: pa
     harness.play(lab, root, variables=FAST)
     assert text in (noted.folder / "report.html").read_text()
     assert text in (noted.folder / "timeline.jsonl").read_text()
+
+
+def test_a_person_s_update_reaches_everybody_and_the_screen_says_when_the_next_is_due(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    looked = harness.play(lab, root, variables=LOUD)
+    assert looked.code == 0, looked.output
+    assert "next update due at" in looked.output
+    text = "The vendor is on the line {{ 7 * 7 }}"
+    words = {"incident_id": looked.incident["id"], "text": text}
+    before = harness.writes(lab)
+
+    checked = harness.play(lab, root, "--check", playbook="playbooks/update.yml", variables={**LOUD, **words})
+    assert checked.code == 0, checked.output
+    assert text in checked.output
+    assert harness.writes(lab) == before
+
+    told = harness.play(lab, root, playbook="playbooks/update.yml", variables={**LOUD, **words})
+    assert told.code == 0, told.output
+    (page,) = control.state(lab, "statuspage")["incidents"]
+    assert (page["incident_updates"][0]["body"], page["status"]) == (text, "identified")
+    (pager,) = control.state(lab, "pagerduty")["incidents"]
+    assert control.state(lab, "pagerduty")["notes"][pager["id"]][-1]["content"].startswith(text)
+
+    nobody = harness.play(lab, root, playbook="playbooks/update.yml", variables=words)
+    assert nobody.code != 0
+    assert "all channels are off" in nobody.output
+    wordless = harness.play(lab, root, playbook="playbooks/update.yml", variables={**LOUD, **words, "text": " "})
+    assert wordless.code != 0
+    assert "needs a text" in wordless.output
+
+
+def test_an_overdue_update_is_said(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    assert "next update due" in harness.play(lab, root, variables=LOUD).output
+    again = harness.play(lab, root, variables={**LOUD, "incident_update_minutes": 0.01})
+    assert "OVERDUE: the next update was due at" in again.output
+
+
+def test_what_loses_data_asks_for_a_typed_word(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab, "prepared-orphan")
+    variables = {**FAST, "db_mitigation_rollback_older_than": 0}
+    asked = harness.play(lab, root, "-e", "mitigate=rollback_prepared", variables=variables)
+    assert asked.code != 0
+    assert "rollback_prepared was not approved (nobody answered), so nothing was touched" in asked.output
+    assert "-e approval=auto (risk high)" in asked.output
+    young = harness.play(lab, root, "-e", "mitigate=rollback_prepared", "-e", "approval=auto", variables=FAST)
+    assert young.code != 0
+    assert "may still be finished by its transaction manager" in young.output

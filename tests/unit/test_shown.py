@@ -11,7 +11,14 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, numbers, sections, to_html, to_markdown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import (
+    Source,
+    numbers,
+    sections,
+    slow_statements,
+    to_html,
+    to_markdown,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, render
 
 from tests.unit import given
@@ -157,6 +164,15 @@ def test_before_and_after_stand_side_by_side() -> None:
         (given.probe()["url"], "p95 2000 ms, 10 of 10 failed", "p95 20 ms, 0 of 10 failed"),
     ]
     assert numbers(before, []) == []
+
+
+def test_slow_statements_are_tied_to_clients_and_tables() -> None:
+    calls = [
+        {"query_id": "1", "user": "app", "calls": 12, "mean_ms": 80.5, "total_ms": 966.0, "command": "", "query": None, "rows": 1}
+    ]
+    facts = given.squeezed(busy_tables=[given.table()], plans=[given.plan()], statements=calls)
+    assert slow_statements([facts]) == [("statement 1", "app", "12", "80.5 ms", "1.0 s", "keys")]
+    assert slow_statements([given.edge()]) == []
 
 
 def test_the_picture_tells_when_what_happened() -> None:

@@ -17,6 +17,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 Json = dict[str, t.Any]
 POST_MORTEM_HOURS = 48
 LONGEST = 400
+SLOWEST = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,11 @@ def sections(source: Source) -> list[Section]:
         _actions(events),
         Section("Before and after", table=(("what", "before", "after"), *numbers(source.before, source.after)), even=True),
         _findings(verdict),
+        Section(
+            "Slow statements",
+            table=(("statement", "of", "calls", "mean", "in all", "tables"), *slow_statements(source.before)),
+            even=True,
+        ),
         Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
         Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
         Section("What was sent", table=(("when", "to", "what", "outcome"), *source.sent), even=True),
@@ -123,6 +129,21 @@ def numbers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[tuple[str
     told_before, told_after = _measures(before), _measures(after)
     names = list(dict.fromkeys([*told_before, *told_after]))
     return [(name, told_before.get(name, "not measured"), told_after.get(name, "not measured")) for name in names if after]
+
+
+def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
+    """The statements that cost most since the server's statistics were reset, with the tables on which they are at work now."""
+    rows = []
+    for one in facts:
+        postgresql = one.get("postgresql") or {}
+        at_work = {plan["query_id"]: set(plan["pids"]) for plan in postgresql.get("plans", []) if plan["query_id"]}
+        for statement in postgresql.get("statements", [])[:SLOWEST]:
+            pids = at_work.get(statement["query_id"], set())
+            tables = [table["table"] for table in postgresql.get("busy_tables", []) if pids & set(table["pids"])]
+            what = statement.get("query") or f"{statement.get('command') or 'statement'} {statement['query_id']}"
+            told = (f"{statement['mean_ms']:g} ms", f"{statement['total_ms'] / 1000:.1f} s", ", ".join(tables))
+            rows.append((what, str(statement["user"]), str(statement["calls"]), *told))
+    return rows
 
 
 def _measures(facts: t.Sequence[Json]) -> dict[str, str]:

@@ -473,7 +473,8 @@ class Session:
         verdict = self.record.load("cause.json") or self.record.load("findings.json")
         incident, events = self.record.incident, self.record.events()
         acted = [event["run"] for event in events if event["kind"] == "outcome" and "system" in event]
-        before, after = (self.record.facts(slot, acted[-1]) if acted else [] for slot in ("diagnose", "verify"))
+        before = self.record.facts("diagnose", acted[-1] if acted else None)
+        after = self.record.facts("verify", acted[-1]) if acted else []
         content = sections(Source(incident, verdict, events, self._sent(incident), before, after))
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
