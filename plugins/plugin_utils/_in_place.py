@@ -9,6 +9,7 @@ at from the controller, so there its action plugin does the same work in place; 
 
 from __future__ import annotations
 
+import abc
 import typing as t
 
 from ansible.errors import AnsibleActionFail
@@ -26,9 +27,9 @@ class InPlaceOrModule(ActionBase):
         """Whether this process lacks a library that the module's interpreter may have."""
         return False
 
+    @abc.abstractmethod
     def look(self, params: Json) -> Json:
         """The module's result. Raises ValueError for arguments that mean nothing."""
-        raise NotImplementedError
 
     def run(self, tmp: str | None = None, task_vars: Json | None = None) -> Json:
         super().run(tmp, task_vars)

@@ -133,7 +133,7 @@ def numbers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[tuple[str
 
 def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
     """The statements that cost most since the server's statistics were reset, with the tables on which they are at work now."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in facts:
         postgresql = one.get("postgresql") or {}
         at_work = {plan["query_id"]: set(plan["pids"]) for plan in postgresql.get("plans", []) if plan["query_id"]}
