@@ -21,7 +21,7 @@ from tests.lab.state import PROJECT, Lab, wait_until
 from tests.sweep import masked
 
 MITIGATE = ("-e", "mitigate=cancel_queued_ddl")
-FAST = {"recovery_check_timeout": 1.0, "recovery_check_within": 4.0}
+FAST = {"recovery_check_timeout": 1.0, "recovery_check_within": 10.0}
 LOUD = {**harness.ALL_CHANNELS, **FAST}
 
 
