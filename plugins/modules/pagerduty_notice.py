@@ -46,7 +46,7 @@ options:
     description: Whom to call in, users by name, e-mail address or id, or escalation policies by name or id.
     type: list
     elements: str
-  message:
+  responder_message:
     description: What the responders are told.
     type: str
     default: Please join.
@@ -65,7 +65,7 @@ EXAMPLES = r"""
     from_email: oncall@example.org
     incident_id: Q0ABCDEF123456
     responders: [Database on-call]
-    message: The queued migration is yours.
+    responder_message: The queued migration is yours.
 """
 
 RETURN = r"""

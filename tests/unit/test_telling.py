@@ -194,7 +194,7 @@ def test_the_latest_is_undone_first_and_what_cannot_be_is_said() -> None:
 # -- the exchanges -------------------------------------------------------------------------------------------------------
 
 USERS = {"users": [{"id": "PU", "name": "Primary", "email": "oncall@example.org"}]}
-PARAMS: Json = {"incident_id": "Q1", "from_email": "oncall@example.org", "responders": None, "message": "Please join.",
+PARAMS: Json = {"incident_id": "Q1", "from_email": "oncall@example.org", "responders": None, "responder_message": "Please join.",
                 "status_update": None, "escalation_level": None}  # fmt: skip
 
 

@@ -42,7 +42,7 @@ def _notice(params: Params, client: Client) -> Json:
     if params["responders"]:
         requester = api.identify("users", params["from_email"])
         targets = [api.target(wanted) for wanted in params["responders"]]
-        api.request_responders(identity, requester, params["message"], targets)
+        api.request_responders(identity, requester, params["responder_message"], targets)
     if params["status_update"]:
         api.post_status_update(identity, params["status_update"])
     if params["escalation_level"]:
@@ -71,7 +71,7 @@ NOTICE_SPEC: dict[str, dict[str, t.Any]] = {
     "from_email": {"type": "str", "required": True},
     "incident_id": {"type": "str", "required": True},
     "responders": {"type": "list", "elements": "str"},
-    "message": {"type": "str", "default": "Please join."},
+    "responder_message": {"type": "str", "default": "Please join."},
     "status_update": {"type": "str"},
     "escalation_level": {"type": "int"},
 }

@@ -165,7 +165,7 @@ def _plans(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, l
                 (answer,) = ask(connection, statement)
                 row["scans"] = plans.scans(answer["QUERY PLAN"][0]["Plan"])
             except psycopg2.Error as error:
-                row["refused"] = str(error).split("\n")[0]
+                row["refused"] = str(error).split("\n", maxsplit=1)[0]
     _show_statements(found, limits)
     return found
 

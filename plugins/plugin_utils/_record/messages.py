@@ -96,7 +96,7 @@ def extras(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[st
     """What PagerDuty can be told besides, each at most once: whom to call in, and the words for the stakeholders."""
     found = []
     if stage == "declared" and settings.get("responders"):
-        args = {"responders": list(settings["responders"]), "message": f"Please join: {title(incident)}."}
+        args = {"responders": list(settings["responders"]), "responder_message": f"Please join: {title(incident)}."}
         found.append(Message(_identity(incident, "responders", "pagerduty"), "pagerduty", stage, NOTICE, args, once=True))
     if stage != "declared" and settings.get("status_updates"):
         args = {"status_update": " ".join(_said(incident, stage, verdict, done))}
