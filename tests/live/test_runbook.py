@@ -357,3 +357,12 @@ def test_what_loses_data_asks_for_a_typed_word(lab: Lab, root: pathlib.Path) -> 
     young = harness.play(lab, root, "-e", "mitigate=rollback_prepared", "-e", "approval=auto", variables=FAST)
     assert young.code != 0
     assert "may still be finished by its transaction manager" in young.output
+
+
+def test_an_incident_that_nobody_acknowledges_goes_to_the_next_level_once(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    variables = {**LOUD, "incident_pagerduty_escalate_after": 0.001}
+    for _ in range(2):
+        assert harness.play(lab, root, variables=variables).code == 0
+    levels = [one["escalation_level"] for one in control.state(lab, "pagerduty")["told"] if "escalation_level" in one]
+    assert levels == [2]
