@@ -101,7 +101,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
     login_from,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "role": {"type": "str", "required": True},
@@ -147,7 +147,7 @@ def main() -> None:
     try:
         result = run(module)
     except PostgresqlError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), changed=isinstance(error, PartlyDoneError))
     module.exit_json(**result)
 
 

@@ -19,7 +19,7 @@ collection.install()
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import backend, client, index, prepared, statistics
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import Limits, triage
 
@@ -156,6 +156,17 @@ def test_a_missing_grant_is_named(
 ) -> None:
     with without(server, take, give), pytest.raises(PostgresqlError, match=re.escape(named)):
         act(server, sessions)
+
+
+def test_a_client_that_could_only_be_limited_is_said_to_be(server: Lab, sessions: faults.Fault) -> None:
+    take = "REVOKE pg_signal_backend FROM runbooks_admin"
+    held = PartlyDoneError, "The connection limit of billing is 5 now (it was -1)"
+    # A member of the client's role may end its sessions, so that has to go too.
+    admin = "REVOKE INHERIT OPTION FOR billing FROM runbooks_admin"
+    give = "GRANT billing TO runbooks_admin WITH INHERIT TRUE"
+    with without(server, take, "GRANT pg_signal_backend TO runbooks_admin"), without(server, admin, give):
+        with pytest.raises(held[0], match=re.escape(held[1])):
+            isolate(server, sessions)
 
 
 def test_with_the_documented_grants_everything_is_read(server: Lab, sessions: faults.Fault) -> None:

@@ -168,6 +168,7 @@ UNDO: list[tuple[str, list[Json], list[UndoStep]]] = [
      [event("intent", "1", OLD), event("intent", "2", NEW), event("outcome", "2", NEW, **DONE)], STEP),
     ("nothing had to be changed", [event("intent", "1", OLD), event("outcome", "1", OLD, status="done", changed=False)], []),
     ("failed before it changed anything", [event("intent", "1", OLD), event("outcome", "1", OLD, status="failed", changed=False)], []),
+    ("failed half way", [event("intent", "1", OLD), event("outcome", "1", OLD, status="failed", changed=True)], STEP),
     ("done twice, the second changed nothing", [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE),
      event("intent", "2", NEW), event("outcome", "2", NEW, status="done", changed=False)], STEP),
     ("undone", [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE), event("undone", "2", OLD, status="done")], []),

@@ -16,7 +16,7 @@ except ImportError:  # the modules report it before anything of this file is cal
     pass
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import current_user, permitted, rows
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
 
 ROLE = """
 SELECT r.rolname::text AS role, quote_ident(r.rolname) AS quoted, r.rolconnlimit AS connection_limit, r.rolsuper AS superuser,
@@ -82,7 +82,7 @@ def act(
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
 ) -> Client:
-    """Sets the limit, ends the sessions, confirms both. Raises PostgresqlError."""
+    """Sets the limit, ends the sessions, confirms both. Raises PostgresqlError; PartlyDoneError when the limit stays set."""
     me = current_user(connection)
     if before.connection_limit != wanted.connection_limit:
         grants = f"ALTER ROLE {me} CREATEROLE; GRANT {before.quoted} TO {me} WITH ADMIN OPTION;"
@@ -93,14 +93,26 @@ def act(
             rows(connection, statement)
     if not wanted.end_sessions:
         return look(connection, wanted.role)
+    try:
+        return _end_sessions(connection, wanted, me, clock, sleep)
+    except PostgresqlError as error:
+        raise PartlyDoneError(
+            f"{error}. The connection limit of {wanted.role} is {wanted.connection_limit} now (it was {before.connection_limit})"
+        ) from error
+
+
+def _end_sessions(
+    connection: psycopg2.extensions.connection,
+    wanted: Wanted,
+    me: str,
+    clock: t.Callable[[], float],
+    sleep: t.Callable[[float], None],
+) -> Client:
     deadline = clock() + wanted.wait_seconds
     with permitted(f"GRANT pg_signal_backend, pg_read_all_stats TO {me};"):
         rows(connection, END_SESSIONS, (wanted.role,))
     while (after := look(connection, wanted.role)).sessions > wanted.connection_limit:
         if clock() >= deadline:
-            raise PostgresqlError(
-                f"{after.sessions} sessions of {wanted.role} are still there {wanted.wait_seconds:g} s after the signal; its "
-                f"connection limit is {after.connection_limit} now (it was {before.connection_limit})"
-            )
+            raise PostgresqlError(f"{after.sessions} sessions are still there {wanted.wait_seconds:g} s after the signal")
         sleep(0.05)
     return after

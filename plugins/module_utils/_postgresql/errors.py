@@ -25,5 +25,9 @@ class RefusedConnectionError(PostgresqlError):
         self.sqlstate = sqlstate
 
 
+class PartlyDoneError(PostgresqlError):
+    """A part of what was asked for was done and stays so; the message says which."""
+
+
 class UnansweredError(PostgresqlError):
     """A diagnostic has no answer on this server; the message says why and what would change it."""

@@ -386,7 +386,7 @@ class Session:
             result = self.outside.execute(act.module, act.args)
             if result.get("failed"):
                 why = plain(result.get("msg", "no reason given"))
-                self._outcome(kinds[1], act, "failed", why, changed=False)
+                self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")))
                 raise RecordError(f"{act.label} on {act.system} failed: {why}")
             detail = told(result)
             if self.run["check"]:
