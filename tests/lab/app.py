@@ -69,8 +69,7 @@ class Pool:
             self._free.put(None)
 
     def _usable(self, held: Connection | None) -> Connection:
-        young = held is not None and (not self.recycles or time.monotonic() < held.until)
-        if held is not None and young and not held.real.closed:
+        if held is not None and not held.real.closed:
             return held
         if held is not None:
             held.real.close()
@@ -89,6 +88,9 @@ class Pool:
             with held.real.cursor() as cursor:
                 yield cursor
         finally:
+            if held is not None and self.recycles and time.monotonic() > held.until:
+                held.real.close()
+                held = None  # the next request that gets this place opens a new one
             self._free.put(held)
 
 

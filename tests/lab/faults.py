@@ -296,8 +296,16 @@ def connection_leak(fault: Fault) -> None:
     threading.Thread(target=leak, daemon=True).start()
     wait_until(lambda: len(held) > 60, 30, "the leak")
     time.sleep(1.0)
-    # From now on the application's connections grow old, and it cannot open new ones.
+    # From now on the application's connections grow old, and it cannot open new ones; at last it has none.
     fault.lab.write("app.json", {"recycles": True})
+    wait_until(lambda: application_sessions(fault.lab) == 0, 40, "the end of the application's idle connections", 0.5)
+
+
+def application_sessions(lab: Lab) -> int:
+    with contextlib.suppress(psycopg2.OperationalError), superuser(lab) as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'custody-api' AND state = 'idle'")
+        return int((cursor.fetchone() or (0,))[0])
+    return -1  # for a moment nobody gets in
 
 
 def is_open(connection: psycopg2.extensions.connection) -> bool:
@@ -494,7 +502,7 @@ def break_it(lab: Lab, name: str, seed: int) -> dict[str, t.Any]:
             raise LabError(f"{name} did not come about:\n{lab.file('log', 'faults.log').read_text()[-1500:]}")
         return lab.read(f"faults/{name}.json") is not None
 
-    wait_until(stands, 30, name)
+    wait_until(stands, 60, name)
     return t.cast("dict[str, t.Any]", lab.read(f"faults/{name}.json"))
 
 

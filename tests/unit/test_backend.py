@@ -5,9 +5,10 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import connection
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import Backend, Plan, Signal, Wanted, act, plan
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import classify
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError, RefusedConnectionError
 
 Json = dict[str, t.Any]
 
@@ -138,3 +139,36 @@ SENTENCES = [
 @pytest.mark.parametrize(("sentence", "expected"), SENTENCES)
 def test_why_a_connection_was_refused(sentence: str, expected: tuple[str, str | None]) -> None:
     assert classify(sentence) == expected
+
+
+FULL = 'connection to server at "db" (10.0.0.1), port 5432 failed: FATAL:  sorry, too many clients already'
+WRONG = 'connection to server at "db" (10.0.0.1), port 5432 failed: FATAL:  password authentication failed for user "m"'
+
+
+@pytest.mark.parametrize(
+    ("answers", "pauses", "opened"),
+    [([FULL, FULL, None], 2, True), ([FULL] * 20, 7, False), ([WRONG], 0, False), ([None], 0, True)],
+    ids=["while others knock we knock again", "and give up at last", "what will not change is not tried again", "at once"],
+)
+def test_how_often_a_session_is_tried(monkeypatch: t.Any, answers: list[str | None], pauses: int, opened: bool) -> None:
+    class Session:
+        autocommit = False
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    def connect(**_: object) -> Session:
+        answer = answers.pop(0)
+        if answer is not None:
+            raise connection.psycopg2.OperationalError(answer)
+        return Session()
+
+    monkeypatch.setattr(connection.psycopg2, "connect", connect)
+    slept: list[float] = []
+    try:
+        with connection.connected(connection.Login("db", 5432, "d", "m"), sleep=slept.append):
+            assert opened
+    except RefusedConnectionError as refusal:
+        assert not opened
+        assert refusal.kind in ("too_many_clients", "authentication")
+    assert len(slept) == pauses

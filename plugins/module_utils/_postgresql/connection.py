@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import time
 import typing as t
 
 try:
@@ -21,6 +22,8 @@ except ImportError as error:
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
 
 APPLICATION_NAME = "sre.runbooks"
+TRIES_WHEN_FULL = 8
+PAUSE_WHEN_FULL = 0.15
 
 # libpq gives a failed connection no SQLSTATE of its own in psycopg2, so the server's sentence has to tell.
 REFUSALS = (
@@ -61,13 +64,10 @@ def classify(message: str) -> tuple[str, str | None]:
     return "unreachable", None
 
 
-@contextlib.contextmanager
-def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
-    """One session, in autocommit, closed at the end. Raises RefusedConnectionError."""
-    if not login.user:
-        raise RefusedConnectionError(login.name, "no role to log in as is given", kind="authentication", sqlstate=None)
+def _open(login: Login) -> psycopg2.extensions.connection:
+    """One try to open a session. Raises RefusedConnectionError."""
     try:
-        connection = psycopg2.connect(
+        return psycopg2.connect(
             host=login.host,
             port=login.port,
             dbname=login.database,
@@ -86,6 +86,27 @@ def connected(login: Login) -> t.Iterator[psycopg2.extensions.connection]:
         reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(str(error).split()))
         kind, sqlstate = classify(reason)
         raise RefusedConnectionError(login.name, reason, kind=kind, sqlstate=sqlstate) from error
+
+
+def _opened(login: Login, sleep: t.Callable[[float], None]) -> psycopg2.extensions.connection:
+    """A session, even where it takes some tries: while many clients knock, each knock takes a slot for a moment, the reserved
+    ones too. Raises RefusedConnectionError."""
+    for _attempt in range(TRIES_WHEN_FULL - 1):
+        try:
+            return _open(login)
+        except RefusedConnectionError as refusal:
+            if refusal.kind != "too_many_clients":
+                raise
+        sleep(PAUSE_WHEN_FULL)
+    return _open(login)
+
+
+@contextlib.contextmanager
+def connected(login: Login, *, sleep: t.Callable[[float], None] = time.sleep) -> t.Iterator[psycopg2.extensions.connection]:
+    """One session, in autocommit, closed at the end. Raises RefusedConnectionError."""
+    if not login.user:
+        raise RefusedConnectionError(login.name, "no role to log in as is given", kind="authentication", sqlstate=None)
+    connection = _opened(login, sleep)
     try:
         connection.autocommit = True
         yield connection
