@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
@@ -165,10 +166,8 @@ def test_how_often_a_session_is_tried(monkeypatch: t.Any, answers: list[str | No
 
     monkeypatch.setattr(connection.psycopg2, "connect", connect)
     slept: list[float] = []
-    try:
-        with connection.connected(connection.Login("db", 5432, "d", "m"), sleep=slept.append):
-            assert opened
-    except RefusedConnectionError as refusal:
-        assert not opened
-        assert refusal.kind in ("too_many_clients", "authentication")
-    assert len(slept) == pauses
+    found = False
+    login = connection.Login("db", 5432, "d", "m")
+    with contextlib.suppress(RefusedConnectionError), connection.connected(login, sleep=slept.append):
+        found = True
+    assert (found, len(slept)) == (opened, pauses)
