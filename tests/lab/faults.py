@@ -409,9 +409,9 @@ def missing_index(fault: Fault) -> None:
     with superuser(fault.lab) as cursor:
         cursor.execute("DROP INDEX IF EXISTS audit_entries_reference")
     service = fault.draw.choice(SERVICES)
-    for _ in range(12):
+    for _ in range(24):
         statement = f"SELECT count(*) FROM audit_entries WHERE reference = {fault.draw.randint(1, 100000)}"
-        fault.work(fault.connect("client", "custody_app", service), statement, pause=0.02)
+        fault.work(fault.connect("client", "custody_app", service), statement, pause=0.05)
 
 
 def invalid_index(fault: Fault) -> None:

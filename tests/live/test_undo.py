@@ -81,14 +81,19 @@ def test_an_index_is_refused_behind_an_older_transaction_which_is_named(lab: Lab
         held.set_session(isolation_level="REPEATABLE READ")  # so that it keeps its snapshot
         with held.cursor() as cursor:
             cursor.execute("SELECT 1")
-        variables = {**LIMITS, "db_mitigation_index_transaction_seconds_max": 0.0}
+        variables = {**LIMITS, "recovery_check_within": 2.0, "db_mitigation_index_transaction_seconds_max": 0.0}
         refused = harness.play(lab, root, "-e", "mitigate=create_index", variables=variables)
         assert refused.code != 0
         assert "it would wait for" in refused.output
         assert "(batch, left-open)" in refused.output
         assert harness.play(lab, root, "-e", "mitigate=create_index", "--check", variables=variables).code != 0
         # A transaction that begins to be in the way only then ends the building, and nothing of it stays.
-        variables = {**LIMITS, "db_mitigation_index_lock_timeout": 2.0, "db_mitigation_index_transaction_seconds_max": 600.0}
+        variables = {
+            **LIMITS,
+            "recovery_check_within": 2.0,
+            "db_mitigation_index_lock_timeout": 2.0,
+            "db_mitigation_index_transaction_seconds_max": 600.0,
+        }
         waited = harness.play(lab, root, "-e", "mitigate=create_index", variables=variables)
         assert waited.code != 0
         assert "what was left of it was dropped" in waited.output
