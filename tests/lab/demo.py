@@ -18,6 +18,7 @@ from tests.lab.__main__ import up
 from tests.lab.state import PROJECT, Lab
 
 WATCH_SECONDS = 60
+CHANNELS = {**harness.ALL_CHANNELS, "incident_channels": ["pagerduty", "status_page"]}
 
 
 def say(text: str) -> None:
@@ -35,7 +36,7 @@ def seen(label: str, look: dict[str, float]) -> None:
 
 def run(lab: Lab, root: pathlib.Path, mitigate: str | None) -> int:
     options = ["-e", f"mitigate={mitigate}"] if mitigate else []
-    command = harness.command(lab, root, *options, variables=harness.ALL_CHANNELS)
+    command = harness.command(lab, root, *options, variables=CHANNELS)
     shown = ["ansible-playbook", harness.RUNBOOK, "-i inventories/lab", *options]
     say(" ".join(shown))
     return subprocess.run(command, cwd=PROJECT, env=harness.environment(lab)).returncode
