@@ -94,13 +94,9 @@ def build(server: Lab, sessions: faults.Fault) -> None:
         if session.role == "busy":  # it would be waited for
             with faults.superuser(server) as cursor:
                 cursor.execute("SELECT pg_cancel_backend(%s)", (session.pid,))
-    roll_back_first(server)
+    faults.roll_back_prepared(server)
     with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
         index.act(connection, wanted, index.plan(connection, wanted))
-
-
-def roll_back_first(server: Lab) -> None:
-    faults.roll_back_prepared(server)
 
 
 def analyze(server: Lab, sessions: faults.Fault) -> None:

@@ -72,7 +72,8 @@ def _waiting_application(facts: Json) -> dict[int, Json]:
     }
 
 
-def _read(facts: Json, *diagnostics: str) -> bool:
+def was_read(facts: Json, *diagnostics: str) -> bool:
+    """Whether the server was reached and all of these diagnostics were answered."""
     return bool(facts["postgresql"]["connected"]) and all(name in facts["postgresql"] for name in diagnostics)
 
 
@@ -97,7 +98,7 @@ def connection(facts: Json) -> t.Iterator[Observation]:
 
 def blocked_sessions(facts: Json) -> t.Iterator[Observation]:
     """The application's sessions that wait for locks: what users feel."""
-    if not _read(facts, "locks", "server"):
+    if not was_read(facts, "locks", "server"):
         return
     yield Measured(facts["system"], "sessions of the application")
     waiting = _waiting_application(facts)
@@ -116,7 +117,7 @@ def blocked_sessions(facts: Json) -> t.Iterator[Observation]:
 
 def queued_ddl(facts: Json) -> t.Iterator[Observation]:
     """A waiting statement that holds nothing others want, but stands ahead of them in the queue."""
-    if not _read(facts, "locks", "server"):
+    if not was_read(facts, "locks", "server"):
         return
     sessions, waiting = _sessions(facts), _waiting_application(facts)
     found = False
@@ -184,7 +185,7 @@ def _holder_finding(facts: Json, identity: str, session: Json, held_up: list[int
 
 def blocking_transaction(facts: Json) -> t.Iterator[Observation]:
     """A session at work that holds what the application waits for."""
-    if not _read(facts, "locks", "server"):
+    if not was_read(facts, "locks", "server"):
         return
     found = False
     for session, held_up, all_held in _holders(facts):
@@ -197,7 +198,7 @@ def blocking_transaction(facts: Json) -> t.Iterator[Observation]:
 
 def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
     """Idle in a transaction: the cause where it holds the application up, a risk where it only grows old."""
-    if not _read(facts, "locks", "server", "idle_in_transaction"):
+    if not was_read(facts, "locks", "server", "idle_in_transaction"):
         return
     blocking = {}
     for session, held_up, all_held in _holders(facts):
@@ -214,7 +215,7 @@ def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
 
 def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
     """A prepared transaction that nobody finished and that the application waits for. It has no session to end."""
-    if not _read(facts, "locks", "server", "prepared_transactions"):
+    if not was_read(facts, "locks", "server", "prepared_transactions"):
         return
     waiting = _waiting_application(facts)
     held_up = {pid for root in facts["postgresql"]["locks"]["roots"] if root["pid"] == 0 for pid in root["holds_up"]}
@@ -236,7 +237,7 @@ def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
 
 def privileges(facts: Json) -> t.Iterator[Observation]:
     """The monitoring role cannot see the others: said, since the verdict may have a hole there."""
-    if not _read(facts, "server"):
+    if not was_read(facts, "server"):
         return
     server = facts["postgresql"]["server"]
     hidden = sum(group["hidden"] for group in facts["postgresql"].get("connections", []))

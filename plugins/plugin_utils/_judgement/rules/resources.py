@@ -18,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Ref,
     RuledOut,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.database import was_read
 
 # Two free slots are gone with the next two logins: it is the same as none.
 AS_GOOD_AS_NONE = 2
@@ -28,10 +29,6 @@ SELECTIVE = 0.05
 # Below this, a table's plan hardly matters, whatever is known of it.
 FEW_ROWS = 1000
 PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-
-
-def _read(facts: Json, *diagnostics: str) -> bool:
-    return bool(facts["postgresql"]["connected"]) and all(name in facts["postgresql"] for name in diagnostics)
 
 
 def _is_application(facts: Json, user: str | None) -> bool:
@@ -104,7 +101,7 @@ def _blamed(facts: Json, usable: int) -> tuple[str, Json] | None:
 
 def connection_slots(facts: Json) -> t.Iterator[Observation]:
     """Nobody else gets in, and who holds the slots: the arithmetic, by role."""
-    if not _read(facts, "settings", "connections"):
+    if not was_read(facts, "settings", "connections"):
         return
     most, reserved, free = _slots(facts)
     share = round(100 * (1 - free / max(1, most - reserved)))
@@ -148,7 +145,7 @@ def _busy_all_the_time(facts: Json) -> set[int]:
 
 def long_statements(facts: Json) -> t.Iterator[Observation]:
     """Statements of others that have run for long and never rest, while the application's get too little of the machine."""
-    if not _read(facts, "long_running", "samples"):
+    if not was_read(facts, "long_running", "samples"):
         return
     limit, busy = facts["limits"]["long_statement_seconds_max"], _busy_all_the_time(facts)
     restless: dict[tuple[str, str], list[Json]] = {}
@@ -194,7 +191,7 @@ def _backends(facts: Json, table: Json) -> tuple[Ref, ...]:
 
 def stale_statistics(facts: Json) -> t.Iterator[Observation]:
     """A table that changed much since it was analyzed, on which the application works and works."""
-    if not _read(facts, "busy_tables", "samples"):
+    if not was_read(facts, "busy_tables", "samples"):
         return
     found = False
     for table in facts["postgresql"]["busy_tables"]:
@@ -216,7 +213,7 @@ def stale_statistics(facts: Json) -> t.Iterator[Observation]:
 
 def missing_index(facts: Json) -> t.Iterator[Observation]:
     """A statement of the application whose plan reads a big table whole to keep a few rows of it."""
-    if not _read(facts, "busy_tables", "plans", "samples"):
+    if not was_read(facts, "busy_tables", "plans", "samples"):
         return
     tables = {(table["schema"], table["table"]): table for table in facts["postgresql"]["busy_tables"]}
     calls = {one["query_id"]: one for one in facts["postgresql"].get("statements", [])}
@@ -273,7 +270,7 @@ def _effective(facts: Json, name: str, user: str) -> str:
 
 def advice(facts: Json) -> t.Iterator[Observation]:
     """Settings that let a mistake last: a migration that queues without end, a transaction that may idle without end."""
-    if not _read(facts, "settings", "role_settings", "locks"):
+    if not was_read(facts, "settings", "role_settings", "locks"):
         return
     wanted: dict[tuple[str, str], str] = {}
     for session in facts["postgresql"]["locks"]["sessions"]:
