@@ -137,10 +137,14 @@ def writes(lab: Lab) -> list[dict[str, t.Any]]:
     return sorted(found, key=lambda entry: entry["at"])
 
 
-def settle(lab: Lab) -> None:
-    """Heals everything, forgets what the vendors saw, and waits until users are well."""
+def heal_all(lab: Lab) -> None:
     for name in faults.standing(lab):
         faults.heal(lab, name)
+
+
+def settle(lab: Lab) -> None:
+    """Heals everything, forgets what the vendors saw, and waits until users are well."""
+    heal_all(lab)
     control.reset(lab, *VENDORS)
 
     def well() -> bool:

@@ -19,7 +19,7 @@ from tests.lab.state import PROJECT
 UTILS = "plugins/plugin_utils"
 DATABASE, RESOURCES = (f"{UTILS}/_judgement/rules/{name}.py" for name in ("database", "resources"))
 BACKEND = "plugins/module_utils/_postgresql/backend.py"
-SESSION = f"{UTILS}/_record/session.py"
+ACTOR, TELLER = (f"{UTILS}/_record/{name}.py" for name in ("actor", "teller"))
 REPORT = f"{UTILS}/_record/report.py"
 MUTATIONS: list[tuple[str, str, str, str]] = [
     ("the rule on queued statements", DATABASE, "    connection,\n    queued_ddl,\n", "    connection,\n"),
@@ -29,15 +29,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a stale table proves no missing index", RESOURCES, " and few and not _is_stale(facts, table))", " and few)"),
     ("the cap on backends", BACKEND, "if len(signals) > wanted.max:", "if False:"),
     ("the check of a backend's start", BACKEND, 'if not row["same"]:', "if False:"),
-    ("the cap on what is acted on one at a time", SESSION, "act.count > act.max", "False"),
+    ("the cap on what is acted on one at a time", ACTOR, "act.count > act.max", "False"),
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
     ("the look before a write is repeated", "plugins/module_utils/_http/client.py", "found = look()\n", "found = None\n"),
-    ("that what cannot be looked up is sent once", SESSION, "if message.once and self._begun_before(message):", "if False:"),
+    ("that what cannot be looked up is sent once", TELLER, "if message.once and self._begun_before(message):", "if False:"),
     ("the check of a stranger's functions", "plugins/module_utils/_postgresql/plans.py", "    if strange:\n", "    if False:\n"),
     ("the check of an incident's id", f"{UTILS}/_record/words.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
-    ("the memory of what was there first", f"{UTILS}/_record/undo.py", "open_things.setdefault(thing, UndoStep(",
-     "open_things.__setitem__(thing, UndoStep("),
+    ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
 ]  # fmt: skip
 COPIED = ("plugins", "roles", "playbooks", "meta", "tests", "docs", "galaxy.yml", "pyproject.toml")
 

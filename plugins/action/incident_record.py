@@ -17,9 +17,11 @@ from ansible.utils.display import Display
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Effect, Outside, Session
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, utc_now
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
@@ -158,8 +160,8 @@ class ActionModule(ActionBase):
                 raise RecordError(
                     "all channels are off (incident_channels), so there is nobody to tell; playbooks/note.yml keeps it"
                 )
-            session.say(text)
-            unsent = [message.id for message in session.outbox.unsent() if message.channel in channels]
+            session.teller.say(text)
+            unsent = session.teller.unsent()
             if unsent:
                 raise RecordError(f"unsent: {', '.join(unsent)}; they stay in the outbox, and the next run sends them")
         finally:
@@ -179,16 +181,16 @@ class ActionModule(ActionBase):
         session.judge("diagnose")
 
     def _declare(self, session: Session, args: Json) -> None:
-        session.declare(args["contacts"])
+        session.teller.declare(args["contacts"])
 
     def _confirm(self, session: Session, args: Json) -> None:
-        session.confirm(args["findings_max_age"])
+        session.teller.confirm(args["findings_max_age"])
 
     def _plan(self, session: Session, args: Json) -> Json:
-        return {"mitigations": session.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
+        return {"mitigations": session.actor.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
 
     def _effect(self, session: Session, args: Json) -> Json:
-        result = session.effect(
+        result = session.actor.effect(
             Effect(
                 args["mitigation"], self._system, args["module"], args["module_args"], args["target"], args["undoes"],
                 args["count"], args["max"],
@@ -197,7 +199,7 @@ class ActionModule(ActionBase):
         return {"changed": bool(result.get("changed")), "diff": result.get("diff", {})}
 
     def _undo_plan(self, session: Session, args: Json) -> Json:
-        return {"undo": session.undo_plan(self._system)}
+        return {"undo": session.actor.undo_plan(self._system)}
 
     def _undo_end(self, session: Session, args: Json) -> None:
         lines, sentence = session.undo_end()
@@ -207,7 +209,7 @@ class ActionModule(ActionBase):
             raise RecordError(sentence)
 
     def _update(self, session: Session, args: Json) -> None:
-        session.update(args["findings_max_age"])
+        session.teller.update(args["findings_max_age"])
 
     def _verify(self, session: Session, args: Json) -> None:
         session.verify()

@@ -171,9 +171,12 @@ database:
         - {user: custody_app, pids: [4711], query_id: "123", command: SELECT, query: null, refused: null,
            scans: [{schema: public, table: audit_entries, columns: [reference], rows_expected: 4}]}
     samples:
-      description: How often each session was seen active and at work, in RV(ignore:taken) looks.
+      description:
+        - How often each session was seen active and at work, in RV(ignore:taken) looks, and the longest that a statement of it
+          had been running when it was seen at work, in milliseconds (RV(ignore:statement_ms)).
       type: dict
-      sample: {taken: 8, sessions: [{pid: 4711, user: custody_app, database: custody_db, seen: 8, working: 7}]}
+      sample: {taken: 8, sessions: [{pid: 4711, user: custody_app, database: custody_db, seen: 8, working: 7,
+                                     statement_ms: 412}]}
     statements:
       description: The 20 statements that took most time since the statistics were reset, from pg_stat_statements.
       type: list

@@ -344,9 +344,9 @@ HOG = "SELECT count(*) FROM generate_series(1, 1000000000) AS i WHERE md5(i::tex
 
 
 def long_query(fault: Fault) -> None:
-    """A dashboard that gives up and asks again: forty copies of a statement that never ends."""
+    """A dashboard that gives up and asks again: four dozen copies of a statement that never ends."""
     dashboard = fault.draw.choice(("bi-dashboard", "cohort-explorer", "fraud-screen"))
-    for _ in range(40):
+    for _ in range(48):
         hog = fault.connect("hog", "reporting", dashboard)
         fault.sessions[-1] = dataclasses.replace(fault.sessions[-1], key=f"reporting/{dashboard}")
         fault.issue(hog, HOG)
@@ -387,13 +387,13 @@ def stale_statistics(fault: Fault) -> None:
             "INSERT INTO import_lines SELECT i, i - 1, 99, 9, 1 + i %% 40 FROM generate_series(%s, %s) AS i",
             (first, first + 3199),
         )
-    for _ in range(2):
+    for _ in range(12):
         tenant = fault.draw.randint(1, 40)
         statement = (
             "SELECT count(*) FROM import_lines a JOIN import_lines b ON b.parent = a.line "
             f"WHERE a.batch = 99 AND a.tenant_id = {tenant} AND b.kind = 9"
         )
-        fault.work(fault.connect("client", "custody_app", "import-worker"), statement, pause=0.02)
+        fault.work(fault.connect("client", "custody_app", "import-worker"), statement, pause=0.1)
 
 
 def forget_the_batch(lab: Lab) -> None:

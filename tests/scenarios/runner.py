@@ -10,7 +10,7 @@ import yaml
 
 from tests import harness
 from tests.lab import faults
-from tests.lab.state import Lab, wait_until
+from tests.lab.state import Lab, LabError, wait_until
 
 FOLDER = pathlib.Path(__file__).parent
 Json = dict[str, t.Any]
@@ -156,8 +156,18 @@ def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played:
 
 
 def play(lab: Lab, scenario: Scenario, seed: int) -> Played:
-    """Breaks, runs, judges, heals."""
-    harness.settle(lab)
+    """Breaks, runs, judges, heals. What the lab could not do is a red scenario, and does not hide those after it."""
+    try:
+        harness.settle(lab)
+        played = _play(lab, scenario, seed)
+    except LabError as error:
+        return Played(scenario.name, seed, 0.0, 0.0, (f"the lab: {error}",), 0.0)
+    finally:
+        harness.heal_all(lab)
+    return played
+
+
+def _play(lab: Lab, scenario: Scenario, seed: int) -> Played:
     with harness.a_root() as root:
         told = break_all(lab, scenario, seed)
         true = culprits(scenario, told)
@@ -167,5 +177,4 @@ def play(lab: Lab, scenario: Scenario, seed: int) -> Played:
         offers = [offer for offer in findings["offers"] if not (scenario.preventive and offer["preventive"])]
         points = score(named, true, len(offers), findings["verdict"] == scenario.verdict)
         wrong = tuple(complaints(lab, scenario, told, played))
-    harness.settle(lab)
     return Played(scenario.name, seed, points, baseline, wrong, played.seconds)

@@ -10,7 +10,7 @@ Json = dict[str, t.Any]
 
 LIMITS: Json = {
     "application_users": ["app"], "lock_wait_seconds_max": 1.0, "idle_in_transaction_seconds_max": 300.0,
-    "long_statement_seconds_max": 60.0, "application_working_max": 1.0, "scanned_rows_max": 100000, "stale_share_max": 0.1,
+    "long_statement_seconds_max": 60.0, "application_statement_ms_max": 100.0, "scanned_rows_max": 100000, "stale_share_max": 0.1,
     "pools": {}, "monitor_user": "monitor",
 }  # fmt: skip
 EDGE_LIMITS: Json = {"p95_ms_max": 500.0, "error_ratio_max": 0.1}
@@ -67,12 +67,19 @@ def crowded(**sessions: int) -> Json:
     return database([], connections=groups, settings=[{"name": name, "setting": value} for name, value in names.items()])
 
 
-def squeezed(working: float = 3.0, **changes: t.Any) -> Json:
-    """A server on which this many sessions of the application are at work on average, beside pid 7 that never rests."""
-    seen = [{"pid": 1, "user": "app", "database": "shop", "seen": 8, "working": int(working * 8)},
-            {"pid": 7, "user": "reporting", "database": "shop", "seen": 8, "working": 8},
-            {"pid": 8, "user": "reporting", "database": "shop", "seen": 8, "working": 0}]  # fmt: skip
+def squeezed(statement_ms: int = 400, **changes: t.Any) -> Json:
+    """A server on which the application's statements are at work for so long, beside pid 7 that never rests. Another
+    statement of the application waits."""
+    seen = [{"pid": 1, "user": "app", "database": "shop", "seen": 3, "working": 3, "statement_ms": statement_ms},
+            {"pid": 2, "user": "app", "database": "shop", "seen": 8, "working": 0, "statement_ms": 0},
+            {"pid": 7, "user": "reporting", "database": "shop", "seen": 8, "working": 8, "statement_ms": 90000},
+            {"pid": 8, "user": "reporting", "database": "shop", "seen": 8, "working": 0, "statement_ms": 0}]  # fmt: skip
     return database([], samples={"taken": 8, "sessions": seen}, **changes)
+
+
+def nobody_named(facts: Json) -> Json:
+    """The same where the inventory does not say which roles the application uses."""
+    return facts | {"limits": facts["limits"] | {"application_users": []}}
 
 
 def running(pid: int, seconds: float, user: str = "reporting") -> Json:

@@ -72,7 +72,14 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
      [("db.long_query", "reporting/bi")]),
     ("a statement that sleeps", resources.long_statements, given.squeezed(long_running=[given.running(8, 90.0)]), []),
     ("a young statement", resources.long_statements, given.squeezed(long_running=[given.running(7, 9.0)]), []),
-    ("the application has time enough", resources.long_statements, given.squeezed(0.5, long_running=[given.running(7, 90.0)]), []),
+    ("the application has time enough", resources.long_statements, given.squeezed(20, long_running=[given.running(7, 90.0)]), []),
+    ("nobody knows whose sessions they are", resources.long_statements,
+     given.nobody_named(given.squeezed(long_running=[given.running(7, 90.0)])), [("db.long_query", "reporting/bi")]),
+    ("nobody knows whose they are, and the long one alone takes long", resources.long_statements,
+     given.nobody_named(given.squeezed(20, long_running=[given.running(7, 90.0)])), []),
+    ("nobody of the application is at work", resources.long_statements,
+     given.database([], samples={"taken": 8, "sessions": given.squeezed()["postgresql"]["samples"]["sessions"][1:]},
+                    long_running=[given.running(7, 90.0)]), []),
     ("the application's own statement is no other's", resources.long_statements,
      given.squeezed(long_running=[given.running(1, 90.0, user="app")]), []),
     ("a table that changed much", resources.stale_statistics, given.squeezed(busy_tables=[given.table(changed=200000)]),
@@ -89,7 +96,7 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
      given.squeezed(busy_tables=[given.table(changed=200000)], plans=[given.plan()]), []),
     ("somebody else's statement", resources.missing_index,
      given.squeezed(busy_tables=[given.table()], plans=[given.plan(user="reporting")]), []),
-    ("no time is lost", resources.missing_index, given.squeezed(0.1, busy_tables=[given.table()], plans=[given.plan()]), []),
+    ("no time is lost", resources.missing_index, given.squeezed(2, busy_tables=[given.table()], plans=[given.plan()]), []),
     ("a migration without lock_timeout", resources.advice, given.database(given.queued_ddl(), role_settings=[], settings=[
         {"name": "lock_timeout", "setting": "0"}]), [("db.setting_advised", "lock_timeout of owner")]),
     ("a migration with one", resources.advice, given.database(given.queued_ddl(), settings=[{"name": "lock_timeout", "setting": "0"}],
@@ -163,7 +170,7 @@ def test_a_plan_that_could_not_be_had_is_a_gap_while_time_is_lost() -> None:
     assert of(Gap, resources.missing_index, given.squeezed(busy_tables=[], plans=plans)) == [
         Gap("db", "the plan of SELECT of app", "permission denied for table keys")
     ]
-    assert not of(Gap, resources.missing_index, given.squeezed(0.1, busy_tables=[], plans=plans))
+    assert not of(Gap, resources.missing_index, given.squeezed(2, busy_tables=[], plans=plans))
 
 
 def test_a_silent_monitor_and_a_dead_datadog_are_gaps() -> None:

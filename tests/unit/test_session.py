@@ -10,9 +10,12 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Effect, Outside, Session, proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session, proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
 
 from tests.unit import given
 
@@ -85,12 +88,12 @@ class Runs:
     ) -> str | None:
         """A whole run. Returns the sentence for which it must fail."""
         session = self.session(self.open(words, **changes))
-        session.declare({})
+        session.teller.declare({})
         self.read(session, "diagnose", before or SICK)
         session.judge("diagnose")
-        session.confirm(300)
+        session.teller.confirm(300)
         self.mitigate(session)
-        session.update(300)
+        session.teller.update(300)
         if session.needs_proof():
             self.read(session, "verify", after or WELL)
         session.verify()
@@ -106,8 +109,8 @@ class Runs:
         if not session.wants("mitigate", "db"):
             return
         try:
-            for step in session.plan("db", 300, 1):
-                session.effect(Effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]}))
+            for step in session.actor.plan("db", 300, 1):
+                session.actor.effect(Effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]}))
         except RecordError as error:
             session.keep_failure("mitigate", "db", str(error))
 
@@ -158,7 +161,7 @@ def test_nothing_is_sent_twice(runs: Runs) -> None:
 def test_more_than_may_be_touched_is_not(runs: Runs) -> None:
     session = runs.session(runs.open())
     with pytest.raises(RecordError, match="create_index on db would act on 2 things, and max is 1: nothing was touched"):
-        session.effect(Effect("create_index", "db", "postgresql_index", count=2, max=1))
+        session.actor.effect(Effect("create_index", "db", "postgresql_index", count=2, max=1))
     assert runs.vendors.calls == []
 
 
@@ -210,7 +213,7 @@ def test_after_the_window_it_is_another_incident(runs: Runs) -> None:
 
 def test_a_channel_that_was_turned_on_after_the_end_has_nothing_to_end(runs: Runs) -> None:
     session = runs.session(runs.open(CANCEL, pid=2**22 + 1), channels={})
-    session.declare({})
+    session.teller.declare({})
     session.record.update(state="resolved", resolved_at="2026-11-24T02:14:00.000Z")
     runs.vendors.nothing = True
     assert runs.play(before=WELL) is None
@@ -229,10 +232,10 @@ def test_an_adopted_incident_is_not_resolved_by_us(runs: Runs) -> None:
 def killed(runs: Runs, until: str) -> None:
     """A run that ended after the named step, without its lock being given back."""
     session = runs.session(runs.open(CANCEL, pid=2**22 + 1))
-    session.declare({})
+    session.teller.declare({})
     runs.read(session, "diagnose", SICK)
     session.judge("diagnose")
-    session.confirm(300)
+    session.teller.confirm(300)
     if until == "intent":
         session.record.append("intent", effect="cancel_queued_ddl", system="db", epoch=0)
     else:
@@ -249,17 +252,17 @@ def test_killed_around_the_mitigation_the_next_run_finishes_and_says_everything_
 
 
 def test_killed_after_resolving_and_before_saying_so_the_next_run_says_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell = Session.tell
+    tell = Teller.tell
 
-    def killed_at_the_end(self: Session, stage: str, verdict: Json | None) -> None:
+    def killed_at_the_end(self: Teller, stage: str, verdict: Json | None) -> None:
         if stage == "resolved":
             raise KeyboardInterrupt
         tell(self, stage, verdict)
 
-    monkeypatch.setattr(Session, "tell", killed_at_the_end)
+    monkeypatch.setattr(Teller, "tell", killed_at_the_end)
     with pytest.raises(KeyboardInterrupt):
         runs.play(CANCEL, pid=2**22 + 1)
-    monkeypatch.setattr(Session, "tell", tell)
+    monkeypatch.setattr(Teller, "tell", tell)
     assert runs.incident["state"] == "resolved"
     assert runs.play(CANCEL, before=WELL) is None
     assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
@@ -292,7 +295,7 @@ HOSTILE = "{{ lookup('pipe', 'id') }}\x1b[31m<script>"
 def test_what_a_vendor_answers_is_only_text(runs: Runs) -> None:
     runs.vendors.open = {"id": "Q1", "status": HOSTILE, "title": HOSTILE, "url": HOSTILE}
     session = runs.session(runs.open(CANCEL))
-    session.declare({"database": HOSTILE})
+    session.teller.declare({"database": HOSTILE})
     shown = "\n".join(session.screen([HOSTILE])[0])
     assert "\x1b" not in shown
     assert "{{ lookup('pipe', 'id') }}[31m<script>" in shown
@@ -308,10 +311,10 @@ def test_approval_fails_closed(runs: Runs, answer: str | None, approved: bool) -
     runs.read(session, "diagnose", SICK)
     session.judge("diagnose")
     if approved:
-        assert len(session.plan("db", 300, 1)) == 1
+        assert len(session.actor.plan("db", 300, 1)) == 1
     else:
         with pytest.raises(RecordError, match="was not approved"):
-            session.plan("db", 300, 1)
+            session.actor.plan("db", 300, 1)
 
 
 def test_old_findings_are_not_acted_on(runs: Runs) -> None:
@@ -319,7 +322,7 @@ def test_old_findings_are_not_acted_on(runs: Runs) -> None:
     runs.now += datetime.timedelta(seconds=301)
     session = runs.session(runs.open(CANCEL))
     with pytest.raises(RecordError, match="no fresh findings"):
-        session.plan("db", 300, 1)
+        session.actor.plan("db", 300, 1)
 
 
 UNSETTLED = {**given.edge(given.probe()), "settled": False}

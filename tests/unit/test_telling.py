@@ -11,7 +11,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import O
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.calls import NOTICE
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from, outcome_unknown
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import next_update
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import next_update
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import UndoStep, undo_lines, undo_steps
 
 from tests.unit.http_script import Call, Script
@@ -43,7 +43,7 @@ def runs(tmp_path: pathlib.Path) -> Once:
 
 
 def outbox(runs: Once) -> t.Any:
-    return runs.session(runs.open()).outbox
+    return runs.session(runs.open()).teller.outbox
 
 
 def test_every_channel_hears_every_stage_once(runs: Once) -> None:
@@ -129,10 +129,10 @@ def test_a_person_s_words_reach_everybody_once_each_time(runs: Once) -> None:
     page = {**CHANNELS, "mail": ALL["mail"]}
     runs.play()
     session = runs.session(runs.open(), page)
-    session.tell("declared", None)
+    session.teller.tell("declared", None)
     runs.vendors.calls = []
-    session.say("The vendor is called {{ 7 * 7 }}.")
-    session.say("They answer.")
+    session.teller.say("The vendor is called {{ 7 * 7 }}.")
+    session.teller.say("They answer.")
     notes = [args["note"].split("\n")[0] for args in runs.calls("pagerduty_incident")]
     assert notes == ["The vendor is called {{ 7 * 7 }}.", "They answer."]
     assert [(args["body"], args["status"]) for args in runs.calls("status_page_incident")] == [

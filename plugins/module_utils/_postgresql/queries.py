@@ -149,7 +149,8 @@ FROM pg_prepared_xacts p ORDER BY p.prepared LIMIT 50
 # parallel worker works for its leader. 13 and later (leader_pid).
 SAMPLES = """
 SELECT coalesce(leader_pid, pid) AS pid, min(usename::text) AS "user", min(datname::text) AS database,
-       bool_or(wait_event_type IS NULL OR wait_event_type IN ('IO', 'LWLock', 'BufferPin')) AS working
+       bool_or(wait_event_type IS NULL OR wait_event_type IN ('IO', 'LWLock', 'BufferPin')) AS working,
+       (extract(epoch FROM clock_timestamp() - min(query_start)) * 1000)::float8 AS statement_ms
 FROM pg_stat_activity
 WHERE state = 'active' AND backend_type IN ('client backend', 'parallel worker') AND pid <> pg_backend_pid()
 GROUP BY 1

@@ -131,16 +131,19 @@ def _locks(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, l
 
 
 def _samples(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> Row:
-    """Who was at work how often: ``taken``, and for each session seen active ``seen`` and ``working``, in samples."""
+    """Who was at work how often: ``taken``, and for each session seen active ``seen`` and ``working`` (in samples) and
+    ``statement_ms``, the longest that a statement of it had been running when it was seen at work."""
     sessions: dict[int, Row] = {}
     for number in range(diagnostic.times):
         if number:
             time.sleep(diagnostic.pause)
         for row in ask(connection, diagnostic.text_for(connection.server_version)):
-            working = row.pop("working")
-            session = sessions.setdefault(row["pid"], {**row, "seen": 0, "working": 0})
+            working, running_ms = bool(row.pop("working")), round(row.pop("statement_ms") or 0)
+            session = sessions.setdefault(row["pid"], {**row, "seen": 0, "working": 0, "statement_ms": 0})
             session["seen"] += 1
-            session["working"] += bool(working)
+            session["working"] += working
+            if working:
+                session["statement_ms"] = max(session["statement_ms"], running_ms)
     return {"taken": diagnostic.times, "sessions": [sessions[pid] for pid in sorted(sessions)]}
 
 

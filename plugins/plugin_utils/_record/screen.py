@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime
 import shlex
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
@@ -41,6 +43,16 @@ class Screen:
     report: str
     check: bool
     warnings: t.Sequence[str] = ()
+
+
+def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime) -> str:
+    """When those who wait must hear again, or since when they should have."""
+    said = [moment_of(event["at"]) for event in events if event["kind"] == "stage"]
+    due = max(said, default=now) + datetime.timedelta(minutes=minutes)
+    how = "playbooks/update.yml -e incident_id=… -e text='…'"
+    if due < now:
+        return f"OVERDUE: the next update was due at {due:%H:%MZ}; {how}"
+    return f"next update due at {due:%H:%MZ}; {how}"
 
 
 def next_command(argv: t.Sequence[str], target: str | None) -> str:

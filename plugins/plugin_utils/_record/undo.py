@@ -35,21 +35,18 @@ def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]
     An intent without an outcome may have been done, so it is taken back too (that is harmless if it was not). What the
     first of several tries found is what was there before.
     """
-    open_things: dict[str, UndoStep] = {}
-    begun: dict[str, str] = {}
+    begun: dict[str, tuple[str, UndoStep]] = {}  # by thing: the run that first set out to do it, and what it found
     for event in events:
         if not event.get("target") or "effect" not in event:
             continue
         thing = _thing(event)
         if event["kind"] == "intent" and catalogue.mitigations[event["effect"]].undo:
-            begun.setdefault(thing, event["run"])
-            open_things.setdefault(thing, UndoStep(event["effect"], event["system"], event["target"]))
-            continue
-        nothing_changed = event["kind"] == "outcome" and not event.get("changed") and begun.get(thing) == event["run"]
-        if nothing_changed or (event["kind"] == "undone" and event["status"] == "done"):
-            open_things.pop(thing, None)
-            begun.pop(thing, None)
-    return list(reversed(open_things.values()))
+            begun.setdefault(thing, (event["run"], UndoStep(event["effect"], event["system"], event["target"])))
+        elif thing in begun:
+            nothing_changed = event["kind"] == "outcome" and not event.get("changed") and begun[thing][0] == event["run"]
+            if nothing_changed or (event["kind"] == "undone" and event["status"] == "done"):
+                del begun[thing]
+    return [step for _, step in reversed(begun.values())]
 
 
 def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:

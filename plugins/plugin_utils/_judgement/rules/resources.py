@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import collections
+import math
 import re
+import statistics
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import name_for
@@ -126,16 +128,23 @@ def connection_slots(facts: Json) -> t.Iterator[Observation]:
 # -- processor time ----------------------------------------------------------------------------------------------------
 
 
-def working(facts: Json) -> float:
-    """How many sessions of the application were at work on average. One that waits for a lock or its client is not."""
-    samples = facts["postgresql"]["samples"]
-    of_application = [one for one in samples["sessions"] if _is_application(facts, one["user"])]
-    return float(sum(one["working"] for one in of_application) / max(1, samples["taken"]))
+def at_work_ms(facts: Json) -> float:
+    """How long the application's statements that were seen at work had been running: the median over its sessions, 0 where
+    none was. One that waits for a lock or for its client is not at work. Unlike the number of sessions at work, this means
+    the same at ten requests a second and at ten thousand."""
+    users = facts["limits"]["application_users"]
+    # Where nobody knows whose a session is, a statement that has long been running is none that a user waits for.
+    longest = math.inf if users else 1000 * facts["limits"]["long_statement_seconds_max"]
+    seen = [
+        one["statement_ms"] for one in facts["postgresql"]["samples"]["sessions"]
+        if one["working"] and _is_application(facts, one["user"]) and one["statement_ms"] < longest
+    ]  # fmt: skip
+    return float(statistics.median(seen)) if seen else 0.0
 
 
 def _is_squeezed(facts: Json) -> bool:
-    """Whether the application's statements take long because they are at work for long, not because they wait."""
-    return bool(working(facts) >= facts["limits"]["application_working_max"])
+    """Whether the application's statements take long by being at work for long, not by waiting."""
+    return bool(at_work_ms(facts) >= facts["limits"]["application_statement_ms_max"])
 
 
 def _busy_all_the_time(facts: Json) -> set[int]:
@@ -164,7 +173,7 @@ def long_statements(facts: Json) -> t.Iterator[Observation]:
             evidence={
                 "user": user, "application": application or "no application_name", "statements": len(sessions),
                 "pids": ", ".join(str(one["pid"]) for one in sessions[:3]) + (", …" if len(sessions) > 3 else ""),
-                "command": sessions[0]["command"] or "a statement", "working": round(working(facts), 1),
+                "command": sessions[0]["command"] or "a statement", "at_work_ms": round(at_work_ms(facts)),
                 "seconds": max(one["statement_seconds"] for one in sessions),
             },
             targets=tuple({"pid": one["pid"], "backend_start": one["backend_start"]} for one in sessions),

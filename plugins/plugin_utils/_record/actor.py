@@ -1,0 +1,127 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a run does to systems and takes back: approved, capped, written down before and after (private to the collection)."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+
+Json = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """One act of a mitigation on one system, by a module. ``target`` is what an undo needs; ``undoes`` says that it is one.
+
+    ``count`` things would be touched by the whole mitigation; with more than ``max`` of them nothing is.
+    """
+
+    name: str
+    system: str
+    module: str = ""
+    args: Json = dataclasses.field(default_factory=dict)
+    target: Json | None = None
+    undoes: bool = False
+    count: int = 1
+    max: int | None = None
+
+    @property
+    def label(self) -> str:
+        return f"the undo of {self.name}" if self.undoes else self.name
+
+
+class Actor:
+    """The mitigations of a run."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.run, self.record, self.show = context.run, context.record, context.show
+        self.catalogue, self.words = context.catalogue, context.words
+
+    def plan(self, system: str, max_age: float, prompt_seconds: float) -> list[Json]:
+        """The mitigations to carry out on a system. Raises RecordError when one is refused."""
+        incident = self.record.incident
+        steps = steps_for(system, self.words, self.context.fresh_findings(max_age), self.record.events(), incident["epoch"])
+        todo = []
+        for step in steps:
+            if not step.found_done:
+                self._approve(step.mitigation, step.system, len(step.targets), prompt_seconds)
+                todo += self._parts(step)
+            elif incident["state"] == "open":
+                detail = "an earlier run did it, and the cause is gone"
+                self._outcome("outcome", Effect(step.mitigation, system), "done", detail, changed=True)
+            else:
+                self.show("mitigate", f"{step.mitigation} on {system}: done before, nothing to do")
+        return todo
+
+    def _parts(self, step: Step) -> list[Json]:
+        """A step as the role carries it out: whole, or one target at a time."""
+        targets = [dict(target) for target in step.targets]
+        whole = {"mitigation": step.mitigation, "count": len(targets), "targets": targets, "target": None}
+        each = self.catalogue.mitigations[step.mitigation].each
+        return [{**whole, "targets": [target], "target": target} for target in targets] if each else [whole]
+
+    def _approve(self, mitigation: str, system: str, targets: int, seconds: float) -> None:
+        asked = self.catalogue.mitigations[mitigation]
+        if (self.words.approval or ("prompt" if asked.asks else "auto")) != "prompt" or self.run["check"]:
+            return
+        touches = asked.touches
+        question = f"{mitigation} on {system} ({targets}): {touches}. Type {mitigation} to go on ({seconds:g} s): "
+        answer = self.context.outside.ask(question, seconds)
+        if answer is None or answer.strip() != mitigation:
+            given = "nobody answered" if answer is None else f"the answer was {plain(answer, 40)!r}"
+            hint = f"; without a terminal, and knowing what it does: -e approval=auto (risk {asked.risk})" if asked.asks else ""
+            raise RecordError(f"{mitigation} was not approved ({given}), so nothing was touched{hint}")
+
+    def effect(self, act: Effect) -> Json:
+        """One outward effect on a system, with its intent before it and its outcome after it. Raises RecordError."""
+        if act.max is not None and act.count > act.max:
+            raise RecordError(
+                f"{act.name} on {act.system} would act on {act.count} things, and max is {act.max}: nothing was touched"
+            )
+        kinds = ("undo_intent", "undone") if act.undoes else ("intent", "outcome")
+        with self.record.effects():
+            if not self.run["check"]:
+                # What an undo needs is saved before anything is changed.
+                self._effect_event(kinds[0], act, target=act.target)
+            result = self.context.outside.execute(act.module, act.args)
+            if result.get("failed"):
+                why = plain(result.get("msg", "no reason given"))
+                self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")))
+                raise RecordError(f"{act.label} on {act.system} failed: {why}")
+            detail = told(result)
+            if self.run["check"]:
+                self.record.append("planned", effect=act.name, system=act.system, signals=result.get("backends", []))
+                self.show("would do", f"{act.label} on {act.system}: {detail}")
+            else:
+                self._outcome(kinds[1], act, "done", detail, changed=bool(result.get("changed")))
+        return result
+
+    def _effect_event(self, kind: str, act: Effect, **fields: t.Any) -> None:
+        epoch = self.record.incident["epoch"]
+        self.record.append(kind, effect=act.name, system=act.system, epoch=epoch, **fields)
+
+    def _outcome(self, kind: str, act: Effect, status: str, detail: str, *, changed: bool) -> None:
+        self._effect_event(kind, act, status=status, detail=detail, changed=changed, target=act.target)
+        self.show("undo" if act.undoes else "mitigate", f"{act.name} on {act.system}: {status}, {detail}")
+
+    def undo_plan(self, system: str) -> list[Json]:
+        """What can be taken back on a system, latest first."""
+        steps = undo_steps(self.record.events(), self.catalogue)
+        return [{"mitigation": one.mitigation, "target": dict(one.target)} for one in steps if one.system == system]
+
+
+def told(result: Json) -> str:
+    """What a mitigation's module did, in a few words."""
+    parts = [f"{one['signal']} pid {one['pid']} ({one['user']}, {one['application']})" for one in result.get("backends", [])]
+    parts += [str(one) for one in result.get("done", [])]
+    parts += [f"left pid {one['pid']} alone: {one['reason']}" for one in result.get("left_alone", [])]
+    return "; ".join(parts) or "nothing had to be done"

@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every part of a run shares: its record, its words, and the ways out (private to the collection)."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, moment_of
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
+
+Json = dict[str, t.Any]
+
+
+class Execute(t.Protocol):
+    """Runs a module of this collection with arguments; the result says ``failed`` and ``msg`` like any module's."""
+
+    def __call__(self, module: str, args: Json) -> Json: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """The ways out of a run: ``execute`` runs a module, ``show`` prints a line, ``ask`` asks a person."""
+
+    execute: Execute
+    show: t.Callable[[str], None]
+    ask: t.Callable[[str, float], str | None]
+    argv: t.Sequence[str] = ()
+
+
+class Context:
+    """One run and its incident."""
+
+    def __init__(self, run: Json, catalogue: Catalogue, outside: Outside) -> None:
+        self.run = run
+        self.catalogue = catalogue
+        self.outside = outside
+        self.record = Record(pathlib.Path(run["path"]), run["run"])
+        self.words = Words(**{**run["words"], "mitigate": tuple(run["words"]["mitigate"])})
+
+    def show(self, what: str, text: str) -> None:
+        self.outside.show(f"{self.record.clock():%H:%M:%SZ}  {what:<9} {text}")
+
+    def fresh_findings(self, max_age: float) -> Json | None:
+        """The verdict of this run, or the record's when it is young enough to act on."""
+        found = self.record.load("findings.json")
+        if found is None:
+            return None
+        age = (self.record.clock() - moment_of(found["at"])).total_seconds()
+        return found if found["run"] == self.run["run"] or age <= max_age else None
