@@ -23,6 +23,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import refuse_slips, whole_text
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
 
@@ -125,15 +126,19 @@ class ActionModule(ActionBase):
             check=self._task.check_mode, pid=os.getppid(), update_minutes=args["update_minutes"],
         )  # fmt: skip
         # The words are read as they were typed: a template in them is text, and is never run.
-        run = open_run(asked, {name: self._vars.get(name) for name in NAMES}, shipped(), utc_now())
+        refuse_slips(sys.argv)
+        run = open_run(asked, {name: self._word(name) for name in NAMES}, shipped(), utc_now())
         if run["ended"]:
             display_line(f"another run works on {run['incident_id']}; this alert was noted there")
         return {"changed": False, **run}
 
+    def _word(self, name: str) -> object:
+        return whole_text(name, self._vars.get(name), sys.argv)
+
     def _about_a_given_incident(self, operation: str, args: Json) -> Json:
         """What needs no run. The incident's id and the note are read as they were typed, like the other words."""
         root = pathlib.Path(args["record_root"]).expanduser().absolute()
-        identity = plain(self._vars.get("incident_id") or "")
+        identity = plain(self._word("incident_id") or "")
         if operation == "undo":
             run = open_given(root, identity, utc_now(), os.getppid(), "undo", check=self._task.check_mode)
             for line in undo_lines(Record(pathlib.Path(run["path"]), run["run"]).events(), shipped()):
@@ -141,9 +146,9 @@ class ActionModule(ActionBase):
             return {"changed": False, **run}
         folder = incident_folder(root, identity)
         record = Record(folder, f"note by {getpass.getuser()}")
-        text = plain(self._vars.get("text") or "", 2000).strip()
+        text = plain(self._word("text") or self._ask("In one line, what is there to say? ", 300) or "", 2000).strip()
         if not text:
-            raise RecordError("a note needs a text: -e text='what you saw or did'")
+            raise RecordError("there is no text: -e text='what you saw or did', or type it when asked")
         if operation == "say":
             return self._say(root, identity, text, args["channels"])
         if not self._task.check_mode:
@@ -187,7 +192,12 @@ class ActionModule(ActionBase):
         session.teller.confirm(args["findings_max_age"])
 
     def _plan(self, session: Session, args: Json) -> Json:
-        return {"mitigations": session.actor.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
+        """A refusal is recorded here and said once, at the end: a failed task would print it several times."""
+        try:
+            return {"mitigations": session.actor.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
+        except RecordError as refusal:
+            session.keep_failure(self._phase, self._system, str(refusal))
+            return {"mitigations": []}
 
     def _effect(self, session: Session, args: Json) -> Json:
         result = session.actor.effect(

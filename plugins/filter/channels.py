@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import KNOWN, channels_from
 
 DOCUMENTATION = r"""
 name: channels
@@ -52,7 +52,10 @@ _value:
 def channels(wanted: list[str], settings: dict[str, t.Any], public: bool = False) -> dict[str, t.Any]:
     """The channels that are on and those that are off. Raises AnsibleFilterError for an unknown one."""
     if not isinstance(wanted, list):
-        raise AnsibleFilterError(f"sre.runbooks.channels needs a list of names, got {type(wanted).__name__}")
+        raise AnsibleFilterError(
+            f"incident_channels is a list of names ({', '.join(KNOWN)}), not {str(wanted)!r}: "
+            """-e '{"incident_channels": ["pagerduty"]}'"""
+        )
     try:
         return channels_from(wanted, settings, public=public)
     except ValueError as error:

@@ -88,13 +88,20 @@ done:
   returned: success
   type: list
   elements: str
-  sample: ["connection limit of billing 5 (was -1)", "120 sessions of billing ended"]
+  sample: ["connection limit of billing 5 (was none)", "120 sessions of billing ended"]
 """
 
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.client import Client, Wanted, act, look, refuse
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.client import (
+    Client,
+    Wanted,
+    act,
+    look,
+    refuse,
+    shown,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import (
     PSYCOPG2_IMPORT_ERROR,
     login_argument_spec,
@@ -116,7 +123,7 @@ def what(before: Client, wanted: Wanted) -> list[str]:
     """What has to be done, in words; nothing where the role is as it should be."""
     done = []
     if before.connection_limit != wanted.connection_limit:
-        done.append(f"connection limit of {before.role} {wanted.connection_limit} (was {before.connection_limit})")
+        done.append(f"connection limit of {before.role} {shown(wanted.connection_limit)} (was {shown(before.connection_limit)})")
     if wanted.end_sessions and before.sessions > wanted.connection_limit:
         done.append(f"{before.sessions} sessions of {before.role} ended")
     return done

@@ -23,6 +23,12 @@ from tests.lab.inventory import inventory
 from tests.lab.sim import control
 from tests.lab.state import Lab, LabError, process_start
 
+HOW = """\
+  source .venv/bin/activate
+  python -m tests.lab break                  what can be broken
+  python -m tests.lab break queued-ddl       breaks it, until: python -m tests.lab heal
+  ansible-playbook playbooks/runbook_db_degradation.yml -i inventories/lab
+  python -m tests.lab down                   ends the lab"""
 VENDORS = ("pagerduty", "statuspage", "mail", "datadog")
 PARTS = ("postgres", "app", "load", "observer", *VENDORS)
 
@@ -83,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--postgresql", default="18", help="18 (the embedded one) or a Debian version such as 15")
     start.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a PostgreSQL setting")
     breaking = verbs.add_parser("break")
-    breaking.add_argument("fault", nargs="?")
+    breaking.add_argument("fault", nargs="?", help=f"one of: {', '.join(faults.FAULTS)}; without it: what each of them does")
     breaking.add_argument("--seed", type=int, default=1)
     verbs.add_parser("heal").add_argument("faults", nargs="*")
     verbs.add_parser("journal").add_argument("vendors", nargs="*")
@@ -96,6 +102,7 @@ def say_up(lab: Lab, options: argparse.Namespace) -> None:
     started = time.monotonic()
     up(lab, options.parts, options.postgresql, dict(pair.split("=", 1) for pair in options.set))
     print(f"lab {lab.name} is up: {', '.join(lab.parts())} ({time.monotonic() - started:.1f} s)")
+    print(HOW)
 
 
 def say_broken(lab: Lab, options: argparse.Namespace) -> None:
@@ -104,8 +111,8 @@ def say_broken(lab: Lab, options: argparse.Namespace) -> None:
             print(f"{name:<22} {(kind.begin.__doc__ or '').splitlines()[0]}")
         return
     started = time.monotonic()
-    told = faults.break_it(lab, options.fault, options.seed)
-    print(f"{options.fault} stands: {len(told['sessions'])} sessions ({time.monotonic() - started:.1f} s)")
+    faults.break_it(lab, options.fault, options.seed)
+    print(f"{options.fault} stands ({time.monotonic() - started:.1f} s)")
 
 
 def heal(lab: Lab, options: argparse.Namespace) -> None:

@@ -21,6 +21,8 @@ EMPTY_GROUP = "[role_database]\n[role_edge]\nlocalhost\n"
 
 WRONG: list[tuple[str, list[str], dict[str, t.Any], str]] = [
     ("unknown mitigation", ["-e", "mitigate=cancel_everything"], {}, "there is no mitigation cancel_everything; there are: "),
+    ("a misspelt word", ["-e", "mitigation=cancel_queued_ddl"], {}, "did you mean -e mitigate="),
+    ("an unknown phase", ["--tags", "diagnoze"], {}, "there is no phase diagnoze; there are: declare, diagnose"),
     ("unknown target", ["-e", "target=lab-bd"], {}, "there is no target lab-bd in role_database; there are: lab-db"),
     ("unknown approval", ["-e", "approval=perhaps"], {}, "approval is auto or prompt, not 'perhaps'"),
     ("unknown channel", [], {"incident_channels": ["slack"]}, "there is no channel slack; there are: pagerduty, status_page"),

@@ -156,7 +156,7 @@ def test_a_missing_grant_is_named(
 
 def test_a_client_that_could_only_be_limited_is_said_to_be(server: Lab, sessions: faults.Fault) -> None:
     take = "REVOKE pg_signal_backend FROM runbooks_admin"
-    held = PartlyDoneError, "The connection limit of billing is 5 now (it was -1)"
+    held = PartlyDoneError, "The connection limit of billing is 5 now (it was none)"
     # A member of the client's role may end its sessions, so that has to go too.
     admin = "REVOKE INHERIT OPTION FOR billing FROM runbooks_admin"
     give = "GRANT billing TO runbooks_admin WITH INHERIT TRUE"

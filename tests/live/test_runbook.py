@@ -306,6 +306,8 @@ def test_a_note_of_a_person_is_in_the_timeline_and_the_report(lab: Lab, root: pa
     noted = harness.play(lab, root, playbook="playbooks/note.yml", variables={"incident_id": identity, "text": text})
     assert noted.code == 0, noted.output
     assert harness.play(lab, root, playbook="playbooks/note.yml", variables={"incident_id": identity}).code != 0
+    typed = harness.play(lab, root, "-e", f"incident_id={identity}", "-e", "text=as the page says", playbook="playbooks/note.yml")
+    assert f"noted in {identity}: as the page says" in typed.output
     harness.play(lab, root, variables=FAST)
     assert text in (noted.folder / "report.html").read_text()
     assert text in (noted.folder / "timeline.jsonl").read_text()
@@ -337,7 +339,19 @@ def test_a_person_s_update_reaches_everybody_and_the_screen_says_when_the_next_i
     assert "all channels are off" in nobody.output
     wordless = harness.play(lab, root, playbook="playbooks/update.yml", variables={**LOUD, **words, "text": " "})
     assert wordless.code != 0
-    assert "needs a text" in wordless.output
+    assert "there is no text" in wordless.output
+
+
+def test_what_comes_back_at_once_is_not_called_resolved(lab: Lab, root: pathlib.Path) -> None:
+    broken(lab)
+    assert harness.play(lab, root, "-e", "mitigate=cancel_queued_ddl", variables=LOUD).incident["state"] == "resolved"
+    faults.heal(lab, "queued-ddl")
+    broken(lab)
+    again = harness.play(lab, root, variables=LOUD)
+    assert (again.incident["state"], again.incident["epoch"]) == ("open", 1)
+    (page,) = control.state(lab, "statuspage")["incidents"]
+    assert page["status"] == "identified"
+    assert "not proven: what was proven before does not hold any more" in (again.folder / "report.md").read_text()
 
 
 def test_an_overdue_update_is_said(lab: Lab, root: pathlib.Path) -> None:

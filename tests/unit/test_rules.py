@@ -159,7 +159,9 @@ def test_a_missing_index_names_the_statement_that_would_help_and_the_leftover() 
     plans = [given.plan(columns=["owner", "odd Name"])]
     facts = given.squeezed(busy_tables=[given.table()], plans=plans, invalid_indexes=left, statements=calls)
     (finding,) = of(Finding, resources.missing_index, facts)
-    assert shipped().by_hand(finding) == 'CREATE INDEX CONCURRENTLY ON public.keys (owner, "odd Name");'
+    assert shipped().by_hand(finding) == (
+        'DROP INDEX CONCURRENTLY public.keys_again; CREATE INDEX CONCURRENTLY ON public.keys (owner, "odd Name");'
+    )
     assert "80 ms on average over 12 calls" in shipped().summary(finding)
     assert "an INVALID index is left over: keys_again" in shipped().summary(finding)
     assert finding.targets[0]["name"] == "keys_owner_odd Name_idx"
@@ -192,6 +194,19 @@ def test_every_rule_is_asked(module: t.Any) -> None:
         and t.get_type_hints(function).get("return") == t.Iterator[Observation]
     }  # fmt: skip
     assert written == set(module.RULES)
+
+
+def test_a_name_that_does_not_resolve_from_here_says_nothing_of_users() -> None:
+    lost = given.probe(failures=10) | {"reasons": {"name does not resolve": 10}}
+    facts = given.edge(lost)
+    (gap,) = of(Gap, edge.sampled, facts)
+    assert (gap.what, gap.why.partition(":")[0]) == (lost["url"], "name does not resolve from here")
+    for rule in (edge.sampled, edge.failing, edge.latency_high):
+        assert not of(Measured, rule, facts)
+        assert not of(Finding, rule, facts)
+        assert not of(RuledOut, rule, facts)
+    some = lost | {"reasons": {"name does not resolve": 9, "HTTP 503": 1}}
+    assert of(Finding, edge.failing, given.edge(some))
 
 
 def test_no_sample_is_no_knowledge() -> None:

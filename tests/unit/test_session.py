@@ -14,6 +14,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session, proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
 
@@ -193,6 +194,27 @@ def test_a_dead_vendor_stops_nothing_and_loses_nothing(runs: Runs) -> None:
     assert runs.play(before=WELL) is None
     assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
     assert stages(runs, "status_page_incident") == []
+
+
+@pytest.mark.parametrize("declare", ["at_once", "confirmed", "never"])
+def test_a_relapse_soon_after_is_not_resolved_by_the_old_proof(runs: Runs, declare: str) -> None:
+    runs.play(CANCEL, declare=declare)
+    assert runs.incident["state"] == "resolved"
+    runs.now += datetime.timedelta(seconds=20)
+    runs.play(before=SICK, declare=declare)
+    assert (runs.incident["state"], runs.incident["epoch"], runs.incident["resolved_at"]) == ("open", 1, None)
+    assert not [said for said in stages(runs, "status_page_incident") if said == "resolved#1"]
+    report = (pathlib.Path(next(runs.root.glob("db-*"))) / "report.md").read_text()
+    assert "what was proven before does not hold any more" in report
+    assert "| not measured |" not in report
+
+
+def test_an_undo_takes_the_proof_away(runs: Runs) -> None:
+    runs.play(CANCEL, after=WELL)
+    session = runs.session(runs.open())
+    assert standing_proof(session.record.events())
+    session.actor.effect(Effect("isolate_client", "db", "postgresql_client", undoes=True))
+    assert standing_proof(session.record.events()) is None
 
 
 def test_a_relapse_reopens_the_same_incident(runs: Runs) -> None:

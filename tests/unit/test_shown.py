@@ -19,7 +19,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import
     to_html,
     to_markdown,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import next_command
 
 from tests.unit import given
 
@@ -128,7 +129,8 @@ def test_hostile_text_is_inert_in_html() -> None:
 def test_hostile_text_is_inert_in_markdown() -> None:
     text = to_markdown(hostile_report())
     assert "<script" not in text
-    assert "](javascript" not in text
+    assert not re.search(r"(?<!\\)\](?=\()", text)
+    assert "{{" not in text
     assert "\\`a\\` \\| b" in text
 
 
@@ -154,6 +156,17 @@ def test_the_report_begins_with_what_somebody_asks_on_a_phone() -> None:
 def test_the_post_mortem_is_due_two_days_after_the_end() -> None:
     resolved = {**INCIDENT, "state": "resolved", "resolved_at": "2026-11-24T03:00:00.000Z"}
     assert "Post-mortem, due 2026-11-26 03:00 UTC" in to_markdown(sections(Source(resolved, SICK, [])))
+
+
+def test_the_post_mortem_names_every_cause() -> None:
+    resolved = {**INCIDENT, "state": "resolved", "resolved_at": "2026-11-24T03:00:00.000Z"}
+    leak = given.crowded(billing=120, app=23)["postgresql"]
+    both = given.database(given.queued_ddl(), connections=leak["connections"], settings=leak["settings"])
+    two = verdict(both, given.edge(given.probe(failures=10)))
+    causes = [finding["summary"] for finding in two["findings"] if finding["role"] == "cause"]
+    assert len(causes) == 2
+    told = sections(Source(resolved, two, []))[-1].paragraphs[0]
+    assert all(cause in told for cause in causes)
 
 
 def test_before_and_after_stand_side_by_side() -> None:

@@ -54,6 +54,15 @@ class Client:
     sessions: int
 
 
+def shown(limit: int) -> str:
+    """A connection limit in words; -1 is none.
+
+    >>> shown(5), shown(-1)
+    ('5', 'none')
+    """
+    return "none" if limit < 0 else str(limit)
+
+
 def look(connection: psycopg2.extensions.connection, role: str) -> Client:
     """The role now. Raises PostgresqlError when there is none."""
     found = rows(connection, ROLE, (role,))
@@ -97,7 +106,8 @@ def act(
         return _end_sessions(connection, wanted, me, clock, sleep)
     except PostgresqlError as error:
         raise PartlyDoneError(
-            f"{error}. The connection limit of {wanted.role} is {wanted.connection_limit} now (it was {before.connection_limit})"
+            f"{error}. The connection limit of {wanted.role} is {shown(wanted.connection_limit)} now "
+            f"(it was {shown(before.connection_limit)})"
         ) from error
 
 

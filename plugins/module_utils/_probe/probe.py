@@ -11,6 +11,7 @@ import dataclasses
 import http.client
 import math
 import re
+import socket
 import ssl
 import time
 import typing as t
@@ -61,6 +62,8 @@ def fetch(url: str, wanted: Wanted) -> Sample:
             connection.close()
     except TimeoutError:
         failure = "timed out"
+    except socket.gaierror:
+        failure = "name does not resolve"
     except ConnectionRefusedError:
         failure = "connection refused"
     except ssl.SSLCertVerificationError as error:

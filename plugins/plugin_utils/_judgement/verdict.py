@@ -123,6 +123,7 @@ def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
         "summary": catalogue.summary(finding),
         "told": catalogue.told(finding),
         "by_hand": catalogue.by_hand(finding),
+        "action": catalogue.entry(finding.id).action,
         "evidence": dict(finding.evidence),
         "targets": [dict(target) for target in finding.targets],
         "mitigations": list(catalogue.entry(finding.id).mitigations),

@@ -101,10 +101,26 @@ def _unoffered(name: str, system: str, verdict: Json) -> list[Step]:
 
 def _refusal(name: str, verdict: Json) -> str:
     offered = sorted({offer["mitigation"] for offer in verdict["offers"]})
+    said = f"{name} was refused: the verdict is {verdict['verdict']} and offers {', '.join(offered) or 'no mitigation'}"
+    if not any(name in finding["mitigations"] and finding["targets"] for finding in verdict["findings"]):
+        return f"{said}, and no finding names anything that it could act on. Nothing was touched"
     return (
-        f"{name} was refused: the verdict is {verdict['verdict']} and offers {', '.join(offered) or 'no mitigation'}. "
+        f"{said}. Nothing was touched. "
         f"If you know more than the findings: -e mitigate={name} -e mitigate_unoffered=true -e reason='…'"
     )
+
+
+def standing_proof(events: t.Sequence[Json]) -> Json | None:
+    """The last look at whether users have recovered, if nothing has overtaken it since: no later diagnosis found users
+    suffering, nothing was done, and nothing was taken back."""
+    for event in reversed(events):
+        if event["kind"] == "verified":
+            return event
+        if event["kind"] in ("outcome", "undo_intent", "undone") and "system" in event:
+            return None
+        if event["kind"] == "judged" and event["slot"] == "diagnose" and event["verdict"] != "healthy":
+            return None
+    return None
 
 
 def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, check: bool) -> str | None:

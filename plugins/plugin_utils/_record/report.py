@@ -8,9 +8,11 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import html
+import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
@@ -18,6 +20,7 @@ Json = dict[str, t.Any]
 POST_MORTEM_HOURS = 48
 LONGEST = 400
 SLOWEST = 5
+EDGE_OF_A_WORD = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +36,8 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What a report is made from: the record, what was sent (when, to whom, what, how it ended), and the facts of the systems
-    before and after the last mitigation."""
+    """What a report is made from: the record, what was sent (when, to whom, what, how it ended), the facts of the systems
+    before and after the last mitigation, and what there is still to do."""
 
     incident: Json
     verdict: Json | None
@@ -42,6 +45,7 @@ class Source:
     sent: t.Sequence[tuple[str, str, str, str]] = ()
     before: t.Sequence[Json] = ()
     after: t.Sequence[Json] = ()
+    to_do: t.Sequence[str] = ()
 
 
 def sections(source: Source) -> list[Section]:
@@ -53,11 +57,13 @@ def sections(source: Source) -> list[Section]:
             table=_summary(incident, verdict, events),
             picture=svg(incident, events),
         ),
+        *([Section("What to do next", tuple(source.to_do))] if source.to_do else []),
         _actions(events),
         Section("Before and after", table=(("what", "before", "after"), *numbers(source.before, source.after)), even=True),
         _findings(verdict),
         Section(
             "Slow statements",
+            _about_texts(source.before),
             table=(("statement", "of", "calls", "mean", "in all", "tables"), *slow_statements(source.before)),
             even=True,
         ),
@@ -81,9 +87,11 @@ def _summary(incident: Json, verdict: Json | None, events: t.Sequence[Json]) -> 
     for name in ("declared", "mitigated", "resolved"):
         if incident.get(f"{name}_at"):
             rows.append((name, f"{_day_and_time(incident[f'{name}_at'])}{_after(incident, name)}"))
-    proofs = [event for event in events if event["kind"] == "verified"]
-    if proofs:
-        rows.append(("recovery", f"{'proven' if proofs[-1]['proven'] else 'not proven'}: {proofs[-1]['why']}"))
+    proof = standing_proof(events)
+    if proof:
+        rows.append(("recovery", f"{'proven' if proof['proven'] else 'not proven'}: {proof['why']}"))
+    elif any(event["kind"] == "verified" for event in events):
+        rows.append(("recovery", "not proven: what was proven before does not hold any more"))
     return (("", ""), *rows)
 
 
@@ -132,18 +140,28 @@ def numbers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[tuple[str
 
 
 def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
-    """The statements that cost most since the server's statistics were reset, with the tables on which they are at work now."""
+    """The statements that cost most since the server's statistics were reset and are at work or come again, with the tables on
+    which they are at work now."""
     rows: list[tuple[str, ...]] = []
     for one in facts:
         postgresql = one.get("postgresql") or {}
         at_work = {plan["query_id"]: set(plan["pids"]) for plan in postgresql.get("plans", []) if plan["query_id"]}
-        for statement in postgresql.get("statements", [])[:SLOWEST]:
+        again = [one for one in postgresql.get("statements", []) if one["calls"] > 1 or one["query_id"] in at_work]
+        for statement in again[:SLOWEST]:
             pids = at_work.get(statement["query_id"], set())
             tables = [table["table"] for table in postgresql.get("busy_tables", []) if pids & set(table["pids"])]
             what = statement.get("query") or f"{statement.get('command') or 'statement'} {statement['query_id']}"
             told = (f"{statement['mean_ms']:g} ms", f"{statement['total_ms'] / 1000:.1f} s", ", ".join(tables))
             rows.append((what, str(statement["user"]), str(statement["calls"]), *told))
     return rows
+
+
+def _about_texts(facts: t.Sequence[Json]) -> tuple[str, ...]:
+    """Where the statements' texts are, when the record has statements and no texts."""
+    statements = [one for system in facts for one in (system.get("postgresql") or {}).get("statements", [])]
+    if not statements or any(one.get("query") for one in statements):
+        return ()
+    return ("Their texts are left out: db_diagnostics_query_text shows them, with literals masked.",)
 
 
 def _measures(facts: t.Sequence[Json]) -> dict[str, str]:
@@ -204,14 +222,14 @@ def _post_mortem(incident: Json, verdict: Json | None) -> Section:
         return Section("Post-mortem", ("Due 48 hours after the incident is resolved.",))
     due = moment_of(incident["resolved_at"]) + datetime.timedelta(hours=POST_MORTEM_HOURS)
     findings = (verdict or {}).get("findings", [])
-    cause = next((one["summary"] for one in findings if one["role"] == "cause"), "to be found")
+    causes = [one["summary"] for one in findings if one["role"] == "cause"]
     took = ", ".join(f"{name}{_after(incident, name)[1:]}" for name in ("mitigated", "resolved") if incident.get(f"{name}_at"))
     advice = [one["summary"] for one in findings if one["id"] == "db.setting_advised"]
     return Section(
         f"Post-mortem, due {due:%Y-%m-%d %H:%M} UTC",
         (
-            f"What happened: {cause}",
-            f"How long it took: {took.replace('  ', ' ')}",
+            f"What happened: {'; '.join(causes) or 'to be found'}",
+            f"How long it took: {took}",
             "Why it could happen: …",
             "What went well, what went badly: …",
             *(f"Proposed: {one}" for one in advice),
@@ -223,9 +241,10 @@ def _post_mortem(incident: Json, verdict: Json | None) -> Section:
 def _markdown_text(text: str) -> str:
     """Text from outside in Markdown: nothing of it is markup."""
     escaped = html.escape(plain(text, LONGEST), quote=False)
-    for mark in "\\`*_{}[]()#+!|~":
+    for mark in "\\`*{}[]|~":
         escaped = escaped.replace(mark, "\\" + mark)
-    return escaped.replace("\n", " ")
+    # Between letters and digits an underscore is one; only at a word's edge it could begin or end emphasis.
+    return EDGE_OF_A_WORD.sub(r"\\_", escaped).replace("\n", " ")
 
 
 def to_markdown(content: t.Sequence[Section]) -> str:

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import datetime
-import shlex
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
@@ -21,17 +19,12 @@ LONGEST = 220
 LONGEST_BY_HAND = 600
 # In check mode an incident that an earlier message would have opened has no id yet.
 PLANNED = "{id}"
-# The options of ansible-playbook that take a value, so that the value is not taken for a playbook.
-WITH_A_VALUE = (
-    ("-e", "--extra-vars"), ("-t", "--tags"), ("--skip-tags",), ("-l", "--limit"), ("-f", "--forks"), ("-u", "--user"),
-    ("-c", "--connection"), ("-T", "--timeout"), ("-M", "--module-path"), ("--vault-id",), ("--vault-password-file",),
-    ("--private-key", "--key-file"), ("--start-at-task",), ("--become-user",), ("--become-method",),
-)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Screen:
-    """Everything that the screen shows."""
+    """Everything that the screen shows. ``command``: what to type again; ``others_typed``: it lacks variables that were typed.
+    ``undo``: the command that takes back what is still in force, and what that is."""
 
     incident: Json
     verdict: Json | None
@@ -43,42 +36,22 @@ class Screen:
     report: str
     check: bool
     warnings: t.Sequence[str] = ()
+    others_typed: bool = False
+    undo: tuple[str, t.Sequence[str]] | None = None
 
 
-def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime) -> str:
-    """When those who wait must hear again, or since when they should have."""
+def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime, how: str) -> str:
+    """When those who wait must hear again, or since when they should have, and ``how``."""
     said = [moment_of(event["at"]) for event in events if event["kind"] == "stage"]
     due = max(said, default=now) + datetime.timedelta(minutes=minutes)
-    how = "playbooks/update.yml -e incident_id=… -e text='…'"
     if due < now:
         return f"OVERDUE: the next update was due at {due:%H:%MZ}; {how}"
     return f"next update due at {due:%H:%MZ}; {how}"
 
 
-def next_command(argv: t.Sequence[str], target: str | None) -> str:
-    """What was typed, cut to what is needed to type it again: playbook, inventories, target. Other options may hold
-    secrets, so they are left to the reader.
-
-    >>> next_command(["ansible-playbook", "a.yml", "-i", "inv", "-e", "token=secret", "--check"], "prod-db")
-    'ansible-playbook a.yml -i inv -e target=prod-db'
-    """
-    known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    known.add_argument("-i", "--inventory", action="append", default=[])
-    known.add_argument("playbooks", nargs="*")
-    for names in WITH_A_VALUE:
-        known.add_argument(*names)
-    try:
-        typed = known.parse_known_intermixed_args(list(argv[1:]))[0]
-    except argparse.ArgumentError:
-        return "ansible-playbook …"
-    words = ["ansible-playbook", *(word for word in typed.playbooks if not word.startswith("-"))]
-    words += [word for inventory in typed.inventory for word in ("-i", inventory)]
-    return shlex.join([*words, *(["-e", f"target={target}"] if target else [])])
-
-
 def render(screen: Screen, catalogue: Catalogue) -> list[str]:
     """The screen's lines: printable text only, each cut to a length."""
-    lines = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_tail(screen)]
+    lines = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_undo(screen), *_tail(screen)]
     return [plain(line, LONGEST_BY_HAND if line.startswith("BY HAND") else LONGEST) for line in lines]
 
 
@@ -86,9 +59,12 @@ def _row(label: str, text: str) -> str:
     return f"{label:<9}{text}"
 
 
-def _under(label: str, parts: t.Iterable[str], separator: str = " · ") -> list[str]:
-    text = separator.join(dict.fromkeys(parts))
-    return [_row("", f"{label:<15}{text}")] if text else []
+def _under(label: str, parts: t.Iterable[str], most: int | None = None) -> list[str]:
+    """A line of parts under the last label; of more than ``most`` the first ones and how many there are besides."""
+    told = list(dict.fromkeys(parts))
+    if most is not None and len(told) > most:
+        told = [*told[:most], f"and {len(told) - most} more (see the report)"]
+    return [_row("", f"{label:<15}{' · '.join(told)}")] if told else []
 
 
 def _head(screen: Screen) -> list[str]:
@@ -130,7 +106,7 @@ def _verdict(screen: Screen) -> list[str]:
     lines: list[str] = []
     for finding in (one for one in findings if one["role"] == "cause"):
         lines.append(_row("CAUSE", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
-        lines += _under("explains", (other["summary"] for other in finding["explains"]))
+        lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
     if verdict["verdict"] == "unproven":
         hop = verdict["last_hop"] or "nothing that users feel could be measured"
         lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
@@ -140,7 +116,7 @@ def _verdict(screen: Screen) -> list[str]:
         what = [f"{one['system']}: {one['what']}" for one in verdict["measured"]]
         lines.append(_row("HEALTHY", f"users feel no fault ({', '.join(what)})"))
     lines += _under("risks", (one["summary"] for one in findings if one["role"] == "risk"))
-    lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]))
+    lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]), most=3)
     lines += _under("could not read", (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"]))
     return lines
 
@@ -170,7 +146,16 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         lines.append(_row(label, f"{screen.command} -e mitigate={mitigation.name}"))
         undo = f"undo.yml {mitigation.undo}" if mitigation.undo else f"none ({mitigation.undo_by_hand})"
         lines.append(_row("", f"{mitigation.touches} ({where}; risk {mitigation.risk}); undo: {undo}"))
+    if offers and screen.others_typed:
+        lines.append(_row("", "and the other -e variables that you typed: they may be secret, so they are not repeated"))
     return lines
+
+
+def _undo(screen: Screen) -> list[str]:
+    if screen.undo is None:
+        return []
+    command, what = screen.undo
+    return [_row("UNDO", command), _row("", f"takes back what is in force: {', '.join(what)}")]
 
 
 def _tail(screen: Screen) -> list[str]:

@@ -18,11 +18,12 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict im
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context, Outside
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import ending
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import ending, standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html, to_markdown
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_command, next_update, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_update, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp, write_whole
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import companion, left_out, next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
@@ -131,27 +132,39 @@ class Session:
     def _recovered(self, max_age: float) -> bool:
         if self.run["check"]:
             return any(event["kind"] == "planned" and "system" in event for event in self.record.of_run())
-        for event in reversed(self.record.events()):
-            if event["kind"] == "outcome" and "system" in event:
-                return False
-            if event["kind"] == "verified":
-                age = (self.record.clock() - moment_of(event["at"])).total_seconds()
-                return bool(event["proven"]) and (event["run"] == self.run["run"] or age <= max_age)
-        return False
+        last = standing_proof(self.record.events())
+        if last is None or not last["proven"]:
+            return False
+        age = (self.record.clock() - moment_of(last["at"])).total_seconds()
+        return bool(last["run"] == self.run["run"] or age <= max_age)
 
     def write_report(self) -> None:
         """The report, from everything that the record has."""
         # A later look finds a healthy system; the report is about what made it sick.
         verdict = self.record.load("cause.json") or self.record.load("findings.json")
         incident, events = self.record.incident, self.record.events()
-        acted = [event["run"] for event in events if event["kind"] == "outcome" and "system" in event]
+        of_now = [event for event in events if event.get("epoch") == incident["epoch"]]
+        acted = [event["run"] for event in of_now if event["kind"] == "outcome" and "system" in event]
         before = self.record.facts("diagnose", acted[-1] if acted else None)
         after = self.record.facts("verify", acted[-1]) if acted else []
-        content = sections(Source(incident, verdict, events, self.teller.sent(), before, after))
+        content = sections(Source(incident, verdict, events, self.teller.sent(), before, after, self._to_do(verdict, of_now)))
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
         if incident["state"] != "open":
             write_whole(self.record.path / "SHA256SUMS", checksums(self.record.path))
+
+    def _to_do(self, verdict: Json | None, events: t.Sequence[Json]) -> list[str]:
+        """What is left to a person: about each cause, after each mitigation, and what is still in force."""
+        done = {e["effect"]: e for e in events if e["kind"] == "outcome" and "system" in e and e["status"] == "done"}
+        causes = {
+            one["id"]: one["action"] for one in (verdict or {}).get("findings", [])
+            if one["role"] == "cause" and not done.keys() & set(one["mitigations"])
+        }  # fmt: skip
+        mitigations = [self.context.catalogue.mitigations[name] for name in done]
+        after = [f"After {one.name}: {one.undo_by_hand}." for one in mitigations if not one.undo]
+        undo = self._undo()
+        in_force = [f"Still in force: {', '.join(undo[1])}. Take it back with: {undo[0]}"] if undo else []
+        return [*in_force, *after, *(f"{identity}: {action}" for identity, action in causes.items())]
 
     def screen(self, off: t.Sequence[str]) -> tuple[list[str], str | None, Json]:
         """The last word: the screen's lines, the sentence for which the run must fail (or None), the stats for AWX."""
@@ -161,18 +174,11 @@ class Session:
         unsent = self.teller.unsent()
         if not (self.record.path / "report.html").exists():
             self.write_report()
-        warnings = _warnings(self.record.path)
-        if not incident.get("declared_at") and "torn" in {event["kind"] for event in self.record.events()}:
-            warnings.append("a crash tore the timeline's last line; it was skipped")
+        argv = self.context.outside.argv
         target = ",".join(self.run["targets"]) if self.context.words.target else None
-        maybe = [message.id for message in self.teller.outbox.maybe()]
-        if incident["state"] == "open" and incident.get("declared_at") and self.teller.channels and not self.run["check"]:
-            warnings.append(next_update(self.record.events(), self.run["update_minutes"], self.record.clock()))
-        if maybe:
-            warnings.append(f"maybe sent, and not sent again: {', '.join(maybe)}")
         shown = Screen(
-            incident, verdict, events, unsent, list(self.teller.channels), off, next_command(self.context.outside.argv, target),
-            _relative(self.record.path / "report.html"), self.run["check"], warnings,
+            incident, verdict, events, unsent, list(self.teller.channels), off, next_command(argv, target),
+            _relative(self.record.path / "report.html"), self.run["check"], self._notes(), left_out(argv), self._undo(),
         )  # fmt: skip
         sentence = ending(events, verdict, unsent, check=self.run["check"])
         stats = {
@@ -185,6 +191,26 @@ class Session:
         self.end()
         return render(shown, self.context.catalogue), sentence, stats
 
+    def _notes(self) -> list[str]:
+        """What else a person should know at the end of the run."""
+        incident, events = self.record.incident, self.record.events()
+        notes = _warnings(self.record.path)
+        if not incident.get("declared_at") and "torn" in {event["kind"] for event in events}:
+            notes.append("a crash tore the timeline's last line; it was skipped")
+        if incident["state"] == "open" and incident.get("declared_at") and self.teller.channels and not self.run["check"]:
+            how = companion(self.context.outside.argv, "update", f"incident_id={incident['id']}", "text=…")
+            notes.append(next_update(events, self.run["update_minutes"], self.record.clock(), how))
+        maybe = [message.id for message in self.teller.outbox.maybe()]
+        if maybe:
+            notes.append(f"maybe sent, and not sent again: {', '.join(maybe)}")
+        return notes
+
+    def _undo(self) -> tuple[str, list[str]] | None:
+        """The command that takes back what is still in force, and what that is."""
+        steps = [] if self.run["check"] else undo_steps(self.record.events(), self.context.catalogue)
+        what = [f"{one.mitigation} on {one.system}" for one in steps]
+        return (companion(self.context.outside.argv, "undo", f"incident_id={self.record.incident['id']}"), what) if what else None
+
     def undo_end(self) -> tuple[list[str], str | None]:
         """After the undo: what was taken back, and the sentence for which the run must fail (or None)."""
         events = self.record.of_run()
@@ -195,8 +221,13 @@ class Session:
         left = [] if self.run["check"] else undo_steps(self.record.events(), self.context.catalogue)
         if not failed and left:
             failed = [f"not undone: {', '.join(f'{one.mitigation} on {one.system}' for one in left)}: the system was not reached"]
-        if not self.run["check"]:
+        if self.run["check"]:
+            lines = ["nothing: what would be taken back is shown above"]
+        else:
             self.write_report()
+        if lines:
+            again = companion(self.context.outside.argv, f"runbook_{self.record.incident['runbook']}")
+            lines.append(f"now look how users are: {again}")
         self.end()
         return lines or ["nothing was taken back"], failed[0] if failed else None
 

@@ -51,12 +51,12 @@ class Teller:
         verdict = self.context.fresh_findings(max_age)
         sick = verdict is not None and verdict["verdict"] != "healthy" and bool(verdict["measured"])
         incident = self.record.incident
-        if verdict is None or not sick or self.run["declare"] == "never":
+        if verdict is None or not sick:
             return
         if incident["state"] == "resolved":
-            incident = self.record.update(
-                state="open", epoch=incident["epoch"] + 1, resolved_at=None, mitigated_at=None, declared_at=None
-            )
+            self.record.update(state="open", epoch=incident["epoch"] + 1, resolved_at=None, mitigated_at=None, declared_at=None)
+        if self.run["declare"] == "never":
+            return
         self._declare()
         if verdict["verdict"] == "cause_found":
             self.tell("identified", verdict)

@@ -54,9 +54,12 @@ def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
     done = [event for event in events if event["kind"] == "outcome" and event.get("system") and event["status"] == "done"]
     if not done:
         return ["nothing was done in this incident, so there is nothing to undo"]
+    undone = {_thing(event): event["at"] for event in events if event["kind"] == "undone" and event["status"] == "done"}
     lines = []
     for event in reversed(done):
         mitigation = catalogue.mitigations[event["effect"]]
         how = mitigation.undo or f"cannot be undone; {mitigation.undo_by_hand}"
+        if undone.get(_thing(event), "") > event["at"]:
+            how = f"taken back at {undone[_thing(event)]}"
         lines.append(f"{event['at']}  {event['effect']} on {event['system']} ({event['detail']}): {how}")
     return lines

@@ -17,6 +17,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     RuledOut,
 )
 
+# Failures that come about before anything is sent.
+FROM_HERE = {"name does not resolve", "Network is unreachable"}
+LOOK_HERE = "its DNS or VPN, or the address in the inventory"
+
 
 def _subject(facts: Json, probe: Json) -> Ref:
     return Ref(facts["system"], "url", probe["url"])
@@ -26,26 +30,36 @@ def _links(facts: Json) -> tuple[Ref, ...]:
     return tuple(Ref(system, "system", system) for system in facts["depends_on"])
 
 
+def _never_left(probe: Json) -> bool:
+    """Whether no request of a probe got as far as the network: that tells of the runbook's machine, not of users."""
+    return bool(probe["reasons"]) and set(probe["reasons"]) <= FROM_HERE and probe["failures"] == probe["requests"]
+
+
+def _measured(facts: Json) -> list[Json]:
+    return [probe for probe in facts["probes"] if probe["requests"] and not _never_left(probe)]
+
+
 def sampled(facts: Json) -> t.Iterator[Observation]:
-    """No request, no knowledge: a URL that was not measured is a gap, never a success."""
+    """No request, no knowledge: a URL that was not measured is a gap, never a success and never a failure."""
     if not facts["probes"]:
         yield Gap(facts["system"], "what users see", "no health URL is configured (runbooks_health_urls)")
+    measured = _measured(facts)
     for probe in facts["probes"]:
-        if probe["requests"]:
+        if probe in measured:
             yield Measured(facts["system"], probe["url"])
+        elif probe["requests"]:
+            yield Gap(facts["system"], probe["url"], f"{', '.join(sorted(probe['reasons']))} from here: {LOOK_HERE}")
         else:
             yield Gap(facts["system"], probe["url"], "no request was made")
 
 
 def _fails(facts: Json, probe: Json) -> bool:
-    return bool(probe["requests"]) and probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"]
+    return bool(probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"])
 
 
 def failing(facts: Json) -> t.Iterator[Observation]:
     """Errors and time-outs over the limit."""
-    for probe in facts["probes"]:
-        if not probe["requests"]:
-            continue
+    for probe in _measured(facts):
         if _fails(facts, probe):
             reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(probe["reasons"].items()))
             yield Finding(
@@ -61,13 +75,14 @@ def failing(facts: Json) -> t.Iterator[Observation]:
                 },
             )
         else:
-            yield RuledOut(facts["system"], "api.failing", f"{probe['url']} answers")
+            answered = probe["requests"] - probe["failures"]
+            yield RuledOut(facts["system"], "api.failing", f"{probe['url']} answers {answered} of {probe['requests']} requests")
 
 
 def latency_high(facts: Json) -> t.Iterator[Observation]:
     """The 95th percentile over the limit, where the URL answers at all (a failing one is slow by its time-outs)."""
     limit = facts["limits"]["p95_ms_max"]
-    for probe in facts["probes"]:
+    for probe in _measured(facts):
         if probe["p95_ms"] is None or _fails(facts, probe):
             continue
         if probe["p95_ms"] > limit:

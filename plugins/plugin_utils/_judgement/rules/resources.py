@@ -262,6 +262,7 @@ def _missing(facts: Json, scan: Json, table: Json, plan: Json, calls: Json | Non
             "sessions": len(plan["pids"]), "user": plan["user"],
             "mean": f"; {calls['mean_ms']:g} ms on average over {calls['calls']} calls" if calls else "",
             "leftover": f"; an INVALID index is left over: {', '.join(broken)}" if broken else "",
+            "drop": "".join(f"DROP INDEX CONCURRENTLY {quoted(table['schema'])}.{quoted(name)}; " for name in broken),
         },
         targets=({"schema": table["schema"], "table": table["table"], "columns": scan["columns"],
                   "name": name_for(table["table"], scan["columns"])},),
