@@ -36,8 +36,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that what cannot be looked up is sent once", TELLER, "if message.once and self._begun_before(message):", "if False:"),
     ("the check of a stranger's functions", "plugins/module_utils/_postgresql/plans.py", "    if strange:\n", "    if False:\n"),
     ("the check of an incident's id", f"{UTILS}/_record/words.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
-    ("that what comes back ends a proof", f"{UTILS}/_record/plan.py", 'event["slot"] == "diagnose" and event["verdict"] != "healthy":',
-     "False:"),
+    ("that what comes back ends a proof", f"{UTILS}/_record/plan.py",
+     'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
     ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
 ]  # fmt: skip
 COPIED = ("plugins", "roles", "playbooks", "meta", "tests", "docs", "galaxy.yml", "pyproject.toml")
