@@ -41,7 +41,7 @@ def source(text: str) -> Source:
     gap = {"system": text, "what": text, "why": text}
     probes = [{"system": "api", "probes": [{"url": text, "p95_ms": 2001.7, "failures": 9, "requests": 10}]}]
     verdict = {"verdict": "cause_found", "findings": [finding], "gaps": [gap], "ruled_out": [{**gap, "id": "x"}]}
-    return Source(incident, verdict, events, [(text, text, text, text)], probes, probes)
+    return Source(incident, verdict, events, [(text, text, text, text)], probes, probes, [text])
 
 
 def measured(folder: pathlib.Path, page: str, width: int) -> dict[str, t.Any]:

@@ -276,6 +276,8 @@ th { white-space: nowrap; }
 th:empty { display: none; }
 td:first-child { min-width: 6.5rem; }
 td:last-child { width: 60%; }
+td[data-label=""]:first-child { width: 8rem; }
+td[data-label=""]:last-child { width: auto; }
 .even td { width: auto; }
 @media (max-width: 600px) {
   table, tbody, tr, td { display: block; }
@@ -283,7 +285,7 @@ td:last-child { width: 60%; }
   tr { padding: 0.4rem 0; }
   td, td:first-child, td:last-child { border: 0; padding: 0.1rem 0; white-space: normal; width: auto; }
   td:not([data-label=""])::before { content: attr(data-label) ": "; color: #666; }
-  td[data-label=""]:first-child { color: #666; }
+  td[data-label=""]:first-child { color: #666; width: auto; }
 }
 """
 
