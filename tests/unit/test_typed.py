@@ -22,6 +22,8 @@ WHOLE: list[tuple[str, list[str], str | None, str | None]] = [
     ("as JSON", ["-e", '{"text": "a b=c"}'], "a b=c", "a b=c"),
     ("from a file", ["-e", "@text.yml"], "a b", "a b"),
     ("not typed", [], None, None),
+    ("two variables in one option", ["-e", "incident_id=x text='a b'"], "a b", "a b"),
+    ("quoted, then another variable", ["-e", "text='a b' incident_id=x"], "a b", "a b"),
 ]
 
 
@@ -30,7 +32,7 @@ def test_a_text_is_what_was_typed(argv: list[str], arrived: str | None, meant: s
     assert whole_text("text", arrived, ["ansible-playbook", "note.yml", *argv]) == meant
 
 
-@pytest.mark.parametrize("typed", ["text=retry incident_id=other now", "incident_id=x text=a b"])
+@pytest.mark.parametrize("typed", ["text=retry incident_id=other now", "text=retry size=10", "incident_id=x text=a b"])
 def test_a_text_that_sets_other_variables_is_refused(typed: str) -> None:
     with pytest.raises(RecordError, match="became a variable of its own: type -e"):
         whole_text("text", "retry", ["ansible-playbook", "note.yml", "-e", typed])
@@ -41,7 +43,7 @@ SLIPS = [
     (["-e", "targets=db"], "did you mean -e target="),
     (["-e", "aproval=prompt"], "did you mean -e approval="),
     (["--tags", "diagnoze"], "there is no phase diagnoze; there are: declare, diagnose"),
-    (["-t", "diagnose,verfy"], "there is no phase verfy"),
+    (["-t", "diagnose,verfy", "-t", "close"], "there is no phase verfy"),
 ]
 
 

@@ -18,7 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 
 # The options of ansible-playbook that take a value, so that the value is not taken for a playbook.
 WITH_A_VALUE = (
-    ("-t", "--tags"), ("--skip-tags",), ("-l", "--limit"), ("-f", "--forks"), ("-u", "--user"),
+    ("--skip-tags",), ("-l", "--limit"), ("-f", "--forks"), ("-u", "--user"),
     ("-c", "--connection"), ("-T", "--timeout"), ("-M", "--module-path"), ("--vault-id",), ("--vault-password-file",),
     ("--private-key", "--key-file"), ("--start-at-task",), ("--become-user",), ("--become-method",),
 )  # fmt: skip
@@ -26,6 +26,7 @@ WITH_A_VALUE = (
 KEPT = ("incident_key", "incident_declare")
 ROOTS = ("incident_record_root", "runbooks_record_root")
 PHASES = ("declare", "diagnose", "mitigate", "verify", "close")
+FREE_TEXTS = ("text", "reason")
 SPLIT: t.Callable[[str], dict[str, str]] = parse_kv
 # A word that looks so much like one of ours is a slip of the hand.
 ALIKE = 0.75
@@ -35,6 +36,7 @@ def _parsed(argv: t.Sequence[str]) -> argparse.Namespace | None:
     known = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     known.add_argument("-i", "--inventory", action="append", default=[])
     known.add_argument("-e", "--extra-vars", action="append", default=[])
+    known.add_argument("-t", "--tags", action="append", default=[])
     known.add_argument("playbooks", nargs="*")
     for names in WITH_A_VALUE:
         known.add_argument(*names)
@@ -54,6 +56,13 @@ def _variables(text: str) -> dict[str, str]:
         return {}
 
 
+def _is_split(name: str, text: str) -> bool:
+    """Whether a word lost something: other words were dropped, or a free text became variables."""
+    made = _variables(text)
+    unquoted = name in FREE_TEXTS and text.startswith(f"{name}=") and text.partition("=")[2][:1] not in "'\""
+    return name in made and ("_raw_params" in made or (unquoted and len(made) > 1))
+
+
 def whole_text(name: str, arrived: object, argv: t.Sequence[str]) -> object:
     """A word as the person meant it: of ``-e text='two words'`` Ansible hands over the first word only.
 
@@ -65,7 +74,7 @@ def whole_text(name: str, arrived: object, argv: t.Sequence[str]) -> object:
     'two words'
     """
     typed = _parsed(argv)
-    split = [one for one in (typed.extra_vars if typed else []) if {name, "_raw_params"} <= _variables(one).keys()]
+    split = [one for one in (typed.extra_vars if typed else []) if _is_split(name, one)]
     if not split:
         return arrived
     others = [other for other in _variables(split[-1]) if other not in (name, "_raw_params")]
@@ -86,7 +95,7 @@ def refuse_slips(argv: t.Sequence[str]) -> None:
         alike = difflib.get_close_matches(name, NAMES, 1, ALIKE)
         if alike:
             raise RecordError(f"there is no word {name!r}; did you mean -e {alike[0]}=…? Nothing was touched")
-    tags = {tag.strip() for tag in (typed.tags or "").split(",") if tag.strip()}
+    tags = {tag.strip() for one in typed.tags for tag in one.split(",") if tag.strip()}
     unknown = tags - {*PHASES, "all", "tagged", "untagged", "always", "never"}
     if unknown:
         raise RecordError(f"there is no phase {', '.join(sorted(unknown))}; there are: {', '.join(PHASES)}. Nothing was touched")
