@@ -80,6 +80,20 @@ def test_only_an_incident_that_is_there_has_a_folder(tmp_path: pathlib.Path) -> 
         incident_folder(tmp_path, "db-x-20261124T0214Z")
     with pytest.raises(RecordError, match="is not an incident's id"):
         incident_folder(tmp_path, "../x")
+    with pytest.raises(RecordError, match=r"which incident\? .*there is none in"):
+        incident_folder(tmp_path, "")
+
+
+def test_an_unknown_incident_is_answered_with_the_newest_ones(tmp_path: pathlib.Path) -> None:
+    for minute in range(14, 19):
+        folder = tmp_path / f"db-x-20261124T02{minute}Z"
+        folder.mkdir()
+        incident = {"id": folder.name, "state": "open", "opened_at": f"2026-11-24T02:{minute}:00.000Z"}
+        (folder / "incident.json").write_text(json.dumps(incident))
+    newest = ", ".join(rf"db-x-20261124T02{minute}Z \(open\)" for minute in (18, 17, 16))
+    for asked in ("", "db-y-20261124T0214Z"):
+        with pytest.raises(RecordError, match=rf"the newest in .*: {newest}$"):
+            incident_folder(tmp_path, asked)
 
 
 def test_a_held_file_lock_is_waited_for_and_then_told(tmp_path: pathlib.Path) -> None:

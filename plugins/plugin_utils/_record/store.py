@@ -22,6 +22,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import checked_id
 
 Json = dict[str, t.Any]
+# How many incidents are named when the one that was asked for is not there.
+NEWEST = 3
 EFFECT_WAIT_SECONDS = 120.0
 
 
@@ -172,10 +174,14 @@ def writable_root(root: pathlib.Path) -> pathlib.Path:
 
 
 def incident_folder(root: pathlib.Path, identity: str) -> pathlib.Path:
-    """The folder of an incident that is there. Raises RecordError for a malformed id or an unknown incident."""
+    """The folder of an incident that is there. Raises RecordError for a malformed id or an unknown incident, with the newest."""
+    newest = [f"{one['id']} ({one['state']})" for _, one in all_incidents(root)[:NEWEST]]
+    there = f"the newest in {root}: {', '.join(newest)}" if newest else f"there is none in {root}: -e incident_record_root=…"
+    if not identity:
+        raise RecordError(f"which incident? -e incident_id=…; {there}")
     folder = root / checked_id(identity)
     if not (folder / "incident.json").exists():
-        raise RecordError(f"there is no incident {identity} in {root}")
+        raise RecordError(f"there is no incident {identity}; {there}")
     return folder
 
 
