@@ -42,6 +42,8 @@ def test_what_was_done_is_undone(
     before = dumped(lab, *dump)
     acted = harness.play(lab, root, "-e", f"mitigate={mitigation}", variables=LIMITS)
     assert acted.code == 0, acted.output
+    assert "playbooks/undo.yml" in acted.line("UNDO")
+    assert acted.incident["id"] in acted.line("UNDO")
     changed = dumped(lab, *dump)
     assert changed != before
     undo = {"playbook": "playbooks/undo.yml", "variables": {"incident_id": acted.incident["id"]}}
@@ -54,6 +56,7 @@ def test_what_was_done_is_undone(
     undone = harness.play(lab, root, **undo)
     assert undone.code == 0, undone.output
     assert told in undone.line("UNDONE")
+    assert "now look how users are: ansible-playbook playbooks/runbook_db_degradation.yml" in undone.output
     assert dumped(lab, *dump) == before
 
     again = harness.play(lab, root, **undo)
