@@ -46,7 +46,7 @@ def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]
             nothing_changed = event["kind"] == "outcome" and not event.get("changed") and begun[thing][0] == event["run"]
             if nothing_changed or (event["kind"] == "undone" and event["status"] == "done"):
                 del begun[thing]
-    return [step for _, step in reversed(begun.values())]
+    return [step for dummy, step in reversed(begun.values())]
 
 
 def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
