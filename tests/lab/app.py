@@ -29,6 +29,8 @@ from tests.lab.state import Lab, serve_until_told
 POOL_SIZE = 10
 POOL_WAIT_SECONDS = 2.0
 LIFETIME_SECONDS = 3.0
+# How long a login takes while connections are replaced: a place that the application gives up is taken by whoever is waiting.
+LOGIN_SECONDS = 0.15
 OUTSIDE_SECONDS = 1.2
 READ = "SELECT count(*) FROM custody_keys WHERE tenant_id = %s AND active"
 SEARCH = "SELECT count(*) FROM custody_keys WHERE md5(label) LIKE '%%' || %s"
@@ -73,6 +75,8 @@ class Pool:
             return held
         if held is not None:
             held.real.close()
+        if self.recycles:
+            time.sleep(LOGIN_SECONDS)
         real = psycopg2.connect(self._connection_string)
         real.autocommit = True
         return Connection(real, time.monotonic() + random.uniform(0.5, 1.5) * LIFETIME_SECONDS)
