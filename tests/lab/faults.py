@@ -22,6 +22,7 @@ import typing as t
 import psycopg2
 import psycopg2.extensions
 
+from tests.lab.app import IMPORTED, LOOK_UP
 from tests.lab.load import TENANTS
 from tests.lab.postgres import dsn
 from tests.lab.state import Lab, LabError, end_process, process_start, wait_until
@@ -388,11 +389,7 @@ def stale_statistics(fault: Fault) -> None:
             (first, first + 3199),
         )
     for _ in range(12):
-        tenant = fault.draw.randint(1, 40)
-        statement = (
-            "SELECT count(*) FROM import_lines a JOIN import_lines b ON b.parent = a.line "
-            f"WHERE a.batch = 99 AND a.tenant_id = {tenant} AND b.kind = 9"
-        )
+        statement = IMPORTED % fault.draw.randint(1, 40)
         fault.work(fault.connect("client", "custody_app", "import-worker"), statement, pause=0.1)
 
 
@@ -410,7 +407,7 @@ def missing_index(fault: Fault) -> None:
         cursor.execute("DROP INDEX IF EXISTS audit_entries_reference")
     service = fault.draw.choice(SERVICES)
     for _ in range(24):
-        statement = f"SELECT count(*) FROM audit_entries WHERE reference = {fault.draw.randint(1, 100000)}"
+        statement = LOOK_UP % fault.draw.randint(1, 100000)
         fault.work(fault.connect("client", "custody_app", service), statement, pause=0.05)
 
 

@@ -20,6 +20,10 @@ import urllib.parse
 BODY_LIMIT = 1_000_000
 
 
+# A failure that comes about before anything is sent: it tells of the machine that asks, not of the one that is asked.
+UNRESOLVED = "name does not resolve"
+
+
 @dataclasses.dataclass(frozen=True)
 class Wanted:
     """What a good answer is, and how often it is asked for."""
@@ -63,7 +67,7 @@ def fetch(url: str, wanted: Wanted) -> Sample:
     except TimeoutError:
         failure = "timed out"
     except socket.gaierror:
-        failure = "name does not resolve"
+        failure = UNRESOLVED
     except ConnectionRefusedError:
         failure = "connection refused"
     except ssl.SSLCertVerificationError as error:

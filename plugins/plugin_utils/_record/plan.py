@@ -26,13 +26,14 @@ class Step:
     found_done: bool = False
 
 
-def done_effects(events: t.Iterable[Json], epoch: int) -> set[tuple[str, str]]:
-    """The (mitigation, system) pairs that have been carried out since the incident was last opened."""
-    return {
-        (event["effect"], event["system"])
+def done_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
+    """The mitigations that have been carried out since the incident was last opened, in their order."""
+    done = (
+        event["effect"]
         for event in events
         if event["kind"] == "outcome" and event.get("epoch") == epoch and event["status"] == "done" and "system" in event
-    }
+    )
+    return list(dict.fromkeys(done))
 
 
 def begun_effects(events: t.Iterable[Json], epoch: int) -> set[tuple[str, str]]:

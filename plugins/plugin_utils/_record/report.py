@@ -146,8 +146,8 @@ def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
     for one in facts:
         postgresql = one.get("postgresql") or {}
         at_work = {plan["query_id"]: set(plan["pids"]) for plan in postgresql.get("plans", []) if plan["query_id"]}
-        again = [one for one in postgresql.get("statements", []) if one["calls"] > 1 or one["query_id"] in at_work]
-        for statement in again[:SLOWEST]:
+        matter = [s for s in postgresql.get("statements", []) if s["calls"] > 1 or s["query_id"] in at_work]
+        for statement in matter[:SLOWEST]:
             pids = at_work.get(statement["query_id"], set())
             tables = [table["table"] for table in postgresql.get("busy_tables", []) if pids & set(table["pids"])]
             what = statement.get("query") or f"{statement.get('command') or 'statement'} {statement['query_id']}"

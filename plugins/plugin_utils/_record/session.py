@@ -18,7 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict im
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context, Outside
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import ending, standing_proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, ending, standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html, to_markdown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_update, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp, write_whole
@@ -60,13 +60,12 @@ class Session:
         incident, events = self.record.incident, self.record.of_run()
         if self.run["check"]:
             return False
-        judged = [event for event in events if event["kind"] == "judged"]
-        if not judged:
+        if not any(event["kind"] == "judged" for event in events):
             return True
         if incident["state"] != "open":
             return False
         acted = any(event["kind"] in ("intent", "outcome") and "system" in event for event in events)
-        return acted or (bool(incident.get("declared_at")) and judged[-1]["verdict"] == "healthy")
+        return acted or (bool(incident.get("declared_at")) and self._healthy())
 
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
         depends_on = self.run["depends_on"].get(system, [])
@@ -143,22 +142,24 @@ class Session:
         # A later look finds a healthy system; the report is about what made it sick.
         verdict = self.record.load("cause.json") or self.record.load("findings.json")
         incident, events = self.record.incident, self.record.events()
-        of_now = [event for event in events if event.get("epoch") == incident["epoch"]]
-        acted = [event["run"] for event in of_now if event["kind"] == "outcome" and "system" in event]
+        acted = [
+            event["run"] for event in events
+            if event["kind"] == "outcome" and "system" in event and event.get("epoch") == incident["epoch"]
+        ]  # fmt: skip
         before = self.record.facts("diagnose", acted[-1] if acted else None)
         after = self.record.facts("verify", acted[-1]) if acted else []
-        content = sections(Source(incident, verdict, events, self.teller.sent(), before, after, self._to_do(verdict, of_now)))
+        content = sections(Source(incident, verdict, events, self.teller.sent(), before, after, self._to_do(verdict)))
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
         if incident["state"] != "open":
             write_whole(self.record.path / "SHA256SUMS", checksums(self.record.path))
 
-    def _to_do(self, verdict: Json | None, events: t.Sequence[Json]) -> list[str]:
+    def _to_do(self, verdict: Json | None) -> list[str]:
         """What is left to a person: about each cause, after each mitigation, and what is still in force."""
-        done = {e["effect"]: e for e in events if e["kind"] == "outcome" and "system" in e and e["status"] == "done"}
+        done = done_effects(self.record.events(), self.record.incident["epoch"])
         causes = {
             one["id"]: one["action"] for one in (verdict or {}).get("findings", [])
-            if one["role"] == "cause" and not done.keys() & set(one["mitigations"])
+            if one["role"] == "cause" and not set(done) & set(one["mitigations"])
         }  # fmt: skip
         mitigations = [self.context.catalogue.mitigations[name] for name in done]
         after = [f"After {one.name}: {one.undo_by_hand}." for one in mitigations if not one.undo]
@@ -205,10 +206,14 @@ class Session:
             notes.append(f"maybe sent, and not sent again: {', '.join(maybe)}")
         return notes
 
+    def _in_force(self) -> list[str]:
+        """What was done and can still be taken back; nothing in check mode."""
+        steps = [] if self.run["check"] else undo_steps(self.record.events(), self.context.catalogue)
+        return [f"{one.mitigation} on {one.system}" for one in steps]
+
     def _undo(self) -> tuple[str, list[str]] | None:
         """The command that takes back what is still in force, and what that is."""
-        steps = [] if self.run["check"] else undo_steps(self.record.events(), self.context.catalogue)
-        what = [f"{one.mitigation} on {one.system}" for one in steps]
+        what = self._in_force()
         return (companion(self.context.outside.argv, "undo", f"incident_id={self.record.incident['id']}"), what) if what else None
 
     def undo_end(self) -> tuple[list[str], str | None]:
@@ -218,9 +223,9 @@ class Session:
             f"{e['effect']} on {e['system']}: {e['detail']}" for e in events if e["kind"] == "undone" and e["status"] == "done"
         ]
         failed = [str(event["why"]) for event in events if event["kind"] == "phase_failed"]
-        left = [] if self.run["check"] else undo_steps(self.record.events(), self.context.catalogue)
+        left = self._in_force()
         if not failed and left:
-            failed = [f"not undone: {', '.join(f'{one.mitigation} on {one.system}' for one in left)}: the system was not reached"]
+            failed = [f"not undone: {', '.join(left)}: the system was not reached"]
         if self.run["check"]:
             lines = ["nothing: what would be taken back is shown above"]
         else:

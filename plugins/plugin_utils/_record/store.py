@@ -175,14 +175,17 @@ def writable_root(root: pathlib.Path) -> pathlib.Path:
 
 def incident_folder(root: pathlib.Path, identity: str) -> pathlib.Path:
     """The folder of an incident that is there. Raises RecordError for a malformed id or an unknown incident, with the newest."""
-    newest = [f"{one['id']} ({one['state']})" for dummy, one in all_incidents(root)[:NEWEST]]
-    there = f"the newest in {root}: {', '.join(newest)}" if newest else f"there is none in {root}: -e incident_record_root=…"
     if not identity:
-        raise RecordError(f"which incident? -e incident_id=…; {there}")
+        raise RecordError(f"which incident? -e incident_id=…; {_newest(root)}")
     folder = root / checked_id(identity)
     if not (folder / "incident.json").exists():
-        raise RecordError(f"there is no incident {identity}; {there}")
+        raise RecordError(f"there is no incident {identity}; {_newest(root)}")
     return folder
+
+
+def _newest(root: pathlib.Path) -> str:
+    newest = [f"{one['id']} ({one['state']})" for dummy, one in all_incidents(root)[:NEWEST]]
+    return f"the newest in {root}: {', '.join(newest)}" if newest else f"there is none in {root}: -e incident_record_root=…"
 
 
 def all_incidents(root: pathlib.Path) -> list[tuple[pathlib.Path, Json]]:

@@ -96,7 +96,7 @@ class Teller:
         if self.run["check"]:
             planned = {event["effect"] for event in self.record.of_run() if event["kind"] == "planned" and "system" in event}
             return sorted(planned)
-        return sorted({one[0] for one in done_effects(events, epoch)})
+        return sorted(done_effects(events, epoch))
 
     def tell(self, stage: str, verdict: Json | None) -> None:
         """Queues a stage's messages, once an incident, and sends what is in the outbox."""

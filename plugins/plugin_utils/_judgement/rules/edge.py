@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import UNRESOLVED
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
     Gap,
@@ -18,7 +19,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 
 # Failures that come about before anything is sent.
-FROM_HERE = {"name does not resolve", "Network is unreachable"}
+FROM_HERE = {UNRESOLVED, "Network is unreachable"}
 LOOK_HERE = "its DNS or VPN, or the address in the inventory"
 
 
@@ -35,17 +36,20 @@ def _never_left(probe: Json) -> bool:
     return bool(probe["reasons"]) and set(probe["reasons"]) <= FROM_HERE and probe["failures"] == probe["requests"]
 
 
+def _is_measured(probe: Json) -> bool:
+    return bool(probe["requests"]) and not _never_left(probe)
+
+
 def _measured(facts: Json) -> list[Json]:
-    return [probe for probe in facts["probes"] if probe["requests"] and not _never_left(probe)]
+    return [probe for probe in facts["probes"] if _is_measured(probe)]
 
 
 def sampled(facts: Json) -> t.Iterator[Observation]:
     """No request, no knowledge: a URL that was not measured is a gap, never a success and never a failure."""
     if not facts["probes"]:
         yield Gap(facts["system"], "what users see", "no health URL is configured (runbooks_health_urls)")
-    measured = _measured(facts)
     for probe in facts["probes"]:
-        if probe in measured:
+        if _is_measured(probe):
             yield Measured(facts["system"], probe["url"])
         elif probe["requests"]:
             yield Gap(facts["system"], probe["url"], f"{', '.join(sorted(probe['reasons']))} from here: {LOOK_HERE}")
