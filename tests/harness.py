@@ -127,6 +127,12 @@ def alive(lab: Lab, session: Variables) -> bool:
     return sessions(lab).get(session["pid"]) == str(session["backend_start"])
 
 
+def probe_of(lab: Lab, path: str) -> str:
+    """What is asked of the lab's application: a path, or ``POST path``."""
+    method, rest = path.split(" ") if " " in path else ("", path)
+    return f"{method} {lab.part('app')['url']}/{rest}".strip()
+
+
 def of_role(told: Variables, role: str) -> list[dict[str, t.Any]]:
     return [session for session in told["sessions"] if session["role"] == role]
 
@@ -154,15 +160,9 @@ def settle(lab: Lab) -> None:
     wait_until(well, 20, "the users' recovery after healing", 0.1)
 
 
-def suffers(lab: Lab) -> bool:
-    """Whether the application's users are badly off at this moment: slow answers, or none."""
-    load = lab.read("load.json") or {}
-    return bool(load.get("p95_ms", 0) > 500 or load.get("errors", 0) > 0.1 * max(1, load.get("requests", 1)))
-
-
 def suffering(lab: Lab, *, locks: bool = True) -> None:
     """Waits until users feel a fault, and, if it is one of locks, until some have waited for longer than the default limit."""
-    wait_until(lambda: suffers(lab), 30, "the users' suffering", 0.1)
+    wait_until(lambda: faults.suffers(lab), 30, "the users' suffering", 0.1)
     if locks:
         wait_until(lambda: observer.last(lab)["waiters"] >= 5, 10, "waiting sessions", 0.1)
         wait_until(lambda: longest_wait(lab) > 1.2, 10, "sessions that have waited for more than a second", 0.1)

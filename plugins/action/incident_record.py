@@ -174,7 +174,10 @@ class ActionModule(ActionBase):
         return {"changed": True}
 
     def _guard(self, session: Session, args: Json) -> Json:
-        return {"skip": not session.wants(self._phase, self._system)}
+        return {
+            "skip": not session.wants(self._phase, self._system),
+            "suffering": session.suffering(self._phase, self._system),
+        }
 
     def _facts(self, session: Session, args: Json) -> None:
         session.keep_facts(self._phase, self._system, args["kind"], args["data"], args["limits"])

@@ -22,7 +22,10 @@ extends_documentation_fragment:
   - sre.runbooks.attributes.info_module
 options:
   urls:
-    description: The URLs. An empty list is allowed and proves nothing (RV(settled) is V(false)).
+    description:
+      - The URLs. An empty list is allowed and proves nothing (RV(settled) is V(false)).
+      - An address alone is read. C(POST https://…) (or C(PUT)) writes, with an empty body, to an endpoint that the application
+        has for it, so that it shows whether writes work; in check mode it is not sent, and its entry has no requests.
     type: list
     elements: str
     required: true
@@ -88,8 +91,8 @@ probes:
   type: list
   elements: dict
   sample:
-    - {url: "https://api.example.org/health", requests: 10, failures: 2, reasons: {HTTP 503: 2}, p50_ms: 12.1, p95_ms: 2000.4,
-       max_ms: 2000.9, good: false}
+    - {url: "https://api.example.org/health", method: GET, requests: 10, failures: 2, reasons: {HTTP 503: 2}, p50_ms: 12.1,
+       p95_ms: 2000.4, max_ms: 2000.9, good: false}
 settled:
   description: Whether enough good rounds came in a row.
   returned: success
@@ -115,7 +118,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import a
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
-        result = probe_from(module.params)
+        result = probe_from(module.params, check_mode=module.check_mode)
     except ValueError as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, **result)

@@ -10,12 +10,12 @@ module: postgresql_backend
 short_description: Cancels or terminates PostgreSQL backends, the right ones and no more than allowed
 version_added: 0.1.0
 description:
-  - Acts on backends given by pid and start, so that a pid that was reused by a later session is left alone, or on those
-    that match a condition.
+  - Acts on backends given by pid, start and transaction or statement, so that neither a later session with the same pid nor,
+    behind a pooler, the next transaction of the same session is hit; or on those that match a condition.
   - Never signals itself, replication, background processes, an autovacuum that prevents wraparound, or, unless allowed,
     a superuser's session.
-  - A backend at work is cancelled first and terminated only if that was asked for; the result is confirmed, since a sent
-    signal says nothing.
+  - A backend at work is cancelled first and terminated only if that was asked for and its transaction is still open; the
+    result is confirmed, since a sent signal says nothing.
   - Takes an advisory lock, so that two operators on two hosts do not act on one database at the same time.
 notes:
   - C(pg_terminate_backend) through a plain query signals whoever has the pid now, confirms nothing and has no limit; no
@@ -37,7 +37,7 @@ options:
   state:
     description:
       - V(canceled) ends the statement and leaves the session; a session without a statement is left alone.
-      - V(terminated) ends the session.
+      - V(terminated) ends the transaction, and the session with it, unless cancelling the statement was enough.
     type: str
     required: true
     choices: [canceled, terminated]
@@ -54,6 +54,14 @@ options:
         description: Its start, as C(pg_stat_activity) or M(sre.runbooks.postgresql_triage_info) tells it.
         type: str
         required: true
+      xact_start:
+        description:
+          - The start of its transaction; left out when it has none. For V(state=terminated) a backend whose transaction is
+            another one now is left alone.
+        type: str
+      query_start:
+        description: The start of its statement. For V(state=canceled) a backend whose statement is another one now is left alone.
+        type: str
   match:
     description: A condition instead; a backend must meet all that is given.
     type: dict
@@ -72,6 +80,10 @@ options:
         elements: str
       states:
         description: States, for example V(idle in transaction).
+        type: list
+        elements: str
+      query_ids:
+        description: Values of C(query_id), from PostgreSQL 14 on.
         type: list
         elements: str
       older_than:
@@ -104,7 +116,7 @@ EXAMPLES = r"""
     login_user: runbooks_mitigation
     state: canceled
     backends:
-      - {pid: 4711, backend_start: "2026-11-24 02:08:51.123456+00"}
+      - {pid: 4711, backend_start: "2026-11-24 02:08:51.123456+00", query_start: "2026-11-24 02:09:00.654321+00"}
     max: 1
 
 - name: End the sessions of one role that have been idle in a transaction for ten minutes
@@ -128,7 +140,8 @@ backends:
   elements: dict
   sample:
     - {pid: 4711, backend_start: "2026-11-24 02:08:51.123456+00", user: migrate, application: flyway, database: custody_db,
-       client: 10.0.3.7, state: active, query_start: "2026-11-24 02:09:00+00", signal: cancel}
+       client: 10.0.3.7, state: active, query_start: "2026-11-24 02:09:00+00", xact_start: "2026-11-24 02:09:00+00",
+       signal: cancel}
 left_alone:
   description: The backends that were left alone, each with the reason.
   returned: success
@@ -144,6 +157,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import (
     LiveServer,
     Plan,
+    Target,
     Wanted,
     act,
     plan,
@@ -153,11 +167,16 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
     login_argument_spec,
     login_from,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 
-BACKEND = {"pid": {"type": "int", "required": True}, "backend_start": {"type": "str", "required": True}}
-NAMES = {name: {"type": "list", "elements": "str"} for name in ("users", "applications", "databases", "states")}
+BACKEND = {
+    "pid": {"type": "int", "required": True},
+    "backend_start": {"type": "str", "required": True},
+    "xact_start": {"type": "str"},
+    "query_start": {"type": "str"},
+}
+NAMES = {name: {"type": "list", "elements": "str"} for name in ("users", "applications", "databases", "states", "query_ids")}
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "state": {"type": "str", "required": True, "choices": ["canceled", "terminated"]},
     "backends": {"type": "list", "elements": "dict", "options": BACKEND},
@@ -173,7 +192,7 @@ def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
     return Wanted(
         state=params["state"],
         max=params["max"],
-        backends=tuple((one["pid"], one["backend_start"]) for one in params["backends"] or []),
+        backends=tuple(Target(**one) for one in params["backends"] or []),
         match=params["match"],
         allow_superusers=params["allow_superusers"],
         wait_seconds=params["wait_seconds"],
@@ -212,7 +231,7 @@ def main() -> None:
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_IMPORT_ERROR)
     try:
-        result = run(module)
+        result = within(ACT_SECONDS + 2 * module.params["wait_seconds"], lambda: run(module))
     except PostgresqlError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_client
-short_description: Isolates a client of a PostgreSQL server by its role, and lets it in again
+short_description: Limits the connections of a PostgreSQL role, ends its sessions, and lets it in again
 version_added: 0.2.0
 description:
   - Sets the connection limit of a role and ends the sessions that it has, in this order, so that what was ended cannot come
@@ -38,15 +38,21 @@ options:
     required: true
   state:
     description:
-      - V(isolated) limits the role and ends its sessions.
+      - V(isolated) limits the role and ends its sessions. A limit that is lower already stays.
       - V(released) only sets the limit, for example back to what it was.
+      - V(raised) only sets the limit, and never to less than the role has.
     type: str
     required: true
-    choices: [isolated, released]
+    choices: [isolated, released, raised]
   connection_limit:
     description: How many connections the role may have; V(-1) means no limit.
     type: int
     required: true
+  expected:
+    description:
+      - The limit that the role must have now. With another one, which somebody else has set since, the module fails and touches
+        nothing.
+    type: int
   max:
     description: How many sessions may be ended; with more the module fails and touches nothing. Needed for V(state=isolated).
     type: int
@@ -83,6 +89,11 @@ client:
   returned: success
   type: dict
   sample: {role: billing, connection_limit: 5, sessions: 0}
+made:
+  description: What an undo has to know, RV(ignore:limit_set), the limit that was set.
+  returned: success
+  type: dict
+  sample: {limit_set: 5}
 done:
   description: What was done (in check mode, would be), in words.
   returned: success
@@ -98,6 +109,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.client im
     Client,
     Wanted,
     act,
+    limit_for,
     look,
     refuse,
     shown,
@@ -107,13 +119,14 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
     login_argument_spec,
     login_from,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
 
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "role": {"type": "str", "required": True},
-    "state": {"type": "str", "required": True, "choices": ["isolated", "released"]},
+    "state": {"type": "str", "required": True, "choices": ["isolated", "released", "raised"]},
     "connection_limit": {"type": "int", "required": True},
+    "expected": {"type": "int"},
     "max": {"type": "int"},
     "wait_seconds": {"type": "float", "default": 5.0},
 }
@@ -121,18 +134,18 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 
 def what(before: Client, wanted: Wanted) -> list[str]:
     """What has to be done, in words; nothing where the role is as it should be."""
-    done = []
-    if before.connection_limit != wanted.connection_limit:
-        done.append(f"connection limit of {before.role} {shown(wanted.connection_limit)} (was {shown(before.connection_limit)})")
-    if wanted.end_sessions and before.sessions > wanted.connection_limit:
+    done, limit = [], limit_for(before.connection_limit, wanted)
+    if before.connection_limit != limit:
+        done.append(f"connection limit of {before.role} {shown(limit)} (was {shown(before.connection_limit)})")
+    if wanted.state == "isolated" and before.sessions > limit:
         done.append(f"{before.sessions} sessions of {before.role} ended")
     return done
 
 
 def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
-    isolated = params["state"] == "isolated"
-    wanted = Wanted(params["role"], params["connection_limit"], isolated, params["max"] or 0, params["wait_seconds"])
+    names = ("role", "connection_limit", "state", "wait_seconds", "expected")
+    wanted = Wanted(max=params["max"] or 0, **{name: params[name] for name in names})
     with acting(login_from(params), check_mode=module.check_mode) as connection:
         before = look(connection, wanted.role)
         refuse(before, wanted)
@@ -140,7 +153,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
         after = act(connection, before, wanted) if done and not module.check_mode else before
     client = {"role": after.role, "connection_limit": after.connection_limit, "sessions": after.sessions}
     diff = {"before": "", "after": "".join(line + "\n" for line in done)}
-    return {"changed": bool(done), "client": client, "done": done, "diff": diff}
+    made = {"limit_set": limit_for(before.connection_limit, wanted)}
+    return {"changed": bool(done), "client": client, "done": done, "made": made, "diff": diff}
 
 
 def main() -> None:
@@ -152,7 +166,7 @@ def main() -> None:
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_IMPORT_ERROR)
     try:
-        result = run(module)
+        result = within(ACT_SECONDS + module.params["wait_seconds"], lambda: run(module))
     except PostgresqlError as error:
         module.fail_json(msg=str(error), changed=isinstance(error, PartlyDoneError))
     module.exit_json(**result)

@@ -12,7 +12,8 @@ version_added: 0.2.0
 description:
   - Builds a plain index with C(CREATE INDEX CONCURRENTLY), which stops nobody, and confirms that it is valid.
   - Refuses to begin while an older transaction is open, which it would wait for, and names it.
-  - Drops an INVALID index on the same columns first, and leaves none behind when the building fails.
+  - Drops an INVALID index on the same columns first, and leaves none behind when the building fails. What it drops after a
+    failure is the INVALID index that it made itself, told by its OID, never another one of the same name.
 notes:
   - M(community.postgresql.postgresql_idx) takes an index of the same name for granted even if it is INVALID, and hangs behind
     an older transaction until somebody ends it.
@@ -45,6 +46,11 @@ options:
   name:
     description: The index's name; made from the table and the columns when it is left out. Needed for V(state=absent).
     type: str
+  oid:
+    description:
+      - The OID of the index that is to go, as RV(made) told it. An index of the name that has another one is somebody else's
+        and is left alone.
+    type: int
   state:
     description: Whether the index should be there.
     type: str
@@ -90,6 +96,11 @@ done:
   type: list
   elements: str
   sample: [created index audit_entries_reference_idx on public.audit_entries (reference)]
+made:
+  description: What an undo has to know, RV(ignore:oid), the OID of the index that was built.
+  returned: success
+  type: dict
+  sample: {oid: 24731}
 name:
   description: The index's name.
   returned: success
@@ -105,7 +116,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
     login_argument_spec,
     login_from,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.index import Plan, Wanted, act, plan
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import name_for
@@ -115,6 +126,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "table": {"type": "str", "required": True},
     "columns": {"type": "list", "elements": "str"},
     "name": {"type": "str"},
+    "oid": {"type": "int"},
     "state": {"type": "str", "default": "present", "choices": ["present", "absent"]},
     "timeout": {"type": "float", "default": 600.0},
     "lock_timeout": {"type": "float", "default": 20.0},
@@ -124,12 +136,14 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
 
 def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
     columns = tuple(params["columns"] or ())
-    fields = {name: params[name] for name in ("schema", "table", "state", "timeout", "lock_timeout", "transaction_seconds_max")}
+    names = ("schema", "table", "state", "oid", "timeout", "lock_timeout", "transaction_seconds_max")
+    fields = {name: params[name] for name in names}
     return Wanted(name=params["name"] or name_for(params["table"], columns), columns=columns, **fields)
 
 
 def what(wanted: Wanted, planned: Plan) -> list[str]:
-    done = [f"dropped index {name}" + ("" if wanted.state == "absent" else ", which was INVALID") for name in planned.drop]
+    invalid = "" if wanted.state == "absent" else ", which was INVALID"
+    done = [f"dropped index {name}{invalid}" for dummy, name in planned.drop]
     if planned.create:
         done.append(f"created index {wanted.name} on {wanted.schema}.{wanted.table} ({', '.join(wanted.columns)})")
     return done
@@ -139,11 +153,10 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     wanted = wanted_from(module.params)
     with acting(login_from(module.params), check_mode=module.check_mode) as connection:
         planned = plan(connection, wanted)
-        if planned.changes and not module.check_mode:
-            act(connection, wanted, planned)
+        oid = act(connection, wanted, planned) if planned.changes and not module.check_mode else None
     done = what(wanted, planned)
     diff = {"before": "", "after": "".join(line + "\n" for line in done)}
-    return {"changed": planned.changes, "done": done, "name": wanted.name, "diff": diff}
+    return {"changed": planned.changes, "done": done, "name": wanted.name, "made": {"oid": oid}, "diff": diff}
 
 
 def main() -> None:
@@ -155,7 +168,7 @@ def main() -> None:
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_IMPORT_ERROR)
     try:
-        result = run(module)
+        result = within(wanted_from(module.params).seconds, lambda: run(module))
     except PostgresqlError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -76,7 +76,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
     login_argument_spec,
     login_from,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.prepared import look, refuse, roll_back
 
@@ -106,7 +106,7 @@ def main() -> None:
     if PSYCOPG2_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("psycopg2"), exception=PSYCOPG2_IMPORT_ERROR)
     try:
-        result = run(module)
+        result = within(ACT_SECONDS, lambda: run(module))
     except PostgresqlError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -22,6 +22,7 @@ import yaml
 from tests import collection, harness
 from tests.lab import faults, postgres
 from tests.lab.__main__ import up
+from tests.lab.faults import locks
 from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
@@ -65,7 +66,7 @@ def fill(lab: Lab) -> list[psycopg2.extensions.connection]:
 def block(lab: Lab) -> int:
     """Sixty sessions queue behind a migration. Returns the migration's pid."""
     fault = faults.Fault(lab, "bench", 1)
-    faults.queue_ddl(fault, "custody_db", "custody_keys", BLOCKED - 1, "custody_app")
+    locks.queue_ddl(fault, "custody_db", "custody_keys", BLOCKED - 1, "custody_app")
     KEPT.append(fault)
     wait_until(lambda: fault.waiting("custody_db") == BLOCKED, 20, "sixty blocked sessions")
     return next(session.pid for session in fault.sessions if session.role == "ddl")
@@ -120,8 +121,8 @@ def psql_seconds(lab: Lab, script: pathlib.Path) -> float:
 
 def statement_of(diagnostic: Diagnostic) -> str:
     if diagnostic.name == "statements":
-        return queries.statements("1.12", "public", texts=False)
-    return diagnostic.text_for(180000)
+        return queries.statements("public")
+    return diagnostic.text
 
 
 def script_text() -> str:

@@ -108,7 +108,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urllib.parse.urlsplit(self.path)
-        if url.path == "/health":
+        if url.path == "/alive":
+            self._send(200, {"status": "ok"})
+        elif url.path == "/health":
             self._answer("SELECT 1", ())
         elif url.path in READS:
             self._answer(READS[url.path], (self._tenant(url.query),))

@@ -19,7 +19,8 @@ def database(server: dict[str, t.Any]) -> dict[str, t.Any]:
         "runbooks_db_mitigation_user": "custody_mitigation",
         "runbooks_db_mitigation_password": passwords["custody_mitigation"],
         "runbooks_db_admin_user": "custody_admin", "runbooks_db_admin_password": passwords["custody_admin"],
-        "runbooks_db_application_users": ["custody_app"],
+        "runbooks_db_application_users": ["custody_app"], "runbooks_db_cores": 1,
+        "runbooks_db_plan_user": "custody_planner", "runbooks_db_plan_password": passwords["custody_planner"],
     }  # fmt: skip
 
 

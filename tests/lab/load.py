@@ -58,9 +58,12 @@ def request(host: str, path: str, method: str) -> bool:
         connection.close()
 
 
-def user(host: str, samples: Samples, seed: int) -> None:
+def user(lab: Lab, host: str, samples: Samples, seed: int) -> None:
     draw = random.Random(seed)
     while True:
+        if lab.read("load-pauses.json"):
+            time.sleep(PAUSE_SECONDS)
+            continue
         writes = draw.random() < WRITE_SHARE
         path = f"/{'sign' if writes else draw.choice(READS)}?tenant={draw.randint(1, TENANTS)}"
         started = time.monotonic()
@@ -74,7 +77,7 @@ def main() -> None:
     host = urllib.parse.urlsplit(lab.part("app")["url"]).netloc
     samples = Samples()
     for number in range(WORKERS):
-        threading.Thread(target=user, args=(host, samples, number), daemon=True).start()
+        threading.Thread(target=user, args=(lab, host, samples, number), daemon=True).start()
 
     def publish() -> None:
         while True:

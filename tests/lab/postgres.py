@@ -23,12 +23,12 @@ from tests.lab.state import PROJECT, Lab, LabError, end_process, process_start, 
 
 SCHEMA = pathlib.Path(__file__).with_name("schema.sql")
 ROLES = (
-    "custody_owner", "custody_app", "custody_monitor", "custody_mitigation", "custody_admin", "reporting", "batch", "billing",
-    "ledger",
+    "custody_owner", "custody_app", "custody_monitor", "custody_planner", "custody_mitigation", "custody_admin", "reporting",
+    "batch", "billing", "ledger",
 )  # fmt: skip
 UNPRIVILEGED = 65534
 SETTINGS = {
-    "fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "shared_buffers": "64MB",
+    "fsync": "off", "full_page_writes": "off", "shared_buffers": "64MB",
     "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "shared_preload_libraries": "pg_stat_statements",
     "autovacuum_naptime": "5s", "min_wal_size": "32MB", "max_wal_size": "64MB",
     "log_min_messages": "warning", "max_prepared_transactions": "10",

@@ -3,6 +3,7 @@
 CREATE ROLE custody_owner LOGIN;
 CREATE ROLE custody_app LOGIN;
 CREATE ROLE custody_monitor LOGIN;
+CREATE ROLE custody_planner LOGIN;
 CREATE ROLE custody_mitigation LOGIN;
 CREATE ROLE reporting LOGIN;
 CREATE ROLE batch LOGIN;
@@ -11,9 +12,10 @@ CREATE ROLE ledger LOGIN;
 CREATE ROLE custody_admin LOGIN CREATEROLE;
 GRANT pg_monitor TO custody_monitor;
 GRANT pg_signal_backend, pg_read_all_stats TO custody_mitigation, custody_admin;
-GRANT custody_owner, custody_app TO custody_admin;
-GRANT billing, ledger, batch, reporting TO custody_admin WITH ADMIN OPTION;
-DO $$BEGIN IF current_setting('server_version_num')::int >= 160000 THEN GRANT pg_use_reserved_connections TO custody_monitor, custody_mitigation, custody_admin; END IF; END$$;
+GRANT custody_owner TO custody_admin;
+GRANT billing, ledger, batch, reporting, custody_app TO custody_admin WITH ADMIN OPTION;
+GRANT EXECUTE ON FUNCTION pg_reload_conf() TO custody_admin;
+DO $$BEGIN IF current_setting('server_version_num')::int >= 150000 THEN EXECUTE 'GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO custody_admin'; END IF; IF current_setting('server_version_num')::int >= 160000 THEN GRANT pg_use_reserved_connections TO custody_monitor, custody_mitigation, custody_admin; END IF; END$$;
 
 CREATE DATABASE analytics_db OWNER custody_owner;
 CREATE DATABASE custody_db OWNER custody_owner;
@@ -54,8 +56,12 @@ INSERT INTO audit_entries (reference, tenant_id) SELECT i / 4, 1 + i % 40 FROM g
 INSERT INTO import_lines SELECT i, i - 1, 1 + i % 10, 1 + i % 8, 1 + i % 40 FROM generate_series(1, 20000) AS i;
 CREATE INDEX audit_entries_reference ON audit_entries (reference);
 CREATE INDEX custody_keys_tenant ON custody_keys (tenant_id, active);
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_app, custody_monitor, reporting, batch;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_app, custody_planner, reporting, batch;
 GRANT INSERT, UPDATE ON custody_keys, custody_usage TO custody_app;
 GRANT UPDATE ON batch_jobs TO batch;
 RESET ROLE;
+VACUUM ANALYZE;
+
+\connect custody_db
+-- Once more from another session: what an earlier one has counted arrives late, and would look like changes since.
 VACUUM ANALYZE;

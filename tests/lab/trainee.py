@@ -38,7 +38,7 @@ def well_for_a_while(lab: Lab) -> bool:
     """Whether users have been well without a break."""
     began = time.monotonic()
     while time.monotonic() - began < WELL_SECONDS:
-        if harness.suffers(lab):
+        if faults.suffers(lab):
             return False
         time.sleep(0.25)
     return True

@@ -12,6 +12,7 @@ import pytest
 from tests import collection, harness
 from tests.lab import faults, postgres
 from tests.lab.__main__ import up
+from tests.lab.faults import connections, locks, work
 from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
@@ -58,9 +59,9 @@ def sessions(server: Lab) -> t.Iterator[faults.Fault]:
     manager.close()
     yield fault
     fault.close()
-    faults.release_clients(server)
-    faults.roll_back_prepared(server)
-    faults.index_again(server)
+    connections.release_clients(server)
+    locks.roll_back_prepared(server)
+    work.index_again(server)
 
 
 @contextlib.contextmanager
@@ -94,7 +95,7 @@ def build(server: Lab, sessions: faults.Fault) -> None:
         if session.role == "busy":  # it would be waited for
             with faults.superuser(server) as cursor:
                 cursor.execute("SELECT pg_cancel_backend(%s)", (session.pid,))
-    faults.roll_back_prepared(server)
+    locks.roll_back_prepared(server)
     with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
         index.act(connection, wanted, index.plan(connection, wanted))
 

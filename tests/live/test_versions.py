@@ -10,6 +10,7 @@ import pytest
 from tests import collection
 from tests.lab import faults, postgres
 from tests.lab.__main__ import up
+from tests.lab.faults import locks
 from tests.lab.state import Lab, wait_until
 from tests.scenarios.runner import longest_running
 
@@ -34,7 +35,7 @@ def test_every_diagnostic_is_read_and_tells_the_culprit(version: str) -> None:
     try:
         up(lab, ("postgres",), version, {})
         fault = faults.Fault(lab, "queued", 1)
-        faults.queue_ddl(fault, "custody_db", "custody_keys", 5, "custody_app")
+        locks.queue_ddl(fault, "custody_db", "custody_keys", 5, "custody_app")
         wait_until(lambda: longest_running(lab, 1.5) is not None, 10, "a statement that has run for long")
         read = triage(login(lab, "custody_monitor"), Limits(query_text=True), NAMES)
         assert read["gaps"] == []

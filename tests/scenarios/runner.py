@@ -42,6 +42,8 @@ class Scenario:
     variables: Json = dataclasses.field(default_factory=dict)
     postgresql: tuple[str, ...] = ("15", "18")
     preventive: bool = False
+    paths: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Played:
 
 def load(path: pathlib.Path) -> Scenario:
     data = yaml.safe_load(path.read_text())
-    lists = {name: tuple(data.pop(name, ())) for name in ("decoys", "causes", "forbidden", "untouched")}
+    names = ("decoys", "causes", "forbidden", "untouched", "paths", "shows")
+    lists = {name: tuple(data.pop(name, ())) for name in names}
     data["postgresql"] = tuple(data.get("postgresql", Scenario.postgresql))
     fields: Json = {"name": path.stem, "breaks": tuple(data.pop("break")), **lists, **data}
     return Scenario(**fields)
@@ -112,8 +115,9 @@ def naive(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json]) -> float:
 
 def break_all(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Json]:
     told = {name: faults.break_it(lab, name, seed) for name in (*scenario.decoys, *scenario.breaks)}
-    if scenario.breaks:
-        harness.suffering(lab, locks=any(faults.FAULTS[name].locks for name in scenario.breaks))
+    felt = [faults.FAULTS[name] for name in scenario.breaks if faults.FAULTS[name].felt]
+    if felt:
+        harness.suffering(lab, locks=any(kind.locks for kind in felt))
     if any(session["application"] in faults.REPORTS for one in told.values() for session in one["sessions"]):
         wait_until(lambda: longest_running(lab, 2.0) is not None, 10, "statements that have run for two seconds", 0.1)
     return told
@@ -127,6 +131,8 @@ def run(lab: Lab, root: pathlib.Path, scenario: Scenario) -> harness.Run:
     options = ["-e", f"mitigate={scenario.mitigation}"] if scenario.mitigation else []
     options += ["-e", f"approval={scenario.approval}"] if scenario.approval else []
     variables = {**harness.ALL_CHANNELS, **scenario.variables}
+    if scenario.paths:
+        variables["recovery_check_urls"] = [harness.probe_of(lab, path) for path in scenario.paths]
     if scenario.alert:
         (root / "alert.txt").write_text(scenario.alert)
         variables["incident_alert_file"] = str(root / "alert.txt")
@@ -151,8 +157,11 @@ def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played:
         yield f"nothing is wrong, and somebody was told: {len(harness.writes(lab))} writes"
     offered = {offer["mitigation"] for offer in played.cause["offers"]}
     for name in (scenario.mitigation or "").split(","):
-        if name and name not in offered:
+        if name and name.partition(":")[0] not in offered:
             yield f"{name} was not offered"
+    for text in scenario.shows:
+        if text not in played.output:
+            yield f"does not show {text!r}"
 
 
 def play(lab: Lab, scenario: Scenario, seed: int) -> Played:

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
+import unittest.mock
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import connection
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import Backend, Plan, Signal, Wanted, act, plan
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import (
+    Backend,
+    Now,
+    Plan,
+    Signal,
+    Target,
+    Wanted,
+    act,
+    is_done,
+    plan,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import classify
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError, RefusedConnectionError
 
@@ -16,12 +28,13 @@ Json = dict[str, t.Any]
 
 def row(pid: int = 1, **changes: t.Any) -> Json:
     return {"pid": pid, "backend_start": "s", "user": "app", "application": "api", "database": "shop", "client": None,
-            "state": "active", "backend_type": "client backend", "query_start": "q", "own": False, "superuser": False,
-            "wraparound": False, "hidden": False, "state_seconds": 9.0, "same": True, **changes}  # fmt: skip
+            "state": "active", "backend_type": "client backend", "query_start": "q", "xact_start": "x", "own": False,
+            "superuser": False, "wraparound": False, "hidden": False, "same_session": True, "same_transaction": True,
+            "same_statement": True, **changes}  # fmt: skip
 
 
 def by_pid(state: t.Literal["canceled", "terminated"] = "canceled", **changes: t.Any) -> Wanted:
-    return Wanted(state=state, **{"max": 5, "backends": ((1, "s"), (2, "s")), **changes})
+    return Wanted(state=state, **{"max": 5, "backends": (Target(1, "s", "x", "q"), Target(2, "s", "x", "q")), **changes})
 
 
 CONDITION = Wanted("terminated", 5, match={})
@@ -33,10 +46,17 @@ PLANS: list[tuple[str, list[Json], Wanted, list[tuple[str, int]], list[str]]] = 
      ["nothing to cancel, it is idle"]),
     ("idle in transaction is terminated at once", [row(state="idle in transaction"), row(2)], by_pid("terminated"),
      [("terminate", 1), ("cancel", 2)], []),
-    ("a reused pid is left alone", [row(same=False), row(2)], by_pid(), [("cancel", 2)],
+    ("a reused pid is left alone", [row(same_session=False), row(2)], by_pid(), [("cancel", 2)],
      ["the pid belongs to another session now"]),
+    ("the next statement is not cancelled", [row(same_statement=False), row(2)], by_pid(), [("cancel", 2)], ["its statement is over"]),
+    ("the next transaction is not ended", [row(same_transaction=False), row(2)], by_pid("terminated"), [("cancel", 2)],
+     ["its transaction is over"]),
+    ("the next statement of the same transaction is ended with it", [row(same_statement=False), row(2)], by_pid("terminated"),
+     [("cancel", 1), ("cancel", 2)], []),
+    ("a superuser's is left alone, the others are not", [row(superuser=True), row(2)], by_pid(), [("cancel", 2)],
+     ["it belongs to app, a superuser (allow_superusers)"]),
     ("a condition leaves out who must not be signalled", [row(own=True), row(2, superuser=True), row(3)], CONDITION,
-     [("cancel", 3)], ["it is this very session", "it belongs to a superuser (allow_superusers)"]),
+     [("cancel", 3)], ["it is this very session", "it belongs to app, a superuser (allow_superusers)"]),
     ("superusers when allowed", [row(superuser=True), row(2)], by_pid(allow_superusers=True), [("cancel", 1), ("cancel", 2)], []),
 ]  # fmt: skip
 
@@ -52,7 +72,7 @@ REFUSED = [
     ([row(own=True)], by_pid(), "this very session"),
     ([row(wraparound=True)], by_pid(), "transaction id wraparound"),
     ([row(backend_type="walsender")], by_pid(), "it is a walsender"),
-    ([row(superuser=True)], by_pid(), "superuser"),
+    ([row(superuser=True)], by_pid(), "nothing may be signalled: pid 1: it belongs to app, a superuser"),
     ([row(hidden=True)], by_pid(), "GRANT pg_read_all_stats"),
     ([row(), row(2)], by_pid(max=1), "2 backends would be signalled, and max is 1: nothing was touched"),
     ([row(), row(2)], by_pid(max=0), "max is 0"),
@@ -66,13 +86,15 @@ def test_refused_before_anything_is_touched(rows: list[Json], wanted: Wanted, me
 
 
 class FakeServer:
-    """A server whose backends react to the n-th signal (or never)."""
+    """A server whose backends react to the n-th signal (or never): a cancel ends the statement, and the transaction too unless
+    the client keeps it open."""
 
-    def __init__(self, cancels_after: int | None, ends_after: int | None) -> None:
+    def __init__(self, cancels_after: int | None, ends_after: int | None, *, keeps_open: bool = True) -> None:
         self.signals: list[tuple[str, int]] = []
         self.now = 0.0
         self.cancels_after = cancels_after
         self.ends_after = ends_after
+        self.keeps_open = keeps_open
 
     def choose(self, wanted: Wanted) -> list[Json]:
         return []
@@ -80,13 +102,13 @@ class FakeServer:
     def signal(self, signal: Signal, backend: Backend) -> None:
         self.signals.append((signal, backend.pid))
 
-    def look(self, backend: Backend) -> tuple[str | None, str | None] | None:
+    def look(self, backend: Backend) -> Now | None:
         sent = [one[0] for one in self.signals]
         if self.ends_after is not None and sent.count("terminate") >= self.ends_after:
             return None
         if self.cancels_after is not None and sent.count("cancel") >= self.cancels_after:
-            return ("idle", "q")
-        return ("active", "q")
+            return Now("idle in transaction (aborted)", "q", "x") if self.keeps_open else Now("active", "q2", "x2")
+        return Now("active", "q", "x")
 
     def clock(self) -> float:
         return self.now
@@ -95,8 +117,8 @@ class FakeServer:
         self.now += seconds
 
 
-ONE = Plan((("cancel", Backend(1, "s", "app", "api", "shop", None, "active", "q")),), ())
-IDLE = Plan((("terminate", Backend(1, "s", "app", "api", "shop", None, "idle in transaction", "q")),), ())
+ONE = Plan((("cancel", Backend(1, "s", "app", "api", "shop", None, "active", "q", "x")),), ())
+IDLE = Plan((("terminate", Backend(1, "s", "app", "api", "shop", None, "idle in transaction", "q", "x")),), ())
 ACTS: list[tuple[str, Wanted, Plan, FakeServer, list[tuple[str, int]]]] = [
     ("a cancel that works", by_pid(), ONE, FakeServer(1, None), [("cancel", 1)]),
     (
@@ -107,6 +129,13 @@ ACTS: list[tuple[str, Wanted, Plan, FakeServer, list[tuple[str, int]]]] = [
         [("cancel", 1), ("terminate", 1)],
     ),
     ("cancelled, then terminated", by_pid("terminated"), ONE, FakeServer(1, 1), [("cancel", 1), ("terminate", 1)]),
+    (
+        "cancelled, and the pooler has begun the next transaction, which is somebody else's",
+        by_pid("terminated"),
+        ONE,
+        FakeServer(1, 1, keeps_open=False),
+        [("cancel", 1)],
+    ),
     ("terminated at once", by_pid("terminated"), IDLE, FakeServer(None, 1), [("terminate", 1)]),
 ]
 
@@ -116,6 +145,22 @@ def test_act(name: str, wanted: Wanted, planned: Plan, server: FakeServer, signa
     done = act(server, wanted, planned, clock=server.clock, sleep=server.sleep)
     assert server.signals == signals
     assert [one["signal"] for one in done] == [signals[-1][0]]
+
+
+BEFORE = Backend(1, "s", "app", "api", "shop", None, "active", "q", "x")
+DONE: list[tuple[t.Any, Now | None, t.Literal["canceled", "terminated"], bool]] = [
+    (BEFORE, None, "terminated", True),
+    (BEFORE, Now("active", "q2", "x"), "canceled", True),
+    (BEFORE, Now("active", "q2", "x"), "terminated", False),
+    (BEFORE, Now("active", "q2", "x2"), "terminated", True),
+    (BEFORE, Now("idle", "q", None), "terminated", True),
+    (dataclasses.replace(BEFORE, xact_start=None), Now("idle", "q", None), "terminated", False),
+]
+
+
+@pytest.mark.parametrize(("before", "now", "state", "expected"), DONE)
+def test_when_it_is_done(before: Backend, now: Now | None, state: t.Literal["canceled", "terminated"], expected: bool) -> None:
+    assert is_done(before, now, state) is expected
 
 
 def test_one_that_stays_is_told_with_what_to_look_at() -> None:
@@ -128,11 +173,14 @@ def test_one_that_stays_is_told_with_what_to_look_at() -> None:
 SENTENCES = [
     ("FATAL:  sorry, too many clients already", ("too_many_clients", "53300")),
     ("FATAL:  remaining connection slots are reserved for roles with the SUPERUSER attribute", ("too_many_clients", "53300")),
-    ("FATAL:  too many connections for role \"app\"", ("too_many_clients", "53300")),
+    ("FATAL:  too many connections for role \"app\"", ("role_limit", "53300")),
+    ("FATAL:  too many connections for database \"shop\"", ("database_limit", "53300")),
+    ("FATAL:  permission denied for database \"shop\"", ("authentication", "28P01")),
+    ("server does not support SSL, but SSL was required", ("tls", None)),
     ("FATAL:  password authentication failed for user \"m\"", ("authentication", "28P01")),
     ("fe_sendauth: no password supplied", ("authentication", "28P01")),
     ("FATAL:  database \"nope\" does not exist", ("no_such_database", "3D000")),
-    ("FATAL:  the database system is starting up", ("starting_up", "57P03")),
+    ("FATAL:  the database system is starting up", ("not_accepting", "57P03")),
     ("connection refused. Is the server running?", ("unreachable", None)),
 ]  # fmt: skip
 
@@ -154,6 +202,9 @@ WRONG = 'connection to server at "db" (10.0.0.1), port 5432 failed: FATAL:  pass
 def test_how_often_a_session_is_tried(monkeypatch: t.Any, answers: list[str | None], pauses: int, opened: bool) -> None:
     class Session:
         autocommit = False
+
+        def cursor(self) -> contextlib.AbstractContextManager[t.Any]:
+            return contextlib.nullcontext(unittest.mock.Mock())
 
         def close(self) -> None:
             """Nothing is open."""

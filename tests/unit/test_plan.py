@@ -6,23 +6,29 @@ import re
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, ending, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, ending, key_of, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
 
 Json = dict[str, t.Any]
 CANCEL = "cancel_queued_ddl"
 TARGET = {"pid": 1, "backend_start": "s"}
 ASKED = Words(mitigate=(CANCEL,))
+ISOLATE = "isolate_client"
+BILLING, LEDGER = ({"role": name, "connection_limit": -1} for name in ("billing", "ledger"))
+ONE = Words(mitigate=(ISOLATE,), only={ISOLATE: ["billing"]})
 
 
 def verdict(kind: str = "cause_found", system: str | None = "db", **changes: t.Any) -> Json:
-    offers = [{"mitigation": CANCEL, "system": system, "targets": [TARGET]}] if system else []
+    offers = [{"mitigation": CANCEL, "system": system, "targets": [TARGET], "by_name": False}] if system else []
+    offers += changes.pop("more", [])
     return {"verdict": kind, "offers": offers, "findings": [], "measured": [{}], "gaps": [], **changes}
 
 
 INTENT = {"kind": "intent", "effect": CANCEL, "system": "db", "epoch": 0}
-FINDING = {"mitigations": [CANCEL], "subject": {"system": "db"}, "targets": [TARGET]}
+FINDING = {"mitigations": [CANCEL], "subject": {"system": "db"}, "targets": {CANCEL: [TARGET]}}
+BY_NAME = [{"mitigation": ISOLATE, "system": "db", "targets": [BILLING, LEDGER], "by_name": True}]
 UNOFFERED = Words(mitigate=(CANCEL,), mitigate_unoffered=True, reason="I see it")
 STEPS: list[tuple[str, Words, Json | None, list[Json], list[Step]]] = [
     ("nothing asked", Words(), verdict(), [], []),
@@ -32,12 +38,14 @@ STEPS: list[tuple[str, Words, Json | None, list[Json], list[Step]]] = [
     ("begun by a run that was killed, and still sick", ASKED, verdict(), [INTENT], [Step(CANCEL, "db", (TARGET,))]),
     ("not offered, but a finding names a target", UNOFFERED, verdict("healthy", None, findings=[FINDING]), [],
      [Step(CANCEL, "db", (TARGET,))]),
+    ("one of several, by name", ONE, verdict(more=BY_NAME), [], [Step(ISOLATE, "db", (BILLING,))]),
+    ("one of those that are offered", Words(mitigate=(CANCEL,), only={CANCEL: ["1"]}), verdict(), [], [Step(CANCEL, "db", (TARGET,))]),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "words", "found", "events", "expected"), STEPS, ids=[one[0] for one in STEPS])
 def test_steps(name: str, words: Words, found: Json | None, events: list[Json], expected: list[Step]) -> None:
-    assert steps_for("db", words, found, events, 0) == expected
+    assert steps_for("db", words, found, events, 0, shipped()) == expected
 
 
 REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
@@ -48,13 +56,30 @@ REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
     (ASKED, verdict("healthy", None), [{**INTENT, "epoch": 1}], "was refused"),
     (Words(mitigate=("terminate_blockers",)), verdict(), [], "offers cancel_queued_ddl"),
     (UNOFFERED, verdict("healthy", None), [], "no finding on db names anything"),
+    (Words(mitigate=(ISOLATE,)), verdict(more=BY_NAME), [], r"needs the name of one.*isolate_client:NAME \(billing, ledger\)"),
+    (
+        Words(mitigate=(ISOLATE,), only={ISOLATE: ["app"]}),
+        verdict(more=BY_NAME),
+        [],
+        "not offered for app, but for billing, ledger",
+    ),
+    (Words(mitigate=(CANCEL,), only={CANCEL: ["2"]}), verdict(), [], "not offered for 2, but for 1"),
 ]
 
 
 @pytest.mark.parametrize(("words", "found", "events", "message"), REFUSED)
 def test_refused(words: Words, found: Json | None, events: list[Json], message: str) -> None:
     with pytest.raises(RecordError, match=message):
-        steps_for("db", words, found, events, 0)
+        steps_for("db", words, found, events, 0, shipped())
+
+
+def test_what_a_person_calls_a_target() -> None:
+    mitigations = shipped().mitigations
+    assert key_of(BILLING, mitigations[ISOLATE].identity) == "billing"
+    assert (
+        key_of({"schema": "public", "name": "keys_idx", "columns": ["a"]}, mitigations["create_index"].identity)
+        == "public.keys_idx"
+    )
 
 
 def tried(*kinds: str) -> list[Json]:
@@ -78,10 +103,10 @@ LOOPS = [
 def test_the_third_fruitless_try_is_refused_with_the_history(events: list[Json], refused: bool) -> None:
     if refused:
         with pytest.raises(RecordError, match=r"2 times without a proven recovery \(at \d, at \d\)"):
-            steps_for("db", ASKED, verdict(), events, 0)
+            steps_for("db", ASKED, verdict(), events, 0, shipped())
     else:
-        assert len(steps_for("db", ASKED, verdict(), events, 0)) == 1
-    assert len(steps_for("db", UNOFFERED, verdict(), events, 0)) == 1
+        assert len(steps_for("db", ASKED, verdict(), events, 0, shipped())) == 1
+    assert len(steps_for("db", UNOFFERED, verdict("unproven", None, findings=[FINDING]), events, 0, shipped())) == 1
 
 
 JUDGED = {"kind": "judged", "slot": "diagnose"}
@@ -99,7 +124,8 @@ ENDINGS: list[tuple[str, list[Json], Json | None, list[str], str | None]] = [
      "was refused"),
     ("one system could not be read", [JUDGED, {"kind": "phase_failed", "phase": "diagnose", "system": "db", "why": "x"}],
      verdict(), [], None),
-    ("nothing could be read", [JUDGED], verdict("unproven", measured=[]), [], "nothing that users feel could be read"),
+    ("nothing could be read", [JUDGED], verdict("unproven", measured=[]), [], "nothing could be read, neither what users feel nor a system"),
+    ("no user was measured, and the system was read", [JUDGED], verdict("unproven", None, measured=[{"of": "system"}]), [], None),
     ("unsent", [JUDGED], verdict(), ["pagerduty:declared"], "unsent: pagerduty:declared"),
 ]  # fmt: skip
 

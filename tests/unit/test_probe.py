@@ -51,7 +51,7 @@ def test_no_url_proves_nothing() -> None:
 def test_numbers() -> None:
     samples = [*[Sample(float(n), None) for n in range(1, 20)], Sample(2000.04, "timed out")]
     told = summary(URL, samples, None)
-    assert told == {"url": URL, "requests": 20, "failures": 1, "reasons": {"timed out": 1}, "p50_ms": 10.0, "p95_ms": 19.0,
+    assert told == {"url": URL, "method": "GET", "requests": 20, "failures": 1, "reasons": {"timed out": 1}, "p50_ms": 10.0, "p95_ms": 19.0,
                     "max_ms": 2000.0, "good": False}  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import parse, shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, JudgementError, Ref
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import holds, rank
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, locks
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from hypothesis import assume, settings
 from hypothesis import given as generated
@@ -21,7 +21,10 @@ Json = dict[str, t.Any]
 SICK = given.edge(given.probe(failures=10))
 SLOW = given.edge(given.probe(p95=3000.0))
 WELL = given.edge(given.probe())
-OLD_IDLE = {"idle_in_transaction": [given.session(7, state="idle in transaction", state_seconds=9000.0)]}
+OLD_IDLE = {"idle_in_transaction": [given.session(7, state="idle in transaction", transaction_seconds=9000.0)]}
+READ_ONLY = {"settings": given.settings(default_transaction_read_only="on")}
+WRITES = "POST https://api.example.org/canary"
+STARVED = given.squeezed(long_running=[given.running(7, 90.0)])
 
 
 def judged(*facts: Json, **kwargs: t.Any) -> Json:
@@ -50,9 +53,32 @@ VERDICTS: list[tuple[str, list[Json], str, list[tuple[str, str]], list[str]]] = 
     ("users suffer and an old idle transaction does not explain it", [given.database([], **OLD_IDLE), SICK], "unproven", [], []),
     ("the database cannot be reached and users suffer", [given.refused("unreachable", "timeout"), SICK], "cause_found",
      [("db.unreachable", "db")], []),
+    ("its name does not resolve from here", [given.refused("unreachable", "could not translate host name"), SICK], "unproven", [], []),
     ("the database cannot be reached and users are well", [given.refused("unreachable", "timeout"), WELL], "healthy", [], []),
     ("refused for want of slots proves itself", [given.refused("too_many_clients", "sorry"), WELL], "cause_found",
      [("db.connections_refused", "db")], []),
+    ("reading the lock table measures nobody", [given.database([])], "unproven", [], []),
+    ("one that waits while users are well is nothing", [given.database(given.idle_holder()[:2]), WELL], "healthy", [], []),
+    ("one that waits while users suffer may be it", [given.database(given.idle_holder()[:2]), SICK], "cause_found",
+     [("db.idle_in_transaction", "100")], ["terminate_blockers"]),
+    ("slow statements of the application's own roles are never healthy",
+     [given.database([], samples=given.samples(*(given.seen(pid, statement_ms=9000) for pid in (1, 2, 3)), runnable=0.5), plans=[]), WELL],
+     "unproven", [], []),
+    ("read only, and writes fail", [given.database([], **READ_ONLY), given.edge(given.probe(), given.probe(WRITES, failures=10))],
+     "cause_found", [("db.read_only", "db")], []),
+    ("read only, and nobody writes", [given.database([], **READ_ONLY), WELL], "healthy", [], []),
+    ("read only does not explain that reads fail", [given.database([], **READ_ONLY), SICK], "unproven", [], []),
+    ("our own login is refused while users suffer", [given.refused("authentication", "wrong"), SICK], "unproven", [], []),
+    ("three hold all slots: only by name", [given.crowded(a=40, b=50, app=52), SICK], "cause_found",
+     [("db.connections_exhausted", "db")], ["isolate_client"]),
+    ("a long statement, and the processors are short", [STARVED, SLOW], "cause_found", [("db.long_query", "reporting/bi")],
+     ["cancel_long_queries"]),
+    ("a long statement, and nobody knows of the processors", [{**STARVED, "limits": {**STARVED["limits"], "cores": 0}}, SLOW],
+     "unproven", [], []),
+    ("behind a prepared transaction: it first, and both can be done",
+     [given.database([given.waits(200, [0], "AccessExclusiveLock", user="owner"), *(given.waits(300 + n, [200]) for n in range(5))],
+                     prepared_transactions=[{"gid": "tx", "prepared": "p", "user": "app", "database": "shop", "seconds": 9, "waited_for": True}]),
+      SICK], "cause_found", [("db.prepared_transaction", "tx")], ["cancel_queued_ddl", "rollback_prepared"]),
     ("nothing measured is not healthy", [given.refused("unreachable", "timeout")], "unproven", [], []),
     ("nothing read is not healthy", [], "unproven", [], []),
 ]  # fmt: skip
@@ -72,7 +98,7 @@ def test_the_same_facts_give_the_same_bytes_in_whatever_order() -> None:
 
 
 def test_with_its_rule_removed_a_cause_is_unproven_and_nothing_is_offered() -> None:
-    without = {**RULES, "database": tuple(rule for rule in database.RULES if rule is not database.queued_ddl)}
+    without = {**RULES, "database": tuple(rule for rule in RULES["database"] if rule is not locks.queued_ddl)}
     result = judged(given.database(given.queued_ddl()), SICK, rules=without)
     assert (result["verdict"], result["offers"]) == ("unproven", [])
     assert result["last_hop"] == "5 sessions of the application wait for locks, the longest for 9.0 s"
@@ -92,7 +118,7 @@ def test_missing_systems_are_gaps_with_their_reason() -> None:
 
 def test_the_innocent_report_is_never_offered() -> None:
     offers = judged(given.database(given.queued_ddl()), SICK)["offers"]
-    assert [offer["targets"] for offer in offers] == [[{"pid": 200, "backend_start": "start 200"}]]
+    assert [offer["targets"] for offer in offers] == [[{"pid": 200, "backend_start": "start 200", "query_start": "query 200"}]]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,15 @@ import typing as t
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, Observation, RuledOut
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, database, edge, resources
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import (
+    RULES,
+    connections,
+    edge,
+    locks,
+    plans,
+    server,
+    work,
+)
 
 from tests.unit import given
 
@@ -24,85 +32,264 @@ PREPARED = {
 }
 
 # rule, facts, the findings' ids with their subjects' keys
+STALE = {
+    "busy_tables": [given.table(changed=200000)],
+    "plans": [given.plan(loops=[{"schema": "public", "table": "keys", "rows": 1}])],
+}
+ROW = {"locktype": "transactionid", "relation": "usage", "mode": "ShareLock"}
+
+
+def idle_holder(**changes: t.Any) -> list[Json]:
+    """The idle holder and those behind it, with changes to the holder."""
+    holder, *others = given.idle_holder()
+    return [{**holder, **changes}, *others]
+
+
+def convoy(**changes: t.Any) -> list[Json]:
+    """Ten workers want the same row; the one that has it has it since 100 ms, and the others' statements are 6 s old."""
+    holder = given.session(100, **{"transaction_seconds": 0.1, "holds": [["xid/1", "ExclusiveLock"]], **changes})
+    waiting = {"statement_seconds": 6.0, "lock_seconds": 0.1, "command": "UPDATE", "query": "UPDATE usage SET n = n + ?"}
+    first = given.session(200, wants="xid/1", blockers=[100], holds=[["tuple/1", "ExclusiveLock"]], **ROW, **waiting)
+    rest = {**ROW, "locktype": "tuple", "mode": "ExclusiveLock", **waiting}
+    return [holder, first, *(given.session(300 + n, wants="tuple/1", blockers=[200], **rest) for n in range(8))]
+
+
+def stuck(event_type: str, event: str) -> list[Json]:
+    return idle_holder(state="active", wait_event_type=event_type, wait_event=event)
+
+
+def in_looks(*sessions: Json, rows: list[Json] | None = None, **changes: t.Any) -> Json:
+    return given.database(rows or [], samples=given.samples(*sessions), plans=[], **changes)
+
+
+def syncrep(**changes: t.Any) -> Json:
+    """Four commits wait for a standby; one of them holds what another session waits for."""
+    waiting = [given.seen(pid, working=0, on_processor=0, waits={"IPC/SyncRep": 8}, age_ms=9000) for pid in (100, 101, 102, 103)]
+    names = {"synchronous_standby_names": "FIRST 1 (b)", **changes.pop("names", {})}
+    return in_looks(*waiting, rows=stuck("IPC", "SyncRep"), settings=given.settings(**names), **changes)
+
+
+# A migration that has locked one table and waits, behind a report, for the next; readers wait for the first.
+HOLDING_MIGRATION = [
+    given.holds(100, user="reporting", application="report"),
+    given.waits(200, [100], "AccessExclusiveLock", user="owner", command="ALTER TABLE"),
+]
+for _row in HOLDING_MIGRATION[1:]:
+    _row["holds"] = [["relation/other", "AccessExclusiveLock"]]
+HOLDING_MIGRATION += [
+    given.session(300 + n, wants="relation/other", mode="AccessShareLock", locktype="relation", relation="other", blockers=[200],
+                  lock_seconds=9.0)
+    for n in range(5)
+]  # fmt: skip
+BEHIND_PREPARED = [
+    given.waits(200, [0], "AccessExclusiveLock", user="owner", command="ALTER TABLE"),
+    *(given.waits(300 + n, [200]) for n in range(5)),
+]
+ADVISORY = {
+    "locktype": "advisory",
+    "wants": "advisory/1",
+    "mode": "ExclusiveLock",
+    "statement_seconds": 900.0,
+    "lock_seconds": 900.0,
+}
+SLOW = [given.seen(pid, statement_ms=9000) for pid in (1, 2, 3)]
+CROWD = [given.seen(pid, statement_ms=600) for pid in range(1, 9)]
+HEAVY = {"plans": [given.plan(given.scan(rows=500000))]}
+
+# rule, facts, the findings' ids with their subjects' keys
 FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
-    ("the queued statement, not the report", database.queued_ddl, given.database(given.queued_ddl()), [("db.queued_ddl", "200")]),
-    ("nobody queues behind the statement", database.queued_ddl, given.database(given.queued_ddl()[:2]), []),
-    ("those behind it are not the application's", database.queued_ddl,
+    ("the queued statement, not the report", locks.queued_ddl, given.database(given.queued_ddl()), [("db.queued_ddl", "200")]),
+    ("nobody queues behind the statement", locks.queued_ddl, given.database(given.queued_ddl()[:2]), []),
+    ("those behind it are not the application's", locks.queued_ddl,
      given.database(given.queued_ddl(), limits={"application_users": ["somebody"]}), []),
-    ("they wait in another database", database.queued_ddl,
+    ("they wait in another database", locks.queued_ddl,
      given.database([{**row, "database": "other"} for row in given.queued_ddl()]), []),
-    ("they have only just begun to wait", database.queued_ddl,
+    ("they have only just begun to wait", locks.queued_ddl,
      given.database(given.queued_ddl(), limits={"lock_wait_seconds_max": 60.0}), []),
-    ("without named users every client counts, but not the migration", database.blocked_sessions,
+    ("a migration that holds one lock and waits for the next", locks.queued_ddl, given.database(HOLDING_MIGRATION), [("db.queued_ddl", "200")]),
+    ("and not the report that it waits for", locks.blocking_transaction, given.database(HOLDING_MIGRATION), []),
+    ("without named users every client counts, but not the migration", locks.blocked_sessions,
      given.database(given.queued_ddl(), limits=AS_CLIENTS), [("db.blocked_sessions", "shop")]),
-    ("a migration alone is nobody's user", database.blocked_sessions,
+    ("a migration alone is nobody's user", locks.blocked_sessions,
      given.database(given.queued_ddl()[:2], limits=AS_CLIENTS), []),
-    ("the idle holder", database.idle_in_transaction, given.database(given.idle_holder()), [("db.idle_in_transaction", "100")]),
-    ("the idle holder is not at work", database.blocking_transaction, given.database(given.idle_holder()), []),
-    ("a holder at work", database.blocking_transaction,
-     given.database([{**given.idle_holder()[0], "state": "active"}, *given.idle_holder()[1:]]), [("db.blocking_transaction", "100")]),
-    ("a holder at work is not idle", database.idle_in_transaction,
-     given.database([{**given.idle_holder()[0], "state": "active"}, *given.idle_holder()[1:]]), []),
-    ("an old idle transaction", database.idle_in_transaction,
-     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=900.0)]),
+    ("nor is the application's own migration", locks.blocked_sessions,
+     given.database([{**row, "user": "app"} for row in given.queued_ddl()[:2]]), []),
+    ("one batch job that waits is not what users feel", locks.blocked_sessions,
+     given.database(given.idle_holder()[:2]), [("db.few_sessions_blocked", "shop")]),
+    ("a leader and its standbys", locks.blocked_sessions,
+     given.database([given.session(100), *(given.session(n, blockers=[100], **ADVISORY) for n in (201, 202, 203, 204))]), []),
+    ("a leader and its standbys are told, in case users wait for them", locks.advisory_waits,
+     given.database([given.session(100), *(given.session(n, blockers=[100], **ADVISORY) for n in (201, 202, 203, 204))]),
+     [("db.advisory_waits", "advisory")]),
+    ("a superuser's session is nobody's user", locks.blocked_sessions,
+     given.database([{**row, "superuser": True} for row in given.queued_ddl()], limits=AS_CLIENTS), []),
+    ("the idle holder", locks.idle_in_transaction, given.database(given.idle_holder()), [("db.idle_in_transaction", "100")]),
+    ("the idle holder is not at work", locks.blocking_transaction, given.database(given.idle_holder()), []),
+    ("a holder at work", locks.blocking_transaction, given.database(idle_holder(state="active")), [("db.blocking_transaction", "100")]),
+    ("a holder at work is not idle", locks.idle_in_transaction, given.database(idle_holder(state="active")), []),
+    ("a holder that waits for a standby is no root", locks.blocking_transaction, given.database(stuck("IPC", "SyncRep")), []),
+    ("it is said to wait", locks.blocker_waits, given.database(stuck("IO", "WALSync")), [("db.blocker_waits", "100")]),
+    ("a client that does not read", locks.blocker_waits, given.database(stuck("Client", "ClientWrite")), [("db.blocker_waits", "100")]),
+    ("a holder that reads a disk and computes is at work", locks.blocking_transaction,
+     in_looks(given.seen(100, waits={"CPU": 3, "IO/DataFileRead": 5}), *(given.seen(n, waits={"Lock/transactionid": 8}) for n in (200, 301, 302)),
+              rows=stuck("IO", "DataFileRead")), [("db.blocking_transaction", "100")]),
+    ("commits wait for a standby", locks.commit_waits, syncrep(), [("db.commit_waits_for_standby", "synchronous_standby_names")]),
+    ("commits that wait only for a moment", locks.commit_waits, in_looks(
+        given.seen(1, working=6, waits={"CPU": 6, "IPC/SyncRep": 2}, age_ms=9000), settings=given.settings(synchronous_standby_names="b")), []),
+    ("many contend for the same rows", locks.lock_contention, given.database(convoy()), [("db.lock_contention", "shop")]),
+    ("the one that has them at this moment is no idle holder", locks.idle_in_transaction, given.database(convoy(state="idle in transaction")), []),
+    ("nor a blocker", locks.blocking_transaction, given.database(convoy()), []),
+    ("nor one that had waited itself, and was gone a second later", locks.blocking_transaction,
+     given.database(convoy(transaction_seconds=6.5), holders=[{"pid": 100, "seconds": 1.1, "still": False}]), []),
+    ("that is contention", locks.lock_contention,
+     given.database(convoy(transaction_seconds=6.5), holders=[{"pid": 100, "seconds": 1.1, "still": False}]), [("db.lock_contention", "shop")]),
+    ("one that has them as long as the others wait is", locks.blocking_transaction,
+     given.database(convoy(transaction_seconds=6.5)), [("db.blocking_transaction", "100")]),
+    ("and then it is no contention", locks.lock_contention, given.database(convoy(transaction_seconds=6.5)), []),
+    ("those in the convoy are what users feel, though each wait is short", locks.blocked_sessions, given.database(convoy()),
+     [("db.blocked_sessions", "shop")]),
+    ("a long statement that waits for the first time since a moment is not", locks.blocked_sessions,
+     in_looks(given.seen(200, waits={"CPU": 7, "Lock/transactionid": 1}), rows=convoy()[:2]), []),
+    ("an old idle transaction", locks.idle_in_transaction,
+     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", transaction_seconds=900.0)]),
      [("db.old_idle_transaction", "7")]),
-    ("a young idle transaction", database.idle_in_transaction,
-     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", state_seconds=9.0)]), []),
-    ("a prepared transaction that is waited for", database.prepared_transaction,
+    ("an old one that is polled", locks.idle_in_transaction,
+     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", transaction_seconds=36000.0, state_seconds=0.2)]),
+     [("db.old_idle_transaction", "7")]),
+    ("a young idle transaction", locks.idle_in_transaction,
+     given.database([], idle_in_transaction=[given.session(7, state="idle in transaction", transaction_seconds=9.0)]), []),
+    ("a prepared transaction that is waited for", locks.prepared_transaction,
      given.database([given.waits(300, [0])], prepared_transactions=[PREPARED]), [("db.prepared_transaction", "tx-1")]),
-    ("a prepared transaction that nobody waits for", database.prepared_transaction,
+    ("a prepared transaction with a queue behind it", locks.prepared_transaction,
+     given.database(BEHIND_PREPARED, prepared_transactions=[PREPARED]), [("db.prepared_transaction", "tx-1")]),
+    ("a prepared transaction that nobody waits for", locks.prepared_transaction,
      given.database([], prepared_transactions=[PREPARED]), []),
-    ("one of two is waited for", database.prepared_transaction,
+    ("one of two is waited for", locks.prepared_transaction,
      given.database([given.waits(300, [0])], prepared_transactions=[PREPARED, {**PREPARED, "gid": "tx-2", "waited_for": False}]),
      [("db.prepared_transaction", "tx-1")]),
-    ("too many clients", database.connection, given.refused("too_many_clients", "sorry"), [("db.connections_refused", "db")]),
-    ("no answer", database.connection, given.refused("unreachable", "timeout"), [("db.unreachable", "db")]),
-    ("connected", database.connection, given.database([]), []),
-    ("hidden sessions", database.privileges,
-     given.database([], server={"database": "shop", "user": "m", "superuser": False, "member_of_pg_read_all_stats": False},
+    ("too many clients", connections.connection, given.refused("too_many_clients", "sorry"), [("db.connections_refused", "db")]),
+    ("too many for the database", connections.connection, given.refused("database_limit", "sorry"), [("db.connections_refused", "db")]),
+    ("it starts", connections.connection, given.refused("not_accepting", "starting up"), [("db.not_accepting", "db")]),
+    ("logins hang", connections.connection, given.refused("login_hangs", "5 s"), [("db.logins_hang", "db")]),
+    ("no answer", connections.connection, given.refused("unreachable", "timeout"), [("db.unreachable", "db")]),
+    ("our own password is wrong", connections.connection, given.refused("authentication", "password authentication failed"), []),
+    ("our own role has its limit", connections.connection, given.refused("role_limit", "too many connections for role"), []),
+    ("our database is misspelt", connections.connection, given.refused("no_such_database", "does not exist"), []),
+    ("connected", connections.connection, given.database([]), []),
+    ("hidden sessions", server.privileges,
+     given.database([], server={**given.SERVER, "user": "m", "member_of_pg_read_all_stats": False},
                     connections=[{"hidden": 7}]), [("db.privileges_missing", "m")]),
-    ("nothing hidden", database.privileges, given.database([], connections=[{"hidden": 0}]), []),
-    ("a question failed", database.degraded, given.database([], gaps=[{"diagnostic": "locks", "reason": "timeout"}]),
+    ("nothing hidden", server.privileges, given.database([], connections=[{"hidden": 0}]), []),
+    ("a question failed", server.degraded, given.database([], gaps=[{"diagnostic": "locks", "reason": "timeout"}]),
      [("db.diagnostic_degraded", "locks")]),
-    ("another service holds the connections", resources.connection_slots, given.crowded(billing=120, app=23), [("db.connection_leak", "billing")]),
-    ("the application itself holds the connections", resources.connection_slots, given.crowded(app=120, billing=24), [("db.pool_too_large", "app")]),
-    ("nobody alone holds them", resources.connection_slots, given.crowded(a=40, b=50, c=52), []),
-    ("six of ten connections", resources.connection_slots, given.crowded(billing=80), []),
-    ("a statement that never rests", resources.long_statements, given.squeezed(long_running=[given.running(7, 90.0)]),
+    ("another service holds the connections", connections.connection_slots, given.crowded(billing=120, app=23), [("db.connection_leak", "billing")]),
+    ("the application itself holds the connections", connections.connection_slots, given.crowded(app=120, billing=24), [("db.pool_too_large", "app")]),
+    ("three together hold them", connections.connection_slots, given.crowded(a=40, b=50, c=52), [("db.connections_exhausted", "db")]),
+    ("nobody is named, so nobody is the application and nobody a leak", connections.connection_slots,
+     given.crowded(billing=120, app=23, limits=AS_CLIENTS), [("db.connections_exhausted", "db")]),
+    ("they are taken because each takes long", connections.connection_slots, given.crowded(app=143, state="active"), [("db.sessions_pile_up", "db")]),
+    ("six of ten connections", connections.connection_slots, given.crowded(billing=80), []),
+    ("the role may have no more", connections.role_limits, given.crowded(app=20, limit=20), [("db.role_limit_reached", "app")]),
+    ("the role may have one more", connections.role_limits, given.crowded(app=20, limit=21), []),
+    ("another role may have no more", connections.role_limits, given.crowded(billing=20, limit=20), []),
+    ("the role has as many as it may because each takes long", connections.role_limits, given.crowded(app=20, limit=20, state="active"),
+     [("db.sessions_pile_up", "db")]),
+    ("the database may have no more", connections.role_limits, given.crowded(app=20, server={"database_limit": 20}),
+     [("db.database_limit_reached", "shop")]),
+    ("a statement that never rests", work.long_statements, given.squeezed(long_running=[given.running(7, 90.0)]),
      [("db.long_query", "reporting/bi")]),
-    ("a statement that sleeps", resources.long_statements, given.squeezed(long_running=[given.running(8, 90.0)]), []),
-    ("a young statement", resources.long_statements, given.squeezed(long_running=[given.running(7, 9.0)]), []),
-    ("the application has time enough", resources.long_statements, given.squeezed(20, long_running=[given.running(7, 90.0)]), []),
-    ("nobody knows whose sessions they are", resources.long_statements,
+    ("a dump that never rests", work.long_statements, given.squeezed(long_running=[given.running(7, 90.0, command="COPY")]),
+     [("db.maintenance_at_work", "reporting/bi")]),
+    ("an index that is built", work.long_statements, given.squeezed(long_running=[given.running(7, 90.0, command="CREATE INDEX CONCURRENTLY")]),
+     [("db.maintenance_at_work", "reporting/bi")]),
+    ("a statement that sleeps", work.long_statements, given.squeezed(long_running=[given.running(8, 90.0)]), []),
+    ("a young statement", work.long_statements, given.squeezed(long_running=[given.running(7, 9.0)]), []),
+    ("the application has time enough", work.long_statements, given.squeezed(20, long_running=[given.running(7, 90.0)]), []),
+    ("nobody knows whose sessions they are", work.long_statements,
      given.nobody_named(given.squeezed(long_running=[given.running(7, 90.0)])), [("db.long_query", "reporting/bi")]),
-    ("nobody knows whose they are, and the long one alone takes long", resources.long_statements,
+    ("nobody knows whose they are, and the long one alone takes long", work.long_statements,
      given.nobody_named(given.squeezed(20, long_running=[given.running(7, 90.0)])), []),
-    ("nobody of the application is at work", resources.long_statements,
-     given.database([], samples={"taken": 8, "sessions": given.squeezed()["postgresql"]["samples"]["sessions"][1:]},
-                    long_running=[given.running(7, 90.0)]), []),
-    ("the application's own statement is no other's", resources.long_statements,
+    ("nobody of the application is at work", work.long_statements,
+     in_looks(*given.squeezed()["postgresql"]["samples"]["sessions"][1:], long_running=[given.running(7, 90.0)]), []),
+    ("the application's own statement is no other's", work.long_statements,
      given.squeezed(long_running=[given.running(1, 90.0, user="app")]), []),
-    ("a table that changed much", resources.stale_statistics, given.squeezed(busy_tables=[given.table(changed=200000)]),
+    ("one kind of statement takes the work", work.heavy_statement, in_looks(*CROWD), [("db.heavy_statement", "of app")]),
+    ("and nobody waits for it", work.heavy_statement, in_looks(*(given.seen(pid, statement_ms=20) for pid in range(1, 9))), []),
+    ("it has less than half of the work", work.heavy_statement,
+     in_looks(*CROWD, *(given.seen(pid, "batch", statement=f"s{pid}", statement_ms=9) for pid in range(20, 30))), []),
+    ("a dump takes the work", work.heavy_statement,
+     in_looks(given.seen(1), *(given.seen(pid, "dump") for pid in range(20, 30)), statements={"top": [
+         {"statement": "of dump", "command": "COPY", "query": None}]}), []),
+    ("statements of the application take nine seconds", work.statements_slow, in_looks(*SLOW), [("db.statements_slow", "shop")]),
+    ("one does", work.statements_slow, in_looks(*SLOW[:1]), []),
+    ("nobody knows whose they are", work.statements_slow, given.nobody_named(in_looks(*SLOW)), []),
+    ("they wait for locks, which is told elsewhere", work.statements_slow, in_looks(*({**one, "waits": {"Lock/tuple": 8}} for one in SLOW)), []),
+    ("they are migrations", work.statements_slow, in_looks(
+        *SLOW, long_running=[given.running(pid, 9.0, "app", "ALTER TABLE") for pid in (1, 2, 3)]), []),
+    ("a table that changed much, and a plan for one row of it", plans.stale_statistics, given.squeezed(**STALE),
      [("db.stale_statistics", "public.keys")]),
-    ("a table that changed little", resources.stale_statistics, given.squeezed(busy_tables=[given.table(changed=20000)]), []),
-    ("nobody of the application works on it", resources.stale_statistics,
-     given.squeezed(busy_tables=[given.table(changed=200000, pids=[7])]), []),
-    ("a big table read whole", resources.missing_index, given.squeezed(busy_tables=[given.table()], plans=[given.plan()]),
+    ("a table that changed little more than autovacuum waits for", plans.stale_statistics,
+     given.squeezed(**{**STALE, "busy_tables": [given.table(changed=66000)]}), []),
+    ("a plan for many rows of it", plans.stale_statistics, given.squeezed(
+        **{**STALE, "plans": [given.plan(loops=[{"schema": "public", "table": "keys", "rows": 90000}])]}), []),
+    ("its statement waits for a disk", plans.stale_statistics,
+     given.database([], **STALE, samples=given.samples(given.seen(1, waits={"IO/DataFileRead": 8}))), []),
+    ("nobody of the application works on it", plans.stale_statistics, given.squeezed(
+        **{**STALE, "plans": [given.plan(user="reporting", loops=[{"schema": "public", "table": "keys", "rows": 1}])]}), []),
+    ("a big table read whole", plans.missing_index, given.squeezed(busy_tables=[given.table()], plans=[given.plan()]),
      [("db.missing_index", "public.keys (owner)")]),
-    ("most of it is wanted", resources.missing_index,
-     given.squeezed(busy_tables=[given.table()], plans=[given.plan(rows=400000)]), []),
-    ("a small table", resources.missing_index, given.squeezed(busy_tables=[given.table(live=9000)], plans=[given.plan()]), []),
-    ("its statistics are stale, so its plan proves nothing", resources.missing_index,
+    ("most of it is wanted", plans.missing_index,
+     given.squeezed(busy_tables=[given.table()], plans=[given.plan(given.scan(rows=400000))]), []),
+    ("a small table", plans.missing_index,
+     given.squeezed(busy_tables=[], plans=[given.plan(given.scan(table_rows=9000.0))]), []),
+    ("its statistics are stale, so its plan proves nothing", plans.missing_index,
      given.squeezed(busy_tables=[given.table(changed=200000)], plans=[given.plan()]), []),
-    ("somebody else's statement", resources.missing_index,
+    ("somebody else's statement", plans.missing_index,
      given.squeezed(busy_tables=[given.table()], plans=[given.plan(user="reporting")]), []),
-    ("no time is lost", resources.missing_index, given.squeezed(2, busy_tables=[given.table()], plans=[given.plan()]), []),
-    ("a migration without lock_timeout", resources.advice, given.database(given.queued_ddl(), role_settings=[], settings=[
-        {"name": "lock_timeout", "setting": "0"}]), [("db.setting_advised", "lock_timeout of owner")]),
-    ("a migration with one", resources.advice, given.database(given.queued_ddl(), settings=[{"name": "lock_timeout", "setting": "0"}],
+    ("no time is lost", plans.missing_index, given.squeezed(2, busy_tables=[given.table()], plans=[given.plan()]), []),
+    ("its statement has hardly a part in the work", plans.missing_index,
+     given.squeezed(busy_tables=[given.table()], plans=[given.plan(statement="another")]), []),
+    ("the partitions of a table", plans.missing_index,
+     given.squeezed(busy_tables=[], plans=[given.plan(given.scan(partitions=4))]), [("db.missing_index", "public.keys (owner)")]),
+    ("a big table joined to a few rows", plans.missing_index, given.squeezed(busy_tables=[], plans=[given.plan(
+        given.scan(rows=600000, columns=["owner"], with_rows=9.0) | {"rows": 30})]), [("db.missing_index", "public.keys (owner)")]),
+    ("a big table joined to another big one", plans.missing_index, given.squeezed(busy_tables=[], plans=[given.plan(
+        given.scan(rows=30, with_rows=90000.0))]), []),
+    ("its condition was not understood", plans.missing_index,
+     given.squeezed(busy_tables=[], plans=[given.plan(given.scan(unclear="its condition has an OR"))]), []),
+    ("an index is there and not used", plans.missing_index,
+     given.squeezed(busy_tables=[], plans=[given.plan(given.scan(covered_by="keys_owner"))]), []),
+    ("how big it is nobody knows", plans.missing_index,
+     given.squeezed(busy_tables=[], plans=[given.plan(given.scan(table_rows=None))]), []),
+    ("in recovery", server.read_only, given.database([], server={**given.SERVER, "in_recovery": True}), [("db.read_only", "db")]),
+    ("read only by default", server.read_only, given.database([], settings=given.settings(default_transaction_read_only="on")),
+     [("db.read_only", "db")]),
+    ("read only for the application", server.read_only, given.database([], role_settings=[
+        {"name": "default_transaction_read_only", "setting": "on", "user": "app", "database": "shop"}]), [("db.read_only", "db")]),
+    ("read only for somebody else", server.read_only, given.database([], role_settings=[
+        {"name": "default_transaction_read_only", "setting": "on", "user": "reporting", "database": None}]), []),
+    ("a standby that is meant to be one", server.read_only,
+     given.database([], server={**given.SERVER, "in_recovery": True}, limits={"writable": False}), []),
+    ("transaction ids run out", server.wraparound, given.database([], wraparound=[
+        {"database": "shop", "xids": 1_900_000_000, "multixacts": 0}]), [("db.wraparound_near", "shop")]),
+    ("transaction ids are far from it", server.wraparound, given.database([], wraparound=[
+        {"database": "shop", "xids": 300_000_000, "multixacts": 0}]), []),
+    ("a slot holds vacuum back", server.vacuum_held_back, given.database([], oldest_xmin=[
+        {"kind": "replication slot", "key": "s", "user": None, "application": None, "state": "inactive", "xids": 9_000_000, "seconds": None}]),
+     [("db.vacuum_held_back", "s")]),
+    ("a sequence is nearly used up", server.sequences, given.database([], sequences=[
+        {"schema": "public", "sequence": "s", "owned_by": "t.id", "last_value": 95, "most": 100, "percent": 95.0}]),
+     [("db.sequence_used_up", "public.s")]),
+    ("a slot keeps the log", server.log_kept, given.database([], slots=[{"slot": "s", "active": False, "kept_bytes": 2**36}]),
+     [("db.slot_keeps_log", "s")]),
+    ("a migration without lock_timeout", server.advice, given.database(given.queued_ddl(), settings=given.settings(lock_timeout="0")),
+     [("db.setting_advised", "lock_timeout of owner")]),
+    ("a migration with one", server.advice, given.database(given.queued_ddl(), settings=given.settings(lock_timeout="0"),
      role_settings=[{"name": "lock_timeout", "user": "owner", "database": None, "setting": "2s"}]), []),
     ("errors over the limit", edge.failing, given.edge(given.probe(failures=2)), [("api.failing", given.probe()["url"])]),
     ("errors within the limit", edge.failing, given.edge(given.probe(failures=1)), []),
+    ("writes that fail", edge.failing, given.edge(given.probe("POST https://api.example.org/canary", failures=9)),
+     [("api.writes_failing", "POST https://api.example.org/canary")]),
     ("slow", edge.latency_high, given.edge(given.probe(p95=501.0)), [("api.latency_high", given.probe()["url"])]),
     ("just fast enough", edge.latency_high, given.edge(given.probe(p95=500.0)), []),
     ("failing is not also slow", edge.latency_high, given.edge(given.probe(failures=9, p95=3000.0)), []),
@@ -127,8 +314,8 @@ def of(kind: type, rule: t.Callable[..., t.Any], facts: Json) -> list[t.Any]:
 
 
 def test_a_queued_statement_names_what_to_cancel_and_what_it_waits_for() -> None:
-    finding = of(Finding, database.queued_ddl, given.database(given.queued_ddl()))[0]
-    assert finding.targets == ({"pid": 200, "backend_start": "start 200"},)
+    finding = of(Finding, locks.queued_ddl, given.database(given.queued_ddl()))[0]
+    assert finding.targets == {"cancel_queued_ddl": ({"pid": 200, "backend_start": "start 200", "query_start": "query 200"},)}
     assert finding.evidence["behind"] == "pid 100 (reporting, report)"
     assert finding.evidence["held_up"] == 5
     assert {link.key for link in finding.links} == {"100", "300", "301", "302", "303", "304"}
@@ -139,40 +326,134 @@ def test_a_queued_statement_names_what_to_cancel_and_what_it_waits_for() -> None
     [('could not translate host name "db" to address: Name or service not known', "possible"), ("timeout expired", "likely")],
 )
 def test_a_name_that_does_not_resolve_here_is_a_weaker_reason(message: str, confidence: str) -> None:
-    assert of(Finding, database.connection, given.refused("unreachable", message))[0].confidence == confidence
+    assert of(Finding, connections.connection, given.refused("unreachable", message))[0].confidence == confidence
 
 
 def test_a_leak_is_told_with_its_arithmetic_and_what_an_undo_needs() -> None:
     facts = given.crowded(billing=120, app=22)
     facts["limits"]["pools"] = {"billing": {"instances": 2, "size": 20}}
-    (finding,) = of(Finding, resources.connection_slots, facts)
+    (finding,) = of(Finding, connections.connection_slots, facts)
     assert shipped().summary(finding) == (
         "billing (worker, from 10.0.0.9) holds 120 of 144 connections (150 - 6 reserved), others 22, free 2; "
         "it should use at most 2 × 20 = 40"
     )
-    assert finding.targets == ({"role": "billing", "connection_limit": -1, "sessions": 120},)
+    assert finding.targets == {"isolate_client": ({"role": "billing", "connection_limit": -1, "sessions": 120},)}
 
 
 def test_a_missing_index_names_the_statement_that_would_help_and_the_leftover() -> None:
     left = [{"schema": "public", "table": "keys", "index": "keys_again"}]
-    calls = [{"query_id": "1", "mean_ms": 80.0, "calls": 12}]
-    plans = [given.plan(columns=["owner", "odd Name"])]
-    facts = given.squeezed(busy_tables=[given.table()], plans=plans, invalid_indexes=left, statements=calls)
-    (finding,) = of(Finding, resources.missing_index, facts)
+    calls = {"top": [{"statement": "of app", "mean_ms": 80.0, "calls": 12}]}
+    read = [given.plan(given.scan(columns=["owner", "odd Name"]))]
+    facts = given.squeezed(busy_tables=[given.table()], plans=read, invalid_indexes=left, statements=calls)
+    (finding,) = of(Finding, plans.missing_index, facts)
     assert shipped().by_hand(finding) == (
         'DROP INDEX CONCURRENTLY public.keys_again; CREATE INDEX CONCURRENTLY ON public.keys (owner, "odd Name");'
     )
     assert "80 ms on average over 12 calls" in shipped().summary(finding)
     assert "an INVALID index is left over: keys_again" in shipped().summary(finding)
-    assert finding.targets[0]["name"] == "keys_owner_odd Name_idx"
+    assert finding.targets["create_index"][0]["name"] == "keys_owner_odd Name_idx"
 
 
-def test_a_plan_that_could_not_be_had_is_a_gap_while_time_is_lost() -> None:
-    plans = [given.plan(refused="permission denied for table keys", scans=[])]
-    assert of(Gap, resources.missing_index, given.squeezed(busy_tables=[], plans=plans)) == [
-        Gap("db", "the plan of SELECT of app", "permission denied for table keys")
-    ]
-    assert not of(Gap, resources.missing_index, given.squeezed(2, busy_tables=[], plans=plans))
+GAPS: list[tuple[str, Json, str]] = [
+    (
+        "refused",
+        given.plan(given.scan(), refused="permission denied for table keys", scans=[]),
+        "permission denied for table keys",
+    ),
+    (
+        "an OR",
+        given.plan(given.scan(unclear="its condition has an OR")),
+        "it reads all of public.keys, and its condition has an OR",
+    ),
+    ("no equality", given.plan(given.scan(columns=[])), "it reads all of public.keys, and its condition compares no column by ="),
+    ("an index", given.plan(given.scan(covered_by="k")), "it reads all of public.keys, and the index k is there and not used"),
+    ("no statistics", given.plan(given.scan(table_rows=None)), "how big that is, the server does not know"),
+]
+
+
+@pytest.mark.parametrize(("name", "plan", "why"), GAPS, ids=[row[0] for row in GAPS])
+def test_what_was_not_understood_is_a_gap_and_rules_nothing_out(name: str, plan: Json, why: str) -> None:
+    facts = given.squeezed(busy_tables=[], plans=[plan])
+    (gap,) = of(Gap, plans.missing_index, facts)
+    assert (gap.what, why in gap.why) == ("the plan of SELECT of app", True)
+    assert not of(RuledOut, plans.missing_index, facts)
+    assert not of(Gap, plans.missing_index, given.squeezed(2, busy_tables=[], plans=[plan]))
+
+
+# What is offered: facts, rule, the mitigations with the numbers of their targets, the confidence.
+ON_STANDBY = {"server": {"in_recovery": True}}
+OFFERED: list[tuple[str, t.Callable[..., t.Any], Json, dict[str, int], str]] = [
+    ("a superuser's session is named and not offered", locks.blocking_transaction,
+     given.database(idle_holder(state="active", superuser=True)), {"terminate_blockers": 0}, "proven"),
+    ("nor one whose start cannot be seen", locks.blocking_transaction,
+     given.database(idle_holder(state="active", backend_start=None)), {"terminate_blockers": 0}, "proven"),
+    ("nor an autovacuum", locks.blocking_transaction,
+     given.database(idle_holder(state="active", backend_type="autovacuum worker")), {"terminate_blockers": 0}, "proven"),
+    ("an active holder that waits is never offered", locks.blocker_waits, given.database(stuck("LWLock", "WALWrite")), {}, "proven"),
+    ("where one waits, its blocker is only likely", locks.idle_in_transaction, given.database(given.idle_holder()[:2]),
+     {"terminate_blockers": 1}, "likely"),
+    ("behind a prepared transaction the queued statement can be cancelled first", locks.prepared_transaction,
+     given.database(BEHIND_PREPARED, prepared_transactions=[PREPARED]), {"rollback_prepared": 1, "cancel_queued_ddl": 1}, "proven"),
+    ("three together: each by name", connections.connection_slots, given.crowded(a=40, b=50, app=52), {"isolate_client": 2}, "proven"),
+    ("on a standby no role is changed", connections.connection_slots, given.crowded(billing=120, app=23, **ON_STANDBY), {}, "proven"),
+    ("a role's limit is raised where there is room", connections.role_limits, given.crowded(app=20, limit=20),
+     {"raise_connection_limit": 1}, "likely"),
+    ("and not where there is none", connections.role_limits, given.crowded(app=20, billing=115, limit=20) | {},
+     {"raise_connection_limit": 0}, "likely"),
+    ("the standby's name comes from ALTER SYSTEM or a file", locks.commit_waits, syncrep(), {"commit_without_standby": 1}, "proven"),
+    ("nobody knows how many processors there are", work.long_statements,
+     given.squeezed(limits={"cores": 0}, long_running=[given.running(7, 90.0)]), {"cancel_long_queries": 1}, "possible"),
+    ("there are processors enough", work.long_statements,
+     given.squeezed(limits={"cores": 8}, long_running=[given.running(7, 90.0)]), {"cancel_long_queries": 1}, "possible"),
+    ("the application's own plan could not be seen", work.long_statements,
+     given.squeezed(long_running=[given.running(7, 90.0)], plans=[given.plan(refused="no")]), {"cancel_long_queries": 1}, "possible"),
+    ("it is shown that the processors are short", work.long_statements,
+     given.squeezed(long_running=[given.running(7, 90.0)]), {"cancel_long_queries": 1}, "likely"),
+    ("a dump is never offered", work.long_statements, given.squeezed(long_running=[given.running(7, 90.0, command="COPY")]), {}, "possible"),
+    ("a heavy statement by its query id", work.heavy_statement, in_looks(*({**one, "statement": "-42"} for one in CROWD)),
+     {"cancel_heavy_statement": 1, "limit_statement_time": 1}, "likely"),
+    ("without a query id there is nothing to name it by", work.heavy_statement, in_looks(*CROWD), {}, "likely"),
+    ("processors unseen, a heavy statement is possible", work.heavy_statement, in_looks(*CROWD, limits={"cores": 0}), {}, "possible"),
+    ("unless it waits for a disk", work.heavy_statement,
+     in_looks(*({**one, "waits": {"IO/DataFileRead": 8}} for one in CROWD), limits={"cores": 0}), {}, "likely"),
+    ("an index on a standby", plans.missing_index, given.squeezed(busy_tables=[], plans=[given.plan()], **ON_STANDBY),
+     {"create_index": 0}, "proven"),
+    ("an index on a partitioned table", plans.missing_index, given.squeezed(busy_tables=[], plans=[given.plan(given.scan(partitions=3))]),
+     {"create_index": 0}, "proven"),
+    ("ANALYZE on a standby", plans.stale_statistics, given.squeezed(**STALE, **ON_STANDBY), {"analyze_tables": 0}, "likely"),
+    ("a stale table whose plan could not be seen", plans.stale_statistics,
+     given.squeezed(busy_tables=STALE["busy_tables"], plans=[given.plan(refused="no", scans=[])]), {"analyze_tables": 1}, "possible"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "rule", "facts", "targets", "confidence"), OFFERED, ids=[row[0] for row in OFFERED])
+def test_what_may_be_acted_on(
+    name: str, rule: t.Callable[..., t.Any], facts: Json, targets: dict[str, int], confidence: str
+) -> None:
+    (finding,) = of(Finding, rule, facts)
+    assert ({name: len(found) for name, found in finding.targets.items()}, finding.confidence) == (targets, confidence)
+    assert set(finding.targets) <= set(shipped().entry(finding.id).mitigations)
+
+
+def test_nobody_seen_while_users_suffer_is_a_gap_and_rules_nothing_out() -> None:
+    nobody = given.database([], samples=given.samples(given.seen(7, "reporting")), busy_tables=[], long_running=[], plans=[])
+    assert [gap.what for gap in of(Gap, work.unseen, nobody)] == ["the application's statements"]
+    assert not of(Gap, work.unseen, {**nobody, "users_suffer": False})
+    for rule in (*work.RULES, *plans.RULES):
+        assert not of(RuledOut, rule, nobody)
+
+
+def test_a_refusal_of_our_own_login_is_a_gap_with_the_server_s_words() -> None:
+    (gap,) = of(Gap, connections.connection, given.refused("role_limit", 'too many connections for role "monitor"'))
+    assert gap.why == 'the server answered and does not let monitor in: too many connections for role "monitor"'
+
+
+def test_the_lock_table_measures_no_user() -> None:
+    assert {seen.of for rule in RULES["database"] for seen in of(Measured, rule, given.database(given.queued_ddl()))} == {
+        "system"
+    }
+    probes = given.edge(given.probe(), given.probe("POST https://api.example.org/canary"))
+    assert [seen.of for seen in of(Measured, edge.sampled, probes)] == ["reads", "writes"]
 
 
 def test_a_silent_monitor_and_a_dead_datadog_are_gaps() -> None:
@@ -186,7 +467,7 @@ def test_a_silent_monitor_and_a_dead_datadog_are_gaps() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("module", [database, edge, resources])
+@pytest.mark.parametrize("module", [connections, edge, locks, plans, server, work])
 def test_every_rule_is_asked(module: t.Any) -> None:
     written = {
         function for name, function in vars(module).items()
@@ -219,9 +500,8 @@ def test_no_sample_is_no_knowledge() -> None:
 def test_what_was_not_read_is_not_ruled_out() -> None:
     facts = given.database([])
     del facts["postgresql"]["locks"]
-    for rule in database.RULES:
-        assert not [seen for seen in of(RuledOut, rule, facts) if seen.id != "db.unreachable"]
-        assert not of(Measured, rule, facts)
+    for rule in RULES["database"]:
+        assert not [seen for seen in of(RuledOut, rule, facts) if seen.id not in ("db.unreachable", "db.connections_exhausted")]
 
 
 @pytest.mark.parametrize("rule", RULES["database"])

@@ -140,7 +140,7 @@ def test_from_the_alert_to_the_proven_recovery(runs: Runs) -> None:
     assert stages(runs, "pagerduty_incident") == ["declared", "identified", "mitigated", "resolved"]
     assert stages(runs, "status_page_incident") == ["declared", "identified", "mitigated", "resolved"]
     assert [args for module, args in runs.vendors.calls if module == "postgresql_backend"] == [
-        {"backends": [{"pid": 200, "backend_start": "start 200"}]}
+        {"backends": [{"pid": 200, "backend_start": "start 200", "query_start": "query 200"}]}
     ]
     assert runs.incident["state"] == "resolved"
 

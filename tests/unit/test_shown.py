@@ -53,7 +53,7 @@ SHOWN: list[tuple[str, str, list[str]]] = [
         "UNSENT  nothing"]),
     ("an unproven cause says where the proof ends", screen(verdict(given.database([]), given.edge(given.probe(failures=10)))),
      ["UNPROVEN last provable hop: https://api.example.org/health: 10 of 10 requests failed"]),
-    ("nothing could be read", screen(verdict()), ["UNPROVEN last provable hop: nothing that users feel could be measured",
+    ("nothing could be read", screen(verdict()), ["UNPROVEN last provable hop: no user was measured",
                                                   "could not read api everything: no facts came"]),
     ("healthy", screen(verdict(given.database([]), given.edge(given.probe()))), ["HEALTHY  users feel no fault"]),
     ("channels that are off", screen(SICK, channels=[], off=["pagerduty (not configured: x)"]),
@@ -181,10 +181,19 @@ def test_before_and_after_stand_side_by_side() -> None:
 
 def test_slow_statements_are_tied_to_clients_and_tables() -> None:
     calls = [
-        {"query_id": "1", "user": "app", "calls": 12, "mean_ms": 80.5, "total_ms": 966.0, "command": "", "query": None, "rows": 1}
+        {
+            "statement": "of app",
+            "user": "app",
+            "calls": 12,
+            "mean_ms": 80.5,
+            "total_ms": 966.0,
+            "command": "",
+            "query": None,
+            "rows": 1,
+        }
     ]
-    facts = given.squeezed(busy_tables=[given.table()], plans=[given.plan()], statements=calls)
-    assert slow_statements([facts]) == [("statement 1", "app", "12", "80.5 ms", "1.0 s", "keys")]
+    facts = given.squeezed(busy_tables=[given.table()], plans=[given.plan()], statements={"top": calls})
+    assert slow_statements([facts]) == [("statement of app", "app", "12", "80.5 ms", "1.0 s", "keys")]
     assert slow_statements([given.edge()]) == []
 
 

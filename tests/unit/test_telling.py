@@ -182,6 +182,20 @@ def test_what_is_to_be_undone(name: str, events: list[Json], expected: list[Undo
     assert undo_steps(events, shipped()) == expected
 
 
+def test_two_indexes_of_the_same_name_in_two_schemas_are_two_things() -> None:
+    targets = [{"schema": schema, "table": "t", "name": "t_a_idx"} for schema in ("eu", "us")]
+    events = [{**event("intent", "1", target), "effect": "create_index"} for target in targets]
+    assert [step.target["schema"] for step in undo_steps(events, shipped())] == ["us", "eu"]
+    undone = {**event("undone", "2", targets[1], status="done"), "effect": "create_index"}
+    assert [step.target["schema"] for step in undo_steps([*events, undone], shipped())] == ["eu"]
+
+
+def test_what_was_made_is_what_must_still_be_there_when_it_is_undone() -> None:
+    events = [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE, made={"limit_set": 5})]
+    (step,) = undo_steps(events, shipped())
+    assert step.target == {**OLD, "limit_set": 5}
+
+
 def test_the_latest_is_undone_first_and_what_cannot_be_is_said() -> None:
     index = {"kind": "intent", "run": "2", "effect": "create_index", "system": "db", "target": {"name": "i"}}
     events = [event("intent", "1", OLD), event("outcome", "1", OLD, **DONE), index]

@@ -27,6 +27,8 @@ GIVEN: list[tuple[dict[str, t.Any], Words]] = [
     ({"mitigate": CANCEL}, Words(mitigate=(CANCEL,))),
     ({"mitigate": f"{CANCEL}, {END},{CANCEL}"}, Words(mitigate=(CANCEL, END))),
     ({"mitigate": [CANCEL, END]}, Words(mitigate=(CANCEL, END))),
+    ({"mitigate": f"{END}:4711,{END}:4712,{CANCEL}"}, Words(mitigate=(END, CANCEL), only={END: ["4711", "4712"]})),
+    ({"mitigate": f"{END}:odd:name"}, Words(mitigate=(END,), only={END: ["odd:name"]})),
     ({"target": 83}, Words(target="83")),
     ({"target": "prod-db", "approval": "prompt"}, Words(target="prod-db", approval="prompt")),
     ({"incident_key": datetime.date(2026, 11, 24)}, Words(incident_key="2026-11-24")),
@@ -44,6 +46,8 @@ def test_words(raw: dict[str, t.Any], expected: Words) -> None:
 WRONG: list[tuple[dict[str, t.Any], str]] = [
     ({"mitigate": "cancel_queued_dll"}, "no mitigation cancel_queued_dll; there are: cancel_queued_ddl, terminate_blockers"),
     ({"mitigate": True}, "no mitigation True"),
+    ({"mitigate": f"{END}:"}, "after the colon stands what"),
+    ({"mitigate": "terminate:4711"}, "no mitigation terminate"),
     ({"approval": "maybe"}, "approval is auto or prompt, not 'maybe'"),
     ({"target": ["a"]}, "target is one text, not a list"),
     ({"mitigate_unoffered": True}, "needs a reason"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
+import socket
 import time
 import typing as t
 
@@ -27,12 +28,24 @@ PAUSE_WHEN_FULL = 0.15
 
 # libpq gives a failed connection no SQLSTATE of its own in psycopg2, so the server's sentence has to tell.
 REFUSALS = (
-    ("too_many_clients", "53300", r"too many clients|remaining connection slots are reserved|too many connections"),
+    ("too_many_clients", "53300", r"too many clients|remaining connection slots are reserved"),
+    ("database_limit", "53300", r"too many connections for database"),
+    ("role_limit", "53300", r"too many connections for role"),
     ("authentication", "28P01", r"password authentication failed|no pg_hba\.conf entry|role \"[^\"]*\" does not exist"
-                                r"|no password supplied|not permitted to log in"),
+                                r"|no password supplied|not permitted to log in|authentication method|authentication failed"
+                                r"|permission denied for database"),
     ("no_such_database", "3D000", r"database \"[^\"]*\" does not exist"),
-    ("starting_up", "57P03", r"the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)"),
+    ("not_accepting", "57P03", r"the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)"
+                               r"|not accepting connections"),
+    ("tls", None, r"server does not support SSL|certificate verify failed|SSL error|root certificate file"),
 )  # fmt: skip
+# https://www.postgresql.org/docs/current/protocol-message-formats.html: SSLRequest, which the server answers with one byte.
+SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+# Names resolve to the server's own objects first, so that nobody's function or operator runs as us; times read the same here and
+# there; what comes as bytes of another encoding does not end the run.
+SETTLED = """
+SET search_path = pg_catalog, pg_temp; SET datestyle = ISO; SET timezone = 'UTC'; SET client_encoding = 'UTF8'
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +98,18 @@ def _open(login: Login) -> psycopg2.extensions.connection:
     except psycopg2.OperationalError as error:
         reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(str(error).split()))
         kind, sqlstate = classify(reason)
+        if kind == "unreachable" and "timeout expired" in reason and answers(login.host, login.port):
+            kind, reason = "login_hangs", f"the server answers, and a login takes longer than {login.connect_timeout} s"
         raise RefusedConnectionError(login.name, reason, kind=kind, sqlstate=sqlstate) from error
+
+
+def answers(host: str, port: int, timeout: float = 2.0) -> bool:
+    """Whether a PostgreSQL server answers at all, before any login."""
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout) as connection:
+        connection.settimeout(timeout)
+        connection.sendall(SSL_REQUEST)
+        return connection.recv(1) in (b"S", b"N", b"E")
+    return False
 
 
 def _opened(login: Login, sleep: t.Callable[[float], None]) -> psycopg2.extensions.connection:
@@ -101,6 +125,16 @@ def _opened(login: Login, sleep: t.Callable[[float], None]) -> psycopg2.extensio
     return _open(login)
 
 
+def _settle(connection: psycopg2.extensions.connection, login: Login) -> None:
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(SETTLED)
+    except psycopg2.Error as error:
+        reason = " ".join(str(error).split())
+        raise RefusedConnectionError(login.name, reason, kind="unreachable", sqlstate=error.pgcode) from error
+
+
 @contextlib.contextmanager
 def connected(login: Login, *, sleep: t.Callable[[float], None] = time.sleep) -> t.Iterator[psycopg2.extensions.connection]:
     """One session, in autocommit, closed at the end. Raises RefusedConnectionError."""
@@ -108,7 +142,7 @@ def connected(login: Login, *, sleep: t.Callable[[float], None] = time.sleep) ->
         raise RefusedConnectionError(login.name, "no role to log in as is given", kind="authentication", sqlstate=None)
     connection = _opened(login, sleep)
     try:
-        connection.autocommit = True
+        _settle(connection, login)
         yield connection
     finally:
         connection.close()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import typing as t
 
 try:
@@ -44,19 +45,63 @@ def take_lock(connection: psycopg2.extensions.connection) -> None:
     )
 
 
+# No act waits for ever: for a lock that somebody holds, or for a statement of its own.
+LOCK_TIMEOUT_MS = 3000
+STATEMENT_TIMEOUT_MS = 30000
+LIMITED = f"SET lock_timeout = {LOCK_TIMEOUT_MS:d}; SET statement_timeout = {STATEMENT_TIMEOUT_MS:d}"
+# How long an act may take that sets no time limits of its own, the logins included (seconds).
+ACT_SECONDS = 60.0
+
+
 @contextlib.contextmanager
 def acting(login: Login, *, check_mode: bool) -> t.Iterator[psycopg2.extensions.connection]:
-    """A session that may act: alone on this database, except in check mode, where it only looks.
+    """A session that may act, under time limits: alone on this database, except in check mode, where it only looks.
 
     Raises PostgresqlError; a server's refusal that nobody foresaw is told in the server's words.
     """
     with connected(login) as connection:
-        if not check_mode:
-            take_lock(connection)
         try:
+            with connection.cursor() as cursor:
+                cursor.execute(LIMITED)
+            if not check_mode:
+                take_lock(connection)
             yield connection
+        except psycopg2.errors.LockNotAvailable as error:
+            raise PostgresqlError(
+                f"{login.name}: somebody else holds a lock that this needs, and it was not waited for longer than "
+                f"{LOCK_TIMEOUT_MS / 1000:g} s; nothing was changed by it: {' '.join(str(error).split())}"
+            ) from error
         except psycopg2.Error as error:
             raise PostgresqlError(f"{login.name}: {' '.join(str(error).split())}") from error
+
+
+T = t.TypeVar("T")
+
+
+def within(seconds: float, act: t.Callable[[], T]) -> T:
+    """What the act returns, if it does so in time; an act on a server that hangs is left behind.
+
+    Raises what the act raises, and PostgresqlError when it has not ended in time.
+    """
+    done: list[T] = []
+    raised: list[Exception] = []
+
+    def run() -> None:
+        try:
+            done.append(act())
+        except Exception as error:  # raised again below, in the caller's thread
+            raised.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if raised:
+        raise raised[0]
+    if not done:
+        raise PostgresqlError(
+            f"the server did not answer within {seconds:g} s, so nobody knows whether it was done: look again before you act"
+        )
+    return done[0]
 
 
 def rows(connection: psycopg2.extensions.connection, statement: t.Any, values: t.Any = ()) -> list[Row]:
@@ -73,7 +118,8 @@ def permitted(grants: str) -> t.Iterator[None]:
         yield
     except psycopg2.errors.InsufficientPrivilege as error:
         raise PostgresqlError(
-            f"{str(error).splitlines()[0]}; nothing was changed by it. A superuser can type: {grants}"
+            f"{str(error).splitlines()[0]}; nothing was changed by it. A superuser (or rds_superuser, cloudsqlsuperuser, "
+            f"azure_pg_admin) can type: {grants}"
         ) from error
 
 

@@ -22,33 +22,45 @@ except ImportError:  # the modules report it before anything of this file is cal
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import current_user, permitted, rows
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 
-# The indexes of a table: name, columns in order, whether it is valid and is not being built by somebody right now.
+# The indexes of a table: OID, name, columns in order, whether it is valid and is not being built by somebody right now, and
+# whether a constraint, the replica identity or a parent's index needs it.
 INDEXES = """
-SELECT i.relname::text AS name, x.indisvalid AS valid, x.indpred IS NOT NULL OR x.indexprs IS NOT NULL AS special,
+SELECT i.oid::bigint AS oid, i.relname::text AS name, x.indisvalid AS valid,
+       x.indpred IS NOT NULL OR x.indexprs IS NOT NULL AS special,
        EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.indexrelid) AS in_the_making,
+       EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.indexrelid) OR x.indisreplident OR i.relispartition AS needed,
        ARRAY(SELECT a.attname::text FROM unnest(x.indkey) WITH ORDINALITY AS k (attnum, place)
              JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum ORDER BY k.place) AS columns
 FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class c ON c.oid = x.indrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = %s ORDER BY 1
+WHERE n.nspname = %s AND c.relname = %s ORDER BY 2
+"""
+# Names of indexes live in the schema, beside those of tables; a renamed table keeps its indexes' names.
+NAMED = """
+SELECT c.relkind::text AS kind, t.relname::text AS "table"
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_index x ON x.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = x.indrelid
+WHERE n.nspname = %s AND c.relname = %s
 """
 TABLE = """
-SELECT pg_get_userbyid(c.relowner)::text AS owner,
+SELECT c.relkind::text AS kind, quote_ident(pg_get_userbyid(c.relowner)) AS owner, pg_is_in_recovery() AS in_recovery,
        ARRAY(SELECT a.attname::text FROM pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = %s AND c.relname = %s AND c.relkind = 'r'
+WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'm', 'p')
 """
-# Building concurrently waits for those that were there before it, if they hold a snapshot or have written to the table.
+# Building concurrently waits for those that were there before it, if they hold a snapshot or have written to the table;
+# dropping concurrently waits for all that have a lock on the table, readers too, and leaves the index INVALID until then.
 OLDER_TRANSACTIONS = """
 SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
        extract(epoch FROM clock_timestamp() - a.xact_start)::int AS seconds
 FROM pg_stat_activity a
 WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
   AND a.xact_start < clock_timestamp() - make_interval(secs => %(seconds)s)
-  AND (a.backend_xmin IS NOT NULL OR EXISTS (
+  AND (a.backend_xmin IS NOT NULL AND NOT %(dropping)s OR EXISTS (
        SELECT FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE l.pid = a.pid AND l.granted AND l.mode NOT IN ('AccessShareLock', 'RowShareLock')
+       WHERE l.pid = a.pid AND l.granted AND (l.mode NOT IN ('AccessShareLock', 'RowShareLock') OR %(dropping)s)
+         AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
          AND n.nspname = %(schema)s AND c.relname = %(table)s))
 UNION ALL
 SELECT 0, owner::text, 'prepared transaction ' || gid, extract(epoch FROM clock_timestamp() - prepared)::int
@@ -62,23 +74,29 @@ DROP = "DROP INDEX CONCURRENTLY IF EXISTS {}"
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """An index as it should be, or by its name as it should not be."""
+    """An index as it should be, or by its name (and OID, where it is known) as it should not be."""
 
     schema: str
     table: str
     state: t.Literal["present", "absent"]
     name: str
     columns: tuple[str, ...] = ()
+    oid: int | None = None
     timeout: float = 600.0
     lock_timeout: float = 20.0
     transaction_seconds_max: float = 10.0
 
+    @property
+    def seconds(self) -> float:
+        """How long it may take in all."""
+        return self.timeout + self.lock_timeout + 60.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The statements' subjects, in order: which leftovers go first, and whether the index is made or taken away."""
+    """What is done, in order: the indexes (OID, name) that go first, and whether one is built."""
 
-    drop: tuple[str, ...]
+    drop: tuple[tuple[int, str], ...]
     create: bool
 
     @property
@@ -91,53 +109,100 @@ def plan(connection: psycopg2.extensions.connection, wanted: Wanted) -> Plan:
     table = rows(connection, TABLE, (wanted.schema, wanted.table))
     if not table:
         raise PostgresqlError(f"there is no table {wanted.schema}.{wanted.table} in this database")
+    if table[0]["in_recovery"]:
+        raise PostgresqlError("this server is a standby, where no index can be built or dropped: do it on the primary")
+    if table[0]["kind"] == "p":
+        raise PostgresqlError(
+            f"{wanted.schema}.{wanted.table} is partitioned, and no index is built concurrently on all of it: CREATE INDEX ON "
+            "ONLY it, then CREATE INDEX CONCURRENTLY on each partition and ALTER INDEX … ATTACH PARTITION"
+        )
     indexes = rows(connection, INDEXES, (wanted.schema, wanted.table))
-    if wanted.state == "absent":
-        return Plan(tuple(one["name"] for one in indexes if one["name"] == wanted.name), create=False)
-    unknown = [column for column in wanted.columns if column not in table[0]["columns"]]
+    found = _plan_absent(wanted, indexes) if wanted.state == "absent" else _plan_present(connection, wanted, indexes, table[0])
+    if found.changes:
+        _refuse_behind_older_transactions(connection, wanted)
+    return found
+
+
+def _plan_absent(wanted: Wanted, indexes: t.Sequence[t.Mapping[str, t.Any]]) -> Plan:
+    found = [one for one in indexes if one["name"] == wanted.name]
+    for one in found:
+        if wanted.oid is not None and one["oid"] != wanted.oid:
+            raise PostgresqlError(f"{wanted.name} is another index now than the one that was built: it is left alone")
+        if wanted.columns and list(one["columns"]) != list(wanted.columns):
+            raise PostgresqlError(f"{wanted.name} is on other columns now ({', '.join(one['columns'])}): it is left alone")
+        if one["needed"]:
+            raise PostgresqlError(f"{wanted.name} serves a constraint or another index now: it is left alone")
+    return Plan(tuple((one["oid"], one["name"]) for one in found), create=False)
+
+
+def _plan_present(
+    connection: psycopg2.extensions.connection,
+    wanted: Wanted,
+    indexes: t.Sequence[t.Mapping[str, t.Any]],
+    table: t.Mapping[str, t.Any],
+) -> Plan:
+    unknown = [column for column in wanted.columns if column not in table["columns"]]
     if unknown:
         raise PostgresqlError(f"{wanted.schema}.{wanted.table} has no column {', '.join(unknown)}")
     making = [one["name"] for one in indexes if one["in_the_making"]]
     if making:
         raise PostgresqlError(f"somebody is building {', '.join(making)} right now: wait for its end")
     same = [one for one in indexes if list(one["columns"]) == list(wanted.columns) and not one["special"]]
-    broken = tuple(one["name"] for one in same if not one["valid"])
+    broken = tuple((one["oid"], one["name"]) for one in same if not one["valid"] and not one["needed"])
     create = not any(one["valid"] for one in same)
-    if create and any(one["name"] == wanted.name and one["name"] not in broken for one in indexes):
-        raise PostgresqlError(f"there is another index named {wanted.name}: give a name")
-    found = Plan(broken, create)
-    if found.changes:
-        _refuse_behind_older_transactions(connection, wanted)
-    return found
+    taken = rows(connection, NAMED, (wanted.schema, wanted.name)) if create else []
+    if taken and wanted.name not in [name for dummy, name in broken]:
+        whose = f"an index of {taken[0]['table']}" if taken[0]["table"] else "another relation"
+        raise PostgresqlError(f"{wanted.schema}.{wanted.name} is {whose} already, so nothing was touched: give another name")
+    return Plan(broken, create)
 
 
 def _refuse_behind_older_transactions(connection: psycopg2.extensions.connection, wanted: Wanted) -> None:
-    values = {"seconds": wanted.transaction_seconds_max, "schema": wanted.schema, "table": wanted.table}
+    values = {
+        "seconds": wanted.transaction_seconds_max, "schema": wanted.schema, "table": wanted.table,
+        "dropping": wanted.state == "absent",
+    }  # fmt: skip
     older = rows(connection, OLDER_TRANSACTIONS, values)
     if older:
         told = "; ".join(f"pid {one['pid']} ({one['user']}, {one['application']}) for {one['seconds']} s" for one in older[:5])
+        what = "dropped" if wanted.state == "absent" else "built"
         raise PostgresqlError(
-            f"an index is not built now: it would wait for {len(older)} older open transaction(s): {told}. End those first"
+            f"an index is not {what} now: it would wait for {len(older)} older open transaction(s): {told}. End those first"
         )
 
 
-def act(connection: psycopg2.extensions.connection, wanted: Wanted, planned: Plan) -> None:
-    """Drops what is left over, builds or takes away, and confirms. Raises PostgresqlError; no INVALID index stays."""
+def act(connection: psycopg2.extensions.connection, wanted: Wanted, planned: Plan) -> int | None:
+    """Drops what is left over, builds or takes away, and confirms. Returns the OID of what was built.
+
+    Raises PostgresqlError; no INVALID index of our making stays, unless the message says so.
+    """
     owner = rows(connection, TABLE, (wanted.schema, wanted.table))[0]["owner"]
     limits = (f"{int(wanted.timeout * 1000)}", f"{int(wanted.lock_timeout * 1000)}")
     rows(connection, "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)", limits)
     with permitted(f"GRANT {owner} TO {current_user(connection)};"):
-        for name in planned.drop:
-            _drop(connection, wanted.schema, name)
-        if planned.create:
-            _create(connection, wanted)
+        for oid, name in planned.drop:
+            _drop(connection, wanted, oid, name)
+        return _create(connection, wanted) if planned.create else None
 
 
-def _drop(connection: psycopg2.extensions.connection, schema: str, name: str) -> None:
-    rows(connection, psycopg2.sql.SQL(DROP).format(psycopg2.sql.Identifier(schema, name)))
+def _drop(connection: psycopg2.extensions.connection, wanted: Wanted, oid: int, name: str) -> None:
+    """Drops an index, if it is still the one with the OID. Raises PostgresqlError."""
+    there = {one["name"]: one["oid"] for one in rows(connection, INDEXES, (wanted.schema, wanted.table))}
+    if there.get(name) != oid:
+        raise PostgresqlError(f"{name} is another index now than the one that was looked at: it is left alone")
+    try:
+        rows(connection, psycopg2.sql.SQL(DROP).format(psycopg2.sql.Identifier(wanted.schema, name)))
+    except psycopg2.errors.InsufficientPrivilege:
+        raise
+    except psycopg2.Error as error:
+        raise PostgresqlError(
+            f"{name} was not dropped: {' '.join(str(error).split())}. It is INVALID now: no query uses it, every write still "
+            f"pays for it; do the same again, or by hand: DROP INDEX CONCURRENTLY {wanted.schema}.{name}"
+        ) from error
 
 
-def _create(connection: psycopg2.extensions.connection, wanted: Wanted) -> None:
+def _create(connection: psycopg2.extensions.connection, wanted: Wanted) -> int | None:
+    before = {one["oid"] for one in rows(connection, INDEXES, (wanted.schema, wanted.table))}
     statement = psycopg2.sql.SQL(CREATE).format(
         psycopg2.sql.Identifier(wanted.name),
         psycopg2.sql.Identifier(wanted.schema, wanted.table),
@@ -148,9 +213,29 @@ def _create(connection: psycopg2.extensions.connection, wanted: Wanted) -> None:
     except psycopg2.errors.InsufficientPrivilege:
         raise
     except psycopg2.Error as error:
-        if not connection.closed:
-            _drop(connection, wanted.schema, wanted.name)
+        left = "what was left of it could not be looked for" if connection.closed else _clean_up(connection, wanted, before)
         raise PostgresqlError(
             f"{wanted.name} was not built: {' '.join(str(error).split())} (it may take {wanted.timeout:g} s, and wait "
-            f"{wanted.lock_timeout:g} s for other transactions); what was left of it was dropped"
+            f"{wanted.lock_timeout:g} s for other transactions); {left}"
         ) from error
+    made = made_since(rows(connection, INDEXES, (wanted.schema, wanted.table)), before, wanted)
+    return int(made[0]["oid"]) if made else None
+
+
+def made_since(
+    indexes: t.Iterable[t.Mapping[str, t.Any]], before: t.Container[int], wanted: Wanted
+) -> list[t.Mapping[str, t.Any]]:
+    """The index of our name that was not there before we began; an index of somebody else is none."""
+    return [one for one in indexes if one["name"] == wanted.name and one["oid"] not in before]
+
+
+def _clean_up(connection: psycopg2.extensions.connection, wanted: Wanted, before: t.Container[int]) -> str:
+    """Drops the INVALID index that a failed CREATE INDEX CONCURRENTLY of ours has left, and says what was done."""
+    made = made_since(rows(connection, INDEXES, (wanted.schema, wanted.table)), before, wanted)
+    leftovers = [one for one in made if not one["valid"] and not one["in_the_making"]]
+    for one in leftovers:
+        try:
+            _drop(connection, wanted, one["oid"], one["name"])
+        except (PostgresqlError, psycopg2.Error) as error:
+            return f"what was left of it could not be dropped: {' '.join(str(error).split())}"
+    return "what was left of it was dropped" if leftovers else "nothing was left of it"

@@ -16,6 +16,14 @@ import dataclasses
 import typing as t
 
 PREPARED_TRANSACTION = 0
+# Who waits for a relation in one of these modes is changing the schema or maintaining a table: a migration, no user.
+SCHEMA_CHANGES = (
+    "ShareUpdateExclusiveLock",
+    "ShareLock",
+    "ShareRowExclusiveLock",
+    "ExclusiveLock",
+    "AccessExclusiveLock",
+)
 
 _ORDER = (
     "AccessShareLock", "RowShareLock", "RowExclusiveLock", "ShareUpdateExclusiveLock",
@@ -54,6 +62,11 @@ class LockSession:
     blockers: tuple[int, ...] = ()
     holds: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
+    @property
+    def queues_to_change(self) -> bool:
+        """Whether it waits to change the schema: what waits for it waits because it came, not for what it waits for."""
+        return (self.wants or "").startswith("relation/") and self.mode in SCHEMA_CHANGES
+
 
 @dataclasses.dataclass(frozen=True)
 class Root:
@@ -80,7 +93,8 @@ def responsible(waiter: LockSession, sessions: t.Mapping[int, LockSession]) -> t
 def roots(sessions: t.Iterable[LockSession]) -> list[Root]:
     """The sessions to blame, those that hold up most first (then by pid).
 
-    A soft block ends the way up: the one ahead in the queue is to blame, not what it waits for itself.
+    A soft block ends the way up: the one ahead in the queue is to blame, not what it waits for itself. So does a migration
+    that waits for its next lock while it holds one already: the report that it waits for stands in nobody's way.
     """
     by_pid = {session.pid: session for session in sessions}
     found: dict[int, tuple[set[int], set[int]]] = {}
@@ -106,7 +120,7 @@ def _climb(waiter: LockSession, sessions: t.Mapping[int, LockSession]) -> set[tu
         pids, softly = responsible(current, sessions)
         for pid in pids - seen:
             above = sessions.get(pid)
-            if softly or above is None or above.wants is None:
+            if softly or above is None or above.wants is None or above.queues_to_change:
                 found.add((pid, softly))
             else:
                 seen.add(pid)

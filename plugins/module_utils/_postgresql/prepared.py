@@ -19,7 +19,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors im
 PREPARED = """
 SELECT gid, owner::text AS owner, quote_ident(owner) AS quoted, database::text AS database, prepared::text AS prepared,
        extract(epoch FROM clock_timestamp() - prepared)::int AS seconds, database = current_database() AS here,
-       owner = current_user AS own
+       owner = current_user AS own, pg_is_in_recovery() AS in_recovery
 FROM pg_prepared_xacts WHERE gid = %s
 """
 
@@ -36,6 +36,7 @@ class Prepared:
     seconds: int
     here: bool
     own: bool
+    in_recovery: bool
 
 
 def look(connection: psycopg2.extensions.connection, gid: str) -> Prepared | None:
@@ -45,6 +46,8 @@ def look(connection: psycopg2.extensions.connection, gid: str) -> Prepared | Non
 
 def refuse(found: Prepared, prepared: str, older_than: float) -> None:
     """Raises PostgresqlError for another transaction of the same name, a young one, or one of another database."""
+    if found.in_recovery:
+        raise PostgresqlError("this server is a standby, where nothing can be rolled back: do it on the primary")
     if found.prepared != prepared:
         raise PostgresqlError(f"{found.gid!r} is another transaction now, prepared {found.prepared}: nothing was touched")
     if found.seconds < older_than:

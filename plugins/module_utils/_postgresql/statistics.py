@@ -22,7 +22,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors im
 TABLE = """
 SELECT n.nspname::text AS schema, c.relname::text AS "table", pg_get_userbyid(c.relowner)::text AS owner,
        pg_stat_get_mod_since_analyze(c.oid) AS changed_since_analyze, pg_stat_get_live_tuples(c.oid) AS live_rows,
-       pg_stat_get_analyze_count(c.oid) AS runs
+       pg_stat_get_analyze_count(c.oid) AS runs, pg_is_in_recovery() AS in_recovery
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'm', 'p')
 """
@@ -39,6 +39,7 @@ class Table:
     changed_since_analyze: int
     live_rows: int
     runs: int
+    in_recovery: bool
 
 
 def look(connection: psycopg2.extensions.connection, schema: str, table: str) -> Table:
@@ -46,6 +47,8 @@ def look(connection: psycopg2.extensions.connection, schema: str, table: str) ->
     found = rows(connection, TABLE, (schema, table))
     if not found:
         raise PostgresqlError(f"there is no table {schema}.{table} in this database")
+    if found[0]["in_recovery"]:
+        raise PostgresqlError("this server is a standby, where ANALYZE cannot run: do it on the primary")
     return Table(**found[0])
 
 

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collecting the diagnostics over one connection, each degrading alone (private to the collection)."""
+"""Collecting the diagnostics over one connection, each degrading alone, all within one deadline (private to the collection)."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
 import time
 import typing as t
 
@@ -15,7 +17,7 @@ try:
 except ImportError:  # the modules report it before anything of this file is called
     pass
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import locks, plans, queries, text
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import locks, planning, queries, samples, text
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import (
     Login,
     connected,
@@ -23,38 +25,305 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
     login_from,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError, UnansweredError
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.plans import UnplannableError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS, Diagnostic
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import UnreadableSqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted as Probe
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import fetch, is_read
 
 Row = dict[str, t.Any]
+NO_ROLE_FOR_PLANS = "no role for plans is named (runbooks_db_plan_user; docs/database-roles.md says why it is one of its own)"
+ONLY_THE_APPLICATION = "only statements of the roles that are named in runbooks_db_application_users are planned"
+PLANNED_AT_MOST = 3
+# One that holds a lock for longer than this is no passer-by.
+HELD_SECONDS = 1.0
+# What a hung client gets beyond the deadline, so that the server's own time limit is what is told.
+GRACE_SECONDS = 1.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Limits:
-    """How long one diagnostic may take, and what of the statements' texts may leave the server."""
+    """How long one diagnostic and all together may take, what of the statements' texts may leave the server, whose sessions
+    are the application's, and what to ask of it while nobody is seen."""
 
     statement_timeout_ms: int = 3000
     lock_timeout_ms: int = 50
+    seconds: float = 10.0
     query_text: bool = False
     query_text_max: int = 200
     mask_literals: bool = True
+    application_users: tuple[str, ...] = ()
+    look_seconds: float = 0.0
+    probe_urls: tuple[str, ...] = ()
 
 
-def triage(login: Login, limits: Limits, wanted: t.Container[str]) -> Row:
-    """Everything that is asked, from one session.
+def triage(login: Login, limits: Limits, wanted: t.Collection[str], planner: Login | None = None) -> Row:
+    """Everything that is asked, from one session; plans from one of ``planner``.
 
     Returns ``connected`` (bool), ``refusal`` (kind, sqlstate, message; None when connected), one key for each
-    diagnostic that was read, ``gaps`` (diagnostic, reason) for those that were not, and ``duration_ms``.
-    A refused connection is an answer here, not an error.
+    diagnostic that was read, ``gaps`` (diagnostic, reason, sqlstate) for those that were not, and ``duration_ms``.
+    A refused connection is an answer here, not an error; a server that hangs is one at the deadline.
     """
     started = time.monotonic()
+    look = _Look(login, limits, [one for one in DIAGNOSTICS if one.name in wanted], planner, started + limits.seconds)
+    thread = threading.Thread(target=look.run, daemon=True)
+    thread.start()
+    thread.join(limits.seconds + GRACE_SECONDS)
+    return {**look.told(), "duration_ms": round((time.monotonic() - started) * 1000)}
+
+
+class _Look:
+    """One look at a server, in a thread of its own that is left behind when the server hangs."""
+
+    def __init__(
+        self, login: Login, limits: Limits, wanted: t.Sequence[Diagnostic], planner: Login | None, deadline: float
+    ) -> None:
+        self.login, self.limits, self.wanted, self.planner, self.deadline = login, limits, wanted, planner, deadline
+        self.lock = threading.Lock()
+        self.connected = False
+        self.refusal: Row | None = None
+        self.read: Row = {}
+        self.gaps: list[Row] = []
+        self.unreadable: dict[str, int] = {}
+        self.first: tuple[float, list[Row]] | None = None
+        self.locks_read_at = 0.0
+        self.connection: psycopg2.extensions.connection
+
+    def run(self) -> None:
+        try:
+            with connected(self.login) as self.connection:
+                self.connected = True
+                self._be_careful()
+                for diagnostic in self.wanted:
+                    self._read(diagnostic)
+        except RefusedConnectionError as refusal:
+            self.refusal = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": refusal.reason}
+        except Exception as error:  # whatever it is, what was read stays, and the rest is a gap
+            self._gap("PostgreSQL", error)
+
+    def told(self) -> Row:
+        """What is known by now."""
+        with self.lock:
+            read, gaps = dict(self.read), list(self.gaps)
+        refusal = self.refusal
+        if not self.connected and refusal is None:
+            refusal = {"kind": "login_hangs", "sqlstate": None, "message": f"no answer within {self.limits.seconds:g} s"}
+        if self.connected:
+            known = {*read, *(gap["diagnostic"] for gap in gaps)}
+            late = f"not answered within {self.limits.seconds:g} s (db_diagnostics_seconds_max)"
+            gaps += [{"diagnostic": one.name, "reason": late, "sqlstate": None} for one in self.wanted if one.name not in known]
+            for reason, number in sorted(self.unreadable.items()):
+                gaps.append({"diagnostic": f"the text of {number} statements", "reason": reason, "sqlstate": None})
+        return {"connected": self.connected, "refusal": refusal, **read, "gaps": gaps}
+
+    def _be_careful(self) -> None:
+        """From here on each question is a read-only transaction of its own under its own time limits (autocommit)."""
+        psycopg2.extensions.register_type(psycopg2.extensions.BYTES, self.connection)
+        with self.connection.cursor() as cursor:
+            cursor.execute(
+                "SET default_transaction_read_only = on;"
+                f"SET statement_timeout = {self.limits.statement_timeout_ms:d};"
+                f"SET lock_timeout = {self.limits.lock_timeout_ms:d}"
+            )
+
+    def _read(self, diagnostic: Diagnostic) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0 or self.connection.closed:
+            return
+        try:
+            if left * 1000 < self.limits.statement_timeout_ms:
+                self.ask(f"SET statement_timeout = {max(1, int(left * 1000)):d}")
+            maker = MAKERS.get(diagnostic.name, _plain)
+            found = maker(self, diagnostic)
+        except Exception as error:  # one question that fails, whyever, leaves the others answered
+            self._gap(diagnostic.name, error)
+            return
+        with self.lock:
+            self.read[diagnostic.name] = found
+
+    def _gap(self, name: str, error: Exception) -> None:
+        reason = " ".join(str(error).split()) or "no reason given"
+        if not isinstance(error, (psycopg2.Error, UnansweredError)):
+            reason = f"{type(error).__name__}: {reason}"
+        with self.lock:
+            self.gaps.append({"diagnostic": name, "reason": reason, "sqlstate": getattr(error, "pgcode", None)})
+
+    def ask(self, statement: str, values: t.Any = None) -> list[Row]:
+        """One question, in a transaction of its own. Raises psycopg2.Error."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(statement, values)
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, map(decoded, row), strict=True)) for row in cursor.fetchall()] if names else []
+
+    def show_statements(self, rows: list[Row]) -> None:
+        """Replaces each statement's text by its kind and by as much of it as may leave the server."""
+        for row in rows:
+            if "query" in row:
+                query = row.pop("query")
+                row["command"] = text.command_of(query or "")
+                row["query"] = self._shown(query)
+
+    def _shown(self, query: str | None) -> str | None:
+        limits = self.limits
+        try:
+            return text.shown(query, with_text=limits.query_text, longest=limits.query_text_max, mask=limits.mask_literals)
+        except UnreadableSqlError as error:
+            self.unreadable[str(error)] = self.unreadable.get(str(error), 0) + 1
+            return None
+
+    def is_application(self, row: Row) -> bool:
+        """Whether a session is one of the application's: by its role where the roles are named."""
+        users = self.limits.application_users
+        here = row["database"] == (self.read.get("server") or {}).get("database")
+        return here and (row["user"] in users if users else not row["superuser"])
+
+    def path_of(self, user: str) -> list[str]:
+        """The search path that a role's sessions begin with."""
+        own = [one for one in self.read.get("role_settings", []) if one["name"] == "search_path"]
+        database = self.read["server"]["database"]
+        keys = ((user, database), (user, None), (None, database))
+        settings = [one["setting"] for key in keys for one in own if (one["user"], one["database"]) == key]
+        settings += [one["setting"] for one in self.read.get("settings", []) if one["name"] == "search_path"]
+        names = (settings or ['"$user", public'])[0].split(",")
+        return [user if name.strip().strip('"') == "$user" else name.strip().strip('"') for name in names if name.strip()]
+
+
+def decoded(value: t.Any) -> t.Any:
+    """A text as it can be read: a statement of another database may hold bytes of another encoding."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _plain(look: _Look, diagnostic: Diagnostic) -> t.Any:
+    rows = look.ask(diagnostic.text)
+    look.show_statements(rows)
+    return rows[0] if diagnostic.single else rows
+
+
+def _locks(look: _Look, diagnostic: Diagnostic) -> Row:
+    look.locks_read_at = time.monotonic()
+    return lock_tree(_plain(look, diagnostic))
+
+
+def _holders(look: _Look, diagnostic: Diagnostic) -> list[Row]:
+    """Whether those that held up several others are still in the same transaction, at least a second later (``still``)."""
+    tree = look.read.get("locks") or {"sessions": [], "roots": []}
+    sessions = {session["pid"]: session for session in tree["sessions"]}
+    pids = [root["pid"] for root in tree["roots"] if len(root["holds_up"]) > 1 and root["pid"] in sessions]
+    holders = [pid for pid in pids if pid and not sessions[pid]["wants"]]
+    if not holders:
+        return []
+    time.sleep(max(0.0, min(look.locks_read_at + HELD_SECONDS, look.deadline - 0.5) - time.monotonic()))
+    later = {row["pid"]: row for row in look.ask(queries.HOLDERS, (holders,))}
+    seconds = round(time.monotonic() - look.locks_read_at, 1)
+    names = ("backend_start", "xact_start")
+    return [
+        {"pid": pid, "seconds": seconds,
+         "still": pid in later and all(later[pid][name] == sessions[pid][name] for name in names)}
+        for pid in holders
+    ]  # fmt: skip
+
+
+def _samples(look: _Look, diagnostic: Diagnostic) -> Row:
+    """Who was at work how often (``samples.summary``), while users are imitated if nobody is seen otherwise."""
+    look.first = _counters(look)
+    started, limits = time.monotonic(), look.limits
+    longest = min(limits.look_seconds, look.deadline - started - 1.0)
+    with _probing([url for url in limits.probe_urls if is_read(url)] if longest > 0 else ()):
+        rounds = samples.looks(
+            lambda: look.ask(diagnostic.text), times=diagnostic.times, pause=diagnostic.pause, longest=longest,
+            matters=look.is_application,
+        )  # fmt: skip
+    return samples.summary(rounds, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _probing(urls: t.Sequence[str]) -> t.Iterator[None]:
+    """Asks for the URLs, one after the other, again and again, until the block ends."""
+    over = threading.Event()
+
+    def ask() -> None:
+        while not over.is_set():
+            for url in urls:
+                fetch(url, Probe(timeout=1.0))
+                if over.wait(0.02):
+                    return
+
+    if urls:
+        threading.Thread(target=ask, daemon=True).start()
     try:
-        with connected(login) as connection:
-            _be_careful(connection, limits)
-            read, gaps = _ask_all(connection, limits, wanted)
-    except RefusedConnectionError as refusal:
-        told = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": refusal.reason}
-        return {"connected": False, "refusal": told, "gaps": [], "duration_ms": _since(started)}
-    return {"connected": True, "refusal": None, **read, "gaps": gaps, "duration_ms": _since(started)}
+        yield
+    finally:
+        over.set()
+
+
+def _schema_of_statements(look: _Look) -> str:
+    server = look.read.get("server") or {}
+    if not server.get("statements_version"):
+        raise UnansweredError("pg_stat_statements is not installed in this database: CREATE EXTENSION pg_stat_statements")
+    return str(server["statements_schema"])
+
+
+def _counters(look: _Look) -> tuple[float, list[Row]] | None:
+    """A first reading of pg_stat_statements, None where there is none."""
+    if not any(one.name == "statements" for one in look.wanted):
+        return None
+    with contextlib.suppress(UnansweredError, psycopg2.Error):
+        return time.monotonic(), look.ask(queries.statements(_schema_of_statements(look)))
+    return None
+
+
+def _statements(look: _Look, diagnostic: Diagnostic) -> Row:
+    """What the statements cost between the two readings: ``seconds`` between them, ``top`` (see ``samples.counted``)."""
+    schema = _schema_of_statements(look)
+    at, before = look.first or (time.monotonic(), [])
+    now = look.ask(queries.statements(schema))
+    seconds = time.monotonic() - at
+    top = samples.counted(before or now, now, seconds)
+    texts = {}
+    if look.limits.query_text:
+        rows = look.ask(queries.statement_texts(schema), ([one["statement"] for one in top],))
+        texts = {row["statement"]: row["query"] for row in rows}
+    for one in top:
+        one["query"] = texts.get(one["statement"])
+    look.show_statements(top)
+    return {"seconds": round(seconds, 2), "top": top}
+
+
+def _plans(look: _Look, diagnostic: Diagnostic) -> list[Row]:
+    """The statements at work; each with the ``scans`` and ``loops`` of its plan and its ``cost``, or ``refused``."""
+    found = look.ask(diagnostic.text)
+    for number, row in enumerate(found):
+        row.update(scans=[], loops=[], cost=None, refused=None)
+        locked, cut = row.pop("locked"), row.pop("cut")
+        try:
+            if number >= PLANNED_AT_MOST:
+                raise UnplannableError(f"only the {PLANNED_AT_MOST} statements with most sessions are planned")
+            row.update(_planned(look, row, locked, cut=cut))
+        except (UnplannableError, psycopg2.Error) as error:
+            row["refused"] = str(error).split("\n", maxsplit=1)[0]
+        except Exception as error:  # one plan that fails leaves the others
+            row["refused"] = f"{type(error).__name__} while its plan was asked for"
+    look.show_statements(found)
+    return found
+
+
+def _planned(look: _Look, row: Row, locked: list[int], *, cut: bool) -> Row:
+    if row["superuser"] or row["user"] not in look.limits.application_users:
+        raise UnplannableError(ONLY_THE_APPLICATION)
+    if look.planner is None:
+        raise UnplannableError(NO_ROLE_FOR_PLANS)
+    if cut:
+        raise UnplannableError("its text is cut at track_activity_query_size")
+    busy = planning.Busy(row["query"], tuple(locked), tuple(look.path_of(row["user"])))
+    left = int((look.deadline - time.monotonic()) * 1000)
+    timeout = max(1, min(look.limits.statement_timeout_ms, left))
+    return planning.plan_of(look.planner, busy, timeout_ms=timeout, lock_timeout_ms=look.limits.lock_timeout_ms)
+
+
+Maker = t.Callable[[_Look, Diagnostic], t.Any]
+MAKERS: dict[str, Maker] = {
+    "locks": _locks, "samples": _samples, "statements": _statements, "plans": _plans, "holders": _holders,
+}  # fmt: skip
 
 
 def argument_spec() -> dict[str, dict[str, t.Any]]:
@@ -65,126 +334,30 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
         "diagnostics": {"type": "list", "elements": "str", "default": names, "choices": names},
         "statement_timeout_ms": {"type": "int", "default": 3000},
         "lock_timeout_ms": {"type": "int", "default": 50},
+        "seconds_max": {"type": "float", "default": 10.0},
         "query_text": {"type": "bool", "default": False},
         "query_text_max": {"type": "int", "default": 200},
         "mask_literals": {"type": "bool", "default": True},
+        "application_users": {"type": "list", "elements": "str", "default": []},
+        "plan_user": {"type": "str"},
+        "plan_password": {"type": "str", "no_log": True},
+        "look_seconds": {"type": "float", "default": 0.0},
+        "probe_urls": {"type": "list", "elements": "str", "default": []},
     }
 
 
 def triage_from(params: t.Mapping[str, t.Any]) -> Row:
     """``triage`` with the options as a module has them."""
     limits = Limits(
-        params["statement_timeout_ms"], params["lock_timeout_ms"], params["query_text"], params["query_text_max"],
-        params["mask_literals"],
+        params["statement_timeout_ms"], params["lock_timeout_ms"], params["seconds_max"], params["query_text"],
+        params["query_text_max"], params["mask_literals"], tuple(params["application_users"]), params["look_seconds"],
+        tuple(params["probe_urls"]),
     )  # fmt: skip
-    return triage(login_from(params), limits, params["diagnostics"])
-
-
-def _since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)
-
-
-def _ask_all(connection: psycopg2.extensions.connection, limits: Limits, wanted: t.Container[str]) -> tuple[Row, list[Row]]:
-    read: Row = {}
-    gaps: list[Row] = []
-    for diagnostic in DIAGNOSTICS:
-        if diagnostic.name not in wanted:
-            continue
-        try:
-            make: Maker = MAKERS.get(diagnostic.name, _plain)
-            read[diagnostic.name] = make(connection, diagnostic, limits, read)
-        except UnansweredError as error:
-            gaps.append({"diagnostic": diagnostic.name, "reason": str(error), "sqlstate": None})
-        except psycopg2.Error as error:
-            gaps.append({"diagnostic": diagnostic.name, "reason": " ".join(str(error).split()), "sqlstate": error.pgcode})
-            if connection.closed:
-                break
-    return read, gaps
-
-
-def _be_careful(connection: psycopg2.extensions.connection, limits: Limits) -> None:
-    """From here on each question is a read-only transaction of its own under its own time limits (autocommit)."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET default_transaction_read_only = on;"
-            f"SET statement_timeout = {limits.statement_timeout_ms:d};"
-            f"SET lock_timeout = {limits.lock_timeout_ms:d}"
-        )
-
-
-def ask(connection: psycopg2.extensions.connection, statement: str) -> list[Row]:
-    """One question, in a transaction of its own. Raises psycopg2.Error."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        names = [column.name for column in cursor.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _plain(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> t.Any:
-    rows = ask(connection, diagnostic.text_for(connection.server_version))
-    _show_statements(rows, limits)
-    return rows[0] if diagnostic.single else rows
-
-
-def _locks(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> Row:
-    return lock_tree(_plain(connection, diagnostic, limits, read))
-
-
-def _samples(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> Row:
-    """Who was at work how often: ``taken``, and for each session seen active ``seen`` and ``working`` (in samples) and
-    ``statement_ms``, the longest that a statement of it had been running when it was seen at work."""
-    sessions: dict[int, Row] = {}
-    for number in range(diagnostic.times):
-        if number:
-            time.sleep(diagnostic.pause)
-        for row in ask(connection, diagnostic.text_for(connection.server_version)):
-            working, running_ms = bool(row.pop("working")), round(row.pop("statement_ms") or 0)
-            session = sessions.setdefault(row["pid"], {**row, "seen": 0, "working": 0, "statement_ms": 0})
-            session["seen"] += 1
-            session["working"] += working
-            if working:
-                session["statement_ms"] = max(session["statement_ms"], running_ms)
-    return {"taken": diagnostic.times, "sessions": [sessions[pid] for pid in sorted(sessions)]}
-
-
-def _statements(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> list[Row]:
-    server = read.get("server") or {}
-    if not server.get("statements_version"):
-        raise UnansweredError("pg_stat_statements is not installed in this database: CREATE EXTENSION pg_stat_statements")
-    question = queries.statements(server["statements_version"], server["statements_schema"], texts=limits.query_text)
-    rows = ask(connection, question)
-    _show_statements(rows, limits)
-    return rows
-
-
-def _plans(connection: psycopg2.extensions.connection, diagnostic: Diagnostic, limits: Limits, read: Row) -> list[Row]:
-    """The plans of the statements at work; one that could not be had says why in ``refused``."""
-    found = ask(connection, diagnostic.text_for(connection.server_version))
-    for row in found:
-        statement, row["refused"] = plans.question_for(row["query"] or "", connection.server_version)
-        row["scans"] = []
-        if statement is not None:
-            try:
-                (answer,) = ask(connection, statement)
-                row["scans"] = plans.scans(answer["QUERY PLAN"][0]["Plan"])
-            except psycopg2.Error as error:
-                row["refused"] = str(error).split("\n", maxsplit=1)[0]
-    _show_statements(found, limits)
-    return found
-
-
-Maker = t.Callable[..., t.Any]
-MAKERS: dict[str, Maker] = {"locks": _locks, "samples": _samples, "statements": _statements, "plans": _plans}
-
-
-def _show_statements(rows: list[Row], limits: Limits) -> None:
-    """Replaces each statement's text by its kind and by as much of it as may leave the server."""
-    for row in rows:
-        if "query" in row:
-            query = row.pop("query")
-            row["command"] = text.command_of(query or "")
-            longest = limits.query_text_max
-            row["query"] = text.shown(query, with_text=limits.query_text, longest=longest, mask=limits.mask_literals)
+    login = login_from(params)
+    planner = None
+    if params["plan_user"]:
+        planner = dataclasses.replace(login, user=params["plan_user"], password=params["plan_password"] or None)
+    return triage(login, limits, params["diagnostics"], planner)
 
 
 def lock_tree(rows: list[Row]) -> Row:
@@ -200,5 +373,5 @@ def lock_tree(rows: list[Row]) -> Row:
         graph[row["pid"]] = locks.LockSession(row["pid"], row["wants"], row["mode"], tuple(row["blockers"]), holds)
     for row in rows:
         pids, softly = locks.responsible(graph[row["pid"]], graph)
-        row |= {"blockers": sorted(pids), "softly": softly and bool(pids)}
+        row |= {"blockers": sorted(pids), "softly": softly and bool(pids), "changes_schema": graph[row["pid"]].queues_to_change}
     return {"sessions": rows, "roots": [dataclasses.asdict(root) for root in locks.roots(graph.values())]}

@@ -18,6 +18,7 @@ import typing as t
 import urllib.parse
 
 BODY_LIMIT = 1_000_000
+METHODS = ("GET", "HEAD", "POST", "PUT")
 
 
 # A failure that comes about before anything is sent: it tells of the machine that asks, not of the one that is asked.
@@ -52,14 +53,25 @@ class Sample:
 Fetch = t.Callable[[str, Wanted], Sample]
 
 
-def fetch(url: str, wanted: Wanted) -> Sample:
-    """One GET on a connection of its own. Redirects are not followed: a status is either wanted or not."""
+def method_and_url(entry: str) -> tuple[str, str]:
+    """What is asked for: an address alone is read; a write says so in front.
+
+    >>> method_and_url("https://api.example.org/health"), method_and_url("POST https://api.example.org/canary")
+    (('GET', 'https://api.example.org/health'), ('POST', 'https://api.example.org/canary'))
+    """
+    first, rest = entry.partition(" ")[::2]
+    return (first, rest.strip()) if first in METHODS else ("GET", entry)
+
+
+def fetch(entry: str, wanted: Wanted) -> Sample:
+    """One request on a connection of its own. Redirects are not followed: a status is either wanted or not."""
     started = time.monotonic()
     failure: str | None
+    method, url = method_and_url(entry)
     try:
         connection = _connection(url, wanted)
         try:
-            connection.request("GET", _target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
+            connection.request(method, _target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
             answer = connection.getresponse()
             failure = _judge(answer.status, answer.read(BODY_LIMIT), wanted)
         finally:
@@ -119,6 +131,7 @@ def summary(url: str, samples: t.Sequence[Sample], p95_ms_max: float | None) -> 
     slow = p95_ms_max is not None and p95 is not None and p95 > p95_ms_max
     return {
         "url": url,
+        "method": method_and_url(url)[0],
         "requests": len(samples),
         "failures": sum(reasons.values()),
         "reasons": dict(sorted(reasons.items())),
@@ -171,10 +184,10 @@ def _round(urls: t.Sequence[str], wanted: Wanted, fetch_one: Fetch, pool: concur
     return [summary(url, [one.result() for one in asked], wanted.p95_ms_max) for url, asked in futures.items()]
 
 
-def problem_with(url: str) -> str | None:
+def problem_with(entry: str) -> str | None:
     """Why a text is not a URL that can be probed, None when it is."""
     try:
-        parts = urllib.parse.urlsplit(url)
+        parts = urllib.parse.urlsplit(method_and_url(entry)[1])
         port = parts.port
     except ValueError as error:
         return str(error)
@@ -203,8 +216,16 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
     }
 
 
-def probe_from(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """``probe`` with the options as a module has them. Raises ValueError for a URL or a pattern that is none."""
+def is_read(entry: str) -> bool:
+    """Whether a request only reads, as far as HTTP goes."""
+    return method_and_url(entry)[0] in ("GET", "HEAD")
+
+
+def probe_from(params: t.Mapping[str, t.Any], *, check_mode: bool = False) -> dict[str, t.Any]:
+    """``probe`` with the options as a module has them; in check mode nothing is written, so that is not measured.
+
+    Raises ValueError for a URL or a pattern that is none.
+    """
     for url in params["urls"]:
         problem = problem_with(url)
         if problem:
@@ -215,4 +236,8 @@ def probe_from(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         raise ValueError(f"body_pattern is not a regular expression: {error}") from error
     same = ("requests", "concurrency", "timeout", "validate_certs", "ca_path", "p95_ms_max", "consecutive", "within", "interval")
     fields = {name: params[name] for name in same}
-    return probe(params["urls"], Wanted(statuses=tuple(params["statuses"]), body_pattern=pattern, **fields))
+    wanted = Wanted(statuses=tuple(params["statuses"]), body_pattern=pattern, **fields)
+    asked = [url for url in params["urls"] if is_read(url) or not check_mode]
+    found = probe(asked, wanted)
+    found["probes"] += [summary(url, (), None) for url in params["urls"] if url not in asked]
+    return found

@@ -17,7 +17,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Severity,
 )
 
-Reach = t.Literal["linked", "dependents"]
+Reach = t.Literal["linked", "same_system", "dependents"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Entry:
     user_visible: bool = False
     self_evident: bool = False
     preventive: bool = False
+    by_name: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Mitigation:
     cap: str
     undo: str | None
     undo_by_hand: str
+    identity: tuple[str, ...]
     asks: bool = False
     each: bool = False
 
@@ -100,7 +102,13 @@ def parse(findings: t.Mapping[str, t.Any], mitigations: t.Mapping[str, t.Any]) -
             entries[identity] = Entry(id=identity, rank=rank, **values)
         except (TypeError, KeyError) as error:
             raise JudgementError(f"the catalogue's entry {identity} is wrong: {error}") from error
-    return Catalogue(entries, {name: Mitigation(name=name, **fields) for name, fields in mitigations.items()})
+    known = {}
+    for name, fields in mitigations.items():
+        try:
+            known[name] = Mitigation(name=name, **{**fields, "identity": tuple(fields["identity"])})
+        except (TypeError, KeyError) as error:
+            raise JudgementError(f"the mitigation {name} is wrong: {error}") from error
+    return Catalogue(entries, known)
 
 
 @functools.cache

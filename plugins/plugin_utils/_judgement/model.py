@@ -11,7 +11,8 @@ import typing as t
 Json = dict[str, t.Any]
 Severity = t.Literal["critical", "warning", "info"]
 Confidence = t.Literal["proven", "likely", "possible"]
-Role = t.Literal["cause", "symptom", "contributing", "risk", "context"]
+Role = t.Literal["cause", "symptom", "suspect", "contributing", "risk", "context"]
+Measurement = t.Literal["reads", "writes", "system"]
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -25,14 +26,17 @@ class Ref:
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """What a rule found. ``links`` are the things it touches; two findings meet where they share one."""
+    """What a rule found. ``links`` are the things it touches; two findings meet where they share one.
+
+    ``targets``: for each mitigation what it would act on, named by what cannot change hands. Without one it is not offered.
+    """
 
     id: str
     confidence: Confidence
     subject: Ref
     links: tuple[Ref, ...] = ()
     evidence: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
-    targets: tuple[t.Mapping[str, t.Any], ...] = ()
+    targets: t.Mapping[str, tuple[t.Mapping[str, t.Any], ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def refs(self) -> frozenset[Ref]:
@@ -63,10 +67,12 @@ class Gap:
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Measured:
-    """A system whose users' experience was really measured; without one of these nothing may be called healthy."""
+    """What was really measured: ``reads`` or ``writes`` as a user makes them, without which nothing may be called healthy, or
+    only a system's own account of itself."""
 
     system: str
     what: str
+    of: Measurement
 
 
 Observation = Finding | RuledOut | Gap | Measured

@@ -4,8 +4,9 @@
 """From findings to causes: who explains whom (private to the collection; pure).
 
 An edge of the catalogue holds between two findings only where it can be shown: within one system where their subjects
-and links meet, or, for ``dependents``, where the symptom's system depends on the cause's. A finding that explains a
-user-visible symptom, through however many edges, and that nothing explains, is a cause.
+and links meet, anywhere in it (``same_system``), or, for ``dependents``, where the symptom's system depends on the cause's. A
+finding that explains a user-visible symptom, through however many edges, and that nothing explains, is a cause; where it is
+only possible, a suspect, which takes nothing away from what is better proven.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def holds(cause: Finding, symptom: Finding, catalogue: Catalogue, dependencies: 
     reach = catalogue.entry(cause.id).explains.get(symptom.id)
     if reach == "dependents":
         return cause.subject.system in dependencies.get(symptom.subject.system, ())
+    if reach == "same_system":
+        return cause.subject.system == symptom.subject.system
     return reach == "linked" and cause.subject.system == symptom.subject.system and bool(cause.refs & symptom.refs)
 
 
@@ -48,7 +51,8 @@ def rank(findings: t.Iterable[Finding], catalogue: Catalogue, dependencies: Depe
         cause.order: [other for other in every if other is not cause and holds(cause, other, catalogue, dependencies)]
         for cause in every
     }
-    explained = {other.order for others in direct.values() for other in others}
+    sure = [cause for cause in every if cause.confidence != "possible"]
+    explained = {other.order for cause in sure for other in direct[cause.order]}
     ranked = []
     for finding in every:
         reached = sorted(_reached(finding, direct), key=lambda other: (catalogue.entry(other.id).rank, other.order))
@@ -77,7 +81,7 @@ def _role(finding: Finding, reached: list[Finding], explained: bool, catalogue: 
     entry = catalogue.entry(finding.id)
     visible = any(catalogue.entry(other.id).user_visible for other in reached)
     if not explained and (entry.self_evident or (visible and not entry.user_visible)):
-        return "cause"
+        return "suspect" if finding.confidence == "possible" else "cause"
     if entry.user_visible:
         return "symptom"
     if visible:
@@ -86,7 +90,7 @@ def _role(finding: Finding, reached: list[Finding], explained: bool, catalogue: 
 
 
 def _reading_order(item: Ranked, catalogue: Catalogue) -> tuple[t.Any, ...]:
-    roles = ("cause", "symptom", "contributing", "risk", "context")
+    roles = ("cause", "symptom", "suspect", "contributing", "risk", "context")
     visible = sum(catalogue.entry(other.id).user_visible for other in item.explains)
     return (
         roles.index(item.role),

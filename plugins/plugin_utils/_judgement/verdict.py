@@ -43,7 +43,7 @@ def judge(
     ``expected`` maps each system that should have been read to the reason that is told when its facts are missing;
     ``rules`` are the shipped ones unless given. Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in
     reading order, ``offers`` (what may be done, to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and
-    ``measured``.
+    ``measured``. Healthy needs users who were measured; a system's own account of itself is none.
     """
     read = {facts["system"]: facts for facts in every}
     observations = [seen for system in sorted(read) for seen in observe(read[system], RULES if rules is None else rules)]
@@ -55,7 +55,7 @@ def judge(
     found = {item.finding.id for item in ranked}
     excluded = sorted({seen for seen in observations if isinstance(seen, RuledOut) and seen.id not in found})
     return {
-        "verdict": _verdict(ranked, bool(measured)),
+        "verdict": _verdict(ranked, any(one.of != "system" for one in measured)),
         "findings": [_as_data(item, catalogue) for item in ranked],
         "offers": _offers(ranked, catalogue),
         "last_hop": _last_hop(ranked, catalogue),
@@ -92,7 +92,9 @@ def _offers(ranked: list[Ranked], catalogue: Catalogue) -> list[Json]:
         if item.finding.confidence not in OFFERING or not (item.role == "cause" or preventive):
             continue
         for name in entry.mitigations:
-            system = item.finding.subject.system
+            system, targets = item.finding.subject.system, item.finding.targets.get(name, ())
+            if not targets:
+                continue
             offer = offers.setdefault(
                 (name, system),
                 {
@@ -100,10 +102,12 @@ def _offers(ranked: list[Ranked], catalogue: Catalogue) -> list[Json]:
                     "system": system,
                     "finding": item.finding.id,
                     "preventive": preventive,
+                    "by_name": entry.by_name,
                     "targets": [],
                 },
             )
-            offer["targets"] += [dict(target) for target in item.finding.targets]
+            offer["by_name"] = offer["by_name"] and entry.by_name
+            offer["targets"] += [dict(target) for target in targets if dict(target) not in offer["targets"]]
     return list(offers.values())
 
 
@@ -125,6 +129,6 @@ def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
         "by_hand": catalogue.by_hand(finding),
         "action": catalogue.entry(finding.id).action,
         "evidence": dict(finding.evidence),
-        "targets": [dict(target) for target in finding.targets],
+        "targets": {name: [dict(target) for target in targets] for name, targets in finding.targets.items()},
         "mitigations": list(catalogue.entry(finding.id).mitigations),
     }

@@ -49,7 +49,8 @@ class Actor:
     def plan(self, system: str, max_age: float, prompt_seconds: float) -> list[Json]:
         """The mitigations to carry out on a system. Raises RecordError when one is refused."""
         incident = self.record.incident
-        steps = steps_for(system, self.words, self.context.fresh_findings(max_age), self.record.events(), incident["epoch"])
+        findings, events = self.context.fresh_findings(max_age), self.record.events()
+        steps = steps_for(system, self.words, findings, events, incident["epoch"], self.catalogue)
         todo = []
         for step in steps:
             if not step.found_done:
@@ -57,7 +58,7 @@ class Actor:
                 todo += self._parts(step)
             elif incident["state"] == "open":
                 detail = "an earlier run did it, and the cause is gone"
-                self._outcome("outcome", Effect(step.mitigation, system), "done", detail, changed=True)
+                self._outcome("outcome", Effect(step.mitigation, system), "done", detail, changed=True, made={})
             else:
                 self.show("mitigate", f"{step.mitigation} on {system}: done before, nothing to do")
         return todo
@@ -95,22 +96,23 @@ class Actor:
             result = self.context.outside.execute(act.module, act.args)
             if result.get("failed"):
                 why = plain(result.get("msg", "no reason given"))
-                self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")))
+                self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")), made={})
                 raise RecordError(f"{act.label} on {act.system} failed: {why}")
             detail = told(result)
             if self.run["check"]:
                 self.record.append("planned", effect=act.name, system=act.system, signals=result.get("backends", []))
                 self.show("would do", f"{act.label} on {act.system}: {detail}")
             else:
-                self._outcome(kinds[1], act, "done", detail, changed=bool(result.get("changed")))
+                made = result.get("made") or {}
+                self._outcome(kinds[1], act, "done", detail, changed=bool(result.get("changed")), made=made)
         return result
 
     def _effect_event(self, kind: str, act: Effect, **fields: t.Any) -> None:
         epoch = self.record.incident["epoch"]
         self.record.append(kind, effect=act.name, system=act.system, epoch=epoch, **fields)
 
-    def _outcome(self, kind: str, act: Effect, status: str, detail: str, *, changed: bool) -> None:
-        self._effect_event(kind, act, status=status, detail=detail, changed=changed, target=act.target)
+    def _outcome(self, kind: str, act: Effect, status: str, detail: str, *, changed: bool, made: Json) -> None:
+        self._effect_event(kind, act, status=status, detail=detail, changed=changed, target=act.target, made=made)
         self.show("undo" if act.undoes else "mitigate", f"{act.name} on {act.system}: {status}, {detail}")
 
     def undo_plan(self, system: str) -> list[Json]:

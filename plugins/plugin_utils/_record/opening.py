@@ -123,7 +123,8 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
 
 
 def _asked(words: Words) -> str:
-    parts = [f"mitigate {', '.join(words.mitigate)}"] if words.mitigate else ["look, do nothing"]
+    what = [":".join([name, *words.only.get(name, ())]) for name in words.mitigate]
+    parts = [f"mitigate {', '.join(what)}"] if what else ["look, do nothing"]
     if words.mitigate_unoffered:
         parts.append(f"even if not offered, because: {words.reason}")
     elif words.reason:

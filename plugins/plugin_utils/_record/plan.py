@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
 
@@ -67,7 +68,33 @@ def _refuse_a_loop(events: list[Json], mitigation: str, system: str, epoch: int)
         )
 
 
-def steps_for(system: str, words: Words, verdict: Json | None, events: list[Json], epoch: int) -> list[Step]:
+def key_of(target: Json, identity: t.Sequence[str]) -> str:
+    """What a person calls a target: the fields that tell it apart, joined by a dot.
+
+    >>> key_of({"schema": "public", "name": "keys_idx", "columns": ["a"]}, ("schema", "name"))
+    'public.keys_idx'
+    """
+    return ".".join(str(target.get(field, "")) for field in identity)
+
+
+def _chosen(name: str, targets: t.Sequence[Json], words: Words, catalogue: Catalogue, *, by_name: bool) -> tuple[Json, ...]:
+    """The targets that are meant: all that are offered, or those that were named. Raises RecordError."""
+    known = {key_of(target, catalogue.mitigations[name].identity): target for target in targets}
+    only = words.only.get(name, ())
+    unknown = [key for key in only if key not in known]
+    if unknown:
+        raise RecordError(f"{name} is not offered for {', '.join(unknown)}, but for {', '.join(known)}. Nothing was touched")
+    if by_name and not only:
+        raise RecordError(
+            f"{name} needs the name of one, since nobody is shown to be the cause: -e mitigate={name}:NAME "
+            f"({', '.join(known)}). Nothing was touched"
+        )
+    return tuple(known[key] for key in only) if only else tuple(targets)
+
+
+def steps_for(
+    system: str, words: Words, verdict: Json | None, events: list[Json], epoch: int, catalogue: Catalogue
+) -> list[Step]:
     """What to do on one system. Raises RecordError for a mitigation that the verdict offers nowhere."""
     if not words.mitigate:
         return []
@@ -82,28 +109,32 @@ def steps_for(system: str, words: Words, verdict: Json | None, events: list[Json
         if offers:
             if not words.mitigate_unoffered:
                 _refuse_a_loop(events, name, system, epoch)
-            steps += [Step(name, system, tuple(offer["targets"])) for offer in offers if offer["system"] == system]
+            steps += [
+                Step(name, system, _chosen(name, offer["targets"], words, catalogue, by_name=offer["by_name"]))
+                for offer in offers
+                if offer["system"] == system
+            ]
         elif any(one[0] == name for one in begun) and verdict["verdict"] == "healthy":
             steps += [Step(name, system, (), found_done=True)] if (name, system) in begun else []
         elif words.mitigate_unoffered:
-            steps += _unoffered(name, system, verdict)
+            steps += _unoffered(name, system, words, verdict, catalogue)
         else:
             raise RecordError(_refusal(name, verdict))
     return steps
 
 
-def _unoffered(name: str, system: str, verdict: Json) -> list[Step]:
-    findings = [f for f in verdict["findings"] if name in f["mitigations"] and f["subject"]["system"] == system]
-    targets = tuple(target for finding in findings for target in finding["targets"])
+def _unoffered(name: str, system: str, words: Words, verdict: Json, catalogue: Catalogue) -> list[Step]:
+    findings = [f for f in verdict["findings"] if f["subject"]["system"] == system]
+    targets = [target for finding in findings for target in finding["targets"].get(name, [])]
     if not targets:
         raise RecordError(f"{name}: no finding on {system} names anything that it could act on, so nothing was touched")
-    return [Step(name, system, targets)]
+    return [Step(name, system, _chosen(name, targets, words, catalogue, by_name=False))]
 
 
 def _refusal(name: str, verdict: Json) -> str:
     offered = sorted({offer["mitigation"] for offer in verdict["offers"]})
     said = f"{name} was refused: the verdict is {verdict['verdict']} and offers {', '.join(offered) or 'no mitigation'}"
-    if not any(name in finding["mitigations"] and finding["targets"] for finding in verdict["findings"]):
+    if not any(finding["targets"].get(name) for finding in verdict["findings"]):
         return f"{said}, and no finding names anything that it could act on. Nothing was touched"
     return (
         f"{said}. Nothing was touched. "
@@ -131,7 +162,7 @@ def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *,
     if failed:
         return str(failed[0]["why"])
     if "judged" in kinds and verdict is not None and not verdict["measured"]:
-        return "nothing that users feel could be read, so nobody can say how they are: see what could not be read above"
+        return "nothing could be read, neither what users feel nor a system: see what could not be read above"
     outcomes = [event for event in events if event["kind"] == "outcome" and "system" in event]
     broken = [event for event in outcomes if event["status"] != "done"]
     if broken:

@@ -11,6 +11,7 @@ import html
 import re
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement import measures
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
@@ -61,12 +62,7 @@ def sections(source: Source) -> list[Section]:
         _actions(events),
         Section("Before and after", table=(("what", "before", "after"), *numbers(source.before, source.after)), even=True),
         _findings(verdict),
-        Section(
-            "Slow statements",
-            _about_texts(source.before),
-            table=(("statement", "of", "calls", "mean", "in all", "tables"), *slow_statements(source.before)),
-            even=True,
-        ),
+        *_where_time_goes(source.before),
         Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
         Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
         Section("What was sent", table=(("when", "to", "what", "outcome"), *source.sent), even=True),
@@ -145,12 +141,13 @@ def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for one in facts:
         postgresql = one.get("postgresql") or {}
-        at_work = {plan["query_id"]: set(plan["pids"]) for plan in postgresql.get("plans", []) if plan["query_id"]}
-        matter = [s for s in postgresql.get("statements", []) if s["calls"] > 1 or s["query_id"] in at_work]
+        at_work = {plan["statement"]: set(plan["pids"]) for plan in postgresql.get("plans", [])}
+        top = sorted((postgresql.get("statements") or {}).get("top", []), key=lambda s: -s["total_ms"])
+        matter = [s for s in top if s["calls"] > 1 or s["statement"] in at_work]
         for statement in matter[:SLOWEST]:
-            pids = at_work.get(statement["query_id"], set())
+            pids = at_work.get(statement["statement"], set())
             tables = [table["table"] for table in postgresql.get("busy_tables", []) if pids & set(table["pids"])]
-            what = statement.get("query") or f"{statement.get('command') or 'statement'} {statement['query_id']}"
+            what = statement.get("query") or f"{statement.get('command') or 'statement'} {statement['statement']}"
             told = (f"{statement['mean_ms']:g} ms", f"{statement['total_ms'] / 1000:.1f} s", ", ".join(tables))
             rows.append((what, str(statement["user"]), str(statement["calls"]), *told))
     return rows
@@ -158,10 +155,30 @@ def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
 
 def _about_texts(facts: t.Sequence[Json]) -> tuple[str, ...]:
     """Where the statements' texts are, when the record has statements and no texts."""
-    statements = [one for system in facts for one in (system.get("postgresql") or {}).get("statements", [])]
+    read = [(system.get("postgresql") or {}).get("statements") or {} for system in facts]
+    statements = [one for one in read for one in one.get("top", [])]
     if not statements or any(one.get("query") for one in statements):
         return ()
     return ("Their texts are left out: db_diagnostics_query_text shows them, with literals masked.",)
+
+
+def _where_time_goes(facts: t.Sequence[Json]) -> list[Section]:
+    """What the sessions were doing, which statements the work went into, what runs out: a section each, where it was seen."""
+    waits = [(event, f"{percent} %") for one in facts for event, percent in measures.wait_profile(one)]
+    work = [row for one in facts for row in measures.work(one)]
+    left = [row for one in facts for row in measures.runs_out(one)]
+    head = ("share of the work", "of", "statement", "calls", "mean now", "mean before")
+    found = [
+        Section("What the sessions were doing", table=(("at work or waiting for", "share of the looks"), *waits), even=True),
+        Section("Where the work goes", _about_texts(facts), table=(head, *work), even=True),
+        Section(
+            "Slow statements since the statistics were reset",
+            table=(("statement", "of", "calls", "mean", "in all", "tables"), *slow_statements(facts)),
+            even=True,
+        ),
+        Section("What is finite", table=(("what", "how much"), *left), even=True),
+    ]
+    return [section for section in found if len(section.table) > 1]
 
 
 def _measures(facts: t.Sequence[Json]) -> dict[str, str]:

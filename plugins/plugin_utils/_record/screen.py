@@ -10,6 +10,7 @@ import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
@@ -38,6 +39,7 @@ class Screen:
     warnings: t.Sequence[str] = ()
     others_typed: bool = False
     undo: tuple[str, t.Sequence[str]] | None = None
+    measures: t.Sequence[tuple[str, t.Sequence[str]]] = ()
 
 
 def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime, how: str) -> str:
@@ -107,18 +109,31 @@ def _verdict(screen: Screen) -> list[str]:
     for finding in (one for one in findings if one["role"] == "cause"):
         lines.append(_row("CAUSE", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
         lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
+    users = [one for one in verdict["measured"] if one["of"] != "system"]
     if verdict["verdict"] == "unproven":
-        hop = verdict["last_hop"] or "nothing that users feel could be measured"
+        hop = verdict["last_hop"] or "no user was measured (runbooks_health_urls on a host of role_edge)"
         lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
+        lines += [_row("SUSPECT", f"{one['id']} ({one['confidence']})  {one['summary']}") for one in _suspects(verdict)]
         settle = [gap["what"] for gap in verdict["gaps"]] or ["what the systems behind this one do; look there by hand"]
         lines += _under("would settle", settle)
     if verdict["verdict"] == "healthy":
-        what = [f"{one['system']}: {one['what']}" for one in verdict["measured"]]
-        lines.append(_row("HEALTHY", f"users feel no fault ({', '.join(what)})"))
-    lines += _under("risks", (one["summary"] for one in findings if one["role"] == "risk"))
+        what = [f"{one['system']}: {one['what']}" for one in users]
+        reads = "" if any(one["of"] == "writes" for one in users) else "; reads only, no write was tried"
+        lines.append(_row("HEALTHY", f"users feel no fault ({', '.join(what)}{reads})"))
+    risks = [one for one in findings if one["role"] == "risk"]
+    lines += [_row("RISK", one["summary"]) for one in risks if one["severity"] == "critical"]
+    lines += _under("risks", (one["summary"] for one in risks if one["severity"] != "critical"))
+    if verdict["verdict"] != "healthy":
+        for label, parts in screen.measures:
+            lines += _under(label, parts)
     lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]), most=3)
     lines += _under("could not read", (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"]))
     return lines
+
+
+def _suspects(verdict: Json) -> list[Json]:
+    """What would explain it and is not shown to; at most three."""
+    return [one for one in verdict["findings"] if one["role"] == "suspect"][:3]
 
 
 def _done(screen: Screen) -> list[str]:
@@ -137,13 +152,16 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     offers = verdict.get("offers", [])
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
-    hands = [one for one in verdict.get("findings", []) if one["role"] == "cause" and one.get("by_hand")]
+    hands = [one for one in verdict.get("findings", []) if one["role"] in ("cause", "suspect") and one.get("by_hand")]
     lines = [_row("BY HAND", one["by_hand"]) for one in hands]
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         where = f"{len(offer['targets'])} on {offer['system']}"
         label = "PREVENT" if offer["preventive"] else "DO"
-        lines.append(_row(label, f"{screen.command} -e mitigate={mitigation.name}"))
+        keys = [key_of(target, mitigation.identity) for target in offer["targets"]]
+        name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
+        where += f"; NAME is one of {', '.join(keys)}" if offer["by_name"] else ""
+        lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
         undo = f"undo.yml {mitigation.undo}" if mitigation.undo else f"none ({mitigation.undo_by_hand})"
         lines.append(_row("", f"{mitigation.touches} ({where}; risk {mitigation.risk}); undo: {undo}"))
     if offers and screen.others_typed:

@@ -14,6 +14,7 @@ import pathlib
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.measures import lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
@@ -69,9 +70,16 @@ class Session:
 
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
         depends_on = self.run["depends_on"].get(system, [])
-        facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, **data}
+        suffer = bool(self.suffering(slot, system))
+        facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, "users_suffer": suffer, **data}
         self.record.save_facts(slot, system, facts)
         self.record.append("facts", system=system, slot=slot)
+
+    def suffering(self, slot: str, system: str) -> list[str]:
+        """The URLs of those that depend on a system and were measured as bad in this look."""
+        watching = {host for host, named in self.run["depends_on"].items() if system in named}
+        seen = [probe for facts in self.record.facts(slot) if facts["system"] in watching for probe in facts.get("probes", [])]
+        return [str(probe["url"]) for probe in seen if probe["requests"] and not probe["good"]]
 
     def keep_failure(self, phase: str, system: str, why: str) -> None:
         """A role failed on one system: the run goes on without it."""
@@ -180,6 +188,7 @@ class Session:
         shown = Screen(
             incident, verdict, events, unsent, list(self.teller.channels), off, next_command(argv, target),
             _relative(self.record.path / "report.html"), self.run["check"], self._notes(), left_out(argv), self._undo(),
+            lines(self.record.facts("diagnose")) if judged else (),
         )  # fmt: skip
         sentence = ending(events, verdict, unsent, check=self.run["check"])
         stats = {

@@ -23,29 +23,34 @@ class UndoStep:
     target: Json
 
 
-def _thing(event: Json) -> str:
-    """What an effect was about, however often it was done: the role or the name of its target."""
+def _thing(event: Json, catalogue: Catalogue) -> str:
+    """What an effect was about, however often it was done: what tells its target apart."""
     target = event.get("target") or {}
-    return json.dumps([event["effect"], event["system"], target.get("role", target.get("name"))])
+    return json.dumps(
+        [event["effect"], event["system"], [target.get(f) for f in catalogue.mitigations[event["effect"]].identity]]
+    )
 
 
 def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]:
     """What was done and not yet taken back, latest first.
 
     An intent without an outcome may have been done, so it is taken back too (that is harmless if it was not). What the
-    first of several tries found is what was there before.
+    first of several tries found is what was there before; what the last one made is what must still be there.
     """
     begun: dict[str, tuple[str, UndoStep]] = {}  # by thing: the run that first set out to do it, and what it found
     for event in events:
         if not event.get("target") or "effect" not in event:
             continue
-        thing = _thing(event)
+        thing = _thing(event, catalogue)
         if event["kind"] == "intent" and catalogue.mitigations[event["effect"]].undo:
             begun.setdefault(thing, (event["run"], UndoStep(event["effect"], event["system"], event["target"])))
         elif thing in begun:
-            nothing_changed = event["kind"] == "outcome" and not event.get("changed") and begun[thing][0] == event["run"]
+            run, step = begun[thing]
+            nothing_changed = event["kind"] == "outcome" and not event.get("changed") and run == event["run"]
             if nothing_changed or (event["kind"] == "undone" and event["status"] == "done"):
                 del begun[thing]
+            elif event["kind"] == "outcome" and event.get("changed"):
+                begun[thing] = (run, dataclasses.replace(step, target={**step.target, **(event.get("made") or {})}))
     return [step for dummy, step in reversed(begun.values())]
 
 
@@ -54,12 +59,15 @@ def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
     done = [event for event in events if event["kind"] == "outcome" and event.get("system") and event["status"] == "done"]
     if not done:
         return ["nothing was done in this incident, so there is nothing to undo"]
-    undone = {_thing(event): event["at"] for event in events if event["kind"] == "undone" and event["status"] == "done"}
+    undone = {
+        _thing(event, catalogue): event["at"] for event in events if event["kind"] == "undone" and event["status"] == "done"
+    }
     lines = []
     for event in reversed(done):
         mitigation = catalogue.mitigations[event["effect"]]
         how = mitigation.undo or f"cannot be undone; {mitigation.undo_by_hand}"
-        if undone.get(_thing(event), "") > event["at"]:
-            how = f"taken back at {undone[_thing(event)]}"
+        thing = _thing(event, catalogue)
+        if undone.get(thing, "") > event["at"]:
+            how = f"taken back at {undone[thing]}"
         lines.append(f"{event['at']}  {event['effect']} on {event['system']} ({event['detail']}): {how}")
     return lines

@@ -26,10 +26,12 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2
 
 @dataclasses.dataclass(frozen=True)
 class Words:
-    """What the person or the alert asked for."""
+    """What the person or the alert asked for. ``only`` are the targets that were named for a mitigation, by what tells them
+    apart."""
 
     target: str | None = None
     mitigate: tuple[str, ...] = ()
+    only: t.Mapping[str, t.Sequence[str]] = dataclasses.field(default_factory=dict)
     approval: str | None = None
     incident_key: str | None = None
     reason: str | None = None
@@ -65,7 +67,13 @@ def _names(value: object) -> tuple[str, ...]:
 
 def words_from(raw: t.Mapping[str, object], catalogue: Catalogue) -> Words:
     """The words, whatever shape they came in. Raises RecordError for one that means nothing here."""
-    mitigate = _names(raw.get("mitigate"))
+    asked = _names(raw.get("mitigate"))
+    mitigate = tuple(dict.fromkeys(one.partition(":")[0] for one in asked))
+    only = {name: [one.partition(":")[2] for one in asked if one.startswith(f"{name}:")] for name in mitigate}
+    if any(not key for keys in only.values() for key in keys):
+        raise RecordError(
+            "after the colon stands what the mitigation is to act on, as isolate_client:billing. Nothing was touched"
+        )
     unknown = [name for name in mitigate if name not in catalogue.mitigations]
     if unknown:
         known = ", ".join(catalogue.mitigations)
@@ -76,6 +84,7 @@ def words_from(raw: t.Mapping[str, object], catalogue: Catalogue) -> Words:
     words = Words(
         target=_text("target", raw.get("target")),
         mitigate=mitigate,
+        only={name: keys for name, keys in only.items() if keys},
         approval=approval,
         incident_key=_text("incident_key", raw.get("incident_key")),
         reason=_text("reason", raw.get("reason")),

@@ -12,8 +12,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json, Observation
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import database, edge, resources
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import connections, edge, locks, plans, server, work
 
 Rule = t.Callable[[Json], t.Iterable[Observation]]
 
-RULES: dict[str, tuple[Rule, ...]] = {"database": database.RULES + resources.RULES, "edge": edge.RULES}
+RULES: dict[str, tuple[Rule, ...]] = {
+    "database": (*connections.RULES, *locks.RULES, *plans.RULES, *work.RULES, *server.RULES),
+    "edge": edge.RULES,
+}

@@ -50,11 +50,15 @@ def sampled(facts: Json) -> t.Iterator[Observation]:
         yield Gap(facts["system"], "what users see", "no health URL is configured (runbooks_health_urls)")
     for probe in facts["probes"]:
         if _is_measured(probe):
-            yield Measured(facts["system"], probe["url"])
+            yield Measured(facts["system"], probe["url"], "reads" if _only_reads(probe) else "writes")
         elif probe["requests"]:
             yield Gap(facts["system"], probe["url"], f"{', '.join(sorted(probe['reasons']))} from here: {LOOK_HERE}")
         else:
             yield Gap(facts["system"], probe["url"], "no request was made")
+
+
+def _only_reads(probe: Json) -> bool:
+    return probe["method"] in ("GET", "HEAD")
 
 
 def _fails(facts: Json, probe: Json) -> bool:
@@ -67,7 +71,7 @@ def failing(facts: Json) -> t.Iterator[Observation]:
         if _fails(facts, probe):
             reasons = ", ".join(f"{count} × {reason}" for reason, count in sorted(probe["reasons"].items()))
             yield Finding(
-                "api.failing",
+                "api.failing" if _only_reads(probe) else "api.writes_failing",
                 "proven",
                 _subject(facts, probe),
                 links=_links(facts),
@@ -80,7 +84,8 @@ def failing(facts: Json) -> t.Iterator[Observation]:
             )
         else:
             answered = probe["requests"] - probe["failures"]
-            yield RuledOut(facts["system"], "api.failing", f"{probe['url']} answers {answered} of {probe['requests']} requests")
+            identity = "api.failing" if _only_reads(probe) else "api.writes_failing"
+            yield RuledOut(facts["system"], identity, f"{probe['url']} answers {answered} of {probe['requests']} requests")
 
 
 def latency_high(facts: Json) -> t.Iterator[Observation]:

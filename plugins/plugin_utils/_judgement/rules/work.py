@@ -1,0 +1,234 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rules on who works: the application's statements, others' long ones, the processors (private to the collection; pure)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
+    Confidence,
+    Finding,
+    Gap,
+    Json,
+    Observation,
+    Ref,
+    RuledOut,
+)
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import backend, statement, was_read
+
+# A session counts as at work all the time from this share of the samples on.
+ALL_THE_TIME = 0.75
+# From this share on a kind of statement is where the server's time goes.
+MOST_OF_THE_WORK = 0.5
+
+
+def at_work_ms(facts: Json) -> float:
+    """How long the application's statements that were seen at work had been running: the median over its sessions, 0 where
+    none was. One that waits for a lock or for its client is not at work. Unlike the number of sessions at work, this means
+    the same at ten requests a second and at ten thousand."""
+    # Where nobody knows whose a session is, a statement that has long been running is none that a user waits for.
+    named = common.application_users(facts)
+    longest = math.inf if named else 1000 * facts["limits"]["long_statement_seconds_max"]
+    seen = [
+        one["statement_ms"] for one in common.samples(facts)
+        if one["working"] and common.is_application(facts, one["user"]) and one["statement_ms"] < longest
+    ]  # fmt: skip
+    return float(statistics.median(seen)) if seen else 0.0
+
+
+def is_squeezed(facts: Json) -> bool:
+    """Whether the application's statements take long by being at work for long, not by waiting."""
+    return bool(at_work_ms(facts) >= facts["limits"]["application_statement_ms_max"])
+
+
+def somebody_seen(facts: Json) -> bool:
+    """Whether any look saw a session of the application; if none did, nothing about its work is known."""
+    database = facts["postgresql"]["server"]["database"]
+    return any(common.is_application(facts, one["user"]) and one["database"] == database for one in common.samples(facts))
+
+
+def processors_are_short(facts: Json) -> bool | None:
+    """Whether as many processes want a processor as there are; None where the inventory does not say how many there are."""
+    cores = facts["limits"]["cores"]
+    return None if not cores else bool(facts["postgresql"]["samples"]["runnable"] >= cores)
+
+
+def share_of_work(facts: Json, key: str) -> float:
+    """The share of all work seen that a kind of statement had."""
+    work = facts["postgresql"]["samples"]["work"]
+    return float(sum(one["working"] for one in work if one["statement"] == key) / max(1, sum(one["working"] for one in work)))
+
+
+def waits_for_disk(facts: Json, key: str) -> float:
+    """The share of the looks at a kind of statement in which it waited for a disk."""
+    seen = [one for one in common.samples(facts) if one["statement"] == key]
+    return float(sum(common.seen_waiting(one, "IO") for one in seen) / max(1, sum(one["seen"] for one in seen)))
+
+
+def calls_of(facts: Json, key: str) -> Json | None:
+    """What pg_stat_statements knows of a kind of statement."""
+    top = (facts["postgresql"].get("statements") or {}).get("top", [])
+    return next((one for one in top if one["statement"] == key), None)
+
+
+def unseen(facts: Json) -> t.Iterator[Observation]:
+    """Users suffer, and nobody of the application was seen: what its statements do is not known."""
+    if was_read(facts, "server", "samples") and facts["users_suffer"] and not somebody_seen(facts):
+        taken, seconds = facts["postgresql"]["samples"]["taken"], facts["postgresql"]["samples"]["seconds"]
+        yield Gap(facts["system"], "the application's statements", f"none was seen in {taken} looks within {seconds:g} s")
+
+
+def _commands(facts: Json) -> dict[int, str]:
+    return {one["pid"]: one["command"] for one in facts["postgresql"].get("long_running", [])}
+
+
+def statements_slow(facts: Json) -> t.Iterator[Observation]:
+    """Statements of the application that take too long for any user, whatever the probes say. Only for named roles: whose
+    statement it is decides whether a user waits for it."""
+    if not was_read(facts, "server", "samples") or not common.application_users(facts):
+        return
+    limit, commands = facts["limits"]["application_statement_seconds_max"], _commands(facts)
+    slow = [
+        one for one in common.samples(facts)
+        if common.is_application(facts, one["user"]) and one["age_ms"] >= 1000 * limit
+        and not common.is_maintenance(commands.get(one["pid"], ""))
+        and common.seen_waiting(one, "Lock") + common.seen_waiting(one, "Client") < one["seen"] / 2
+    ]  # fmt: skip
+    if len(slow) >= facts["limits"]["waiters_min"]:
+        links = [backend(facts, one["pid"]) for one in slow] + [statement(facts, one["statement"] or "") for one in slow]
+        yield Finding(
+            "db.statements_slow", "proven", Ref(facts["system"], "database", facts["postgresql"]["server"]["database"]),
+            links=tuple(dict.fromkeys(links)),
+            evidence={"sessions": len(slow), "longest_seconds": round(max(one["age_ms"] for one in slow) / 1000, 1)},
+        )  # fmt: skip
+    elif somebody_seen(facts):
+        yield RuledOut(facts["system"], "db.statements_slow", f"no {limit:g} s statements of the application were seen")
+
+
+def _restless(facts: Json) -> dict[tuple[str, str], list[Json]]:
+    """Long statements of others that never rest, by client."""
+    limit, named = facts["limits"]["long_statement_seconds_max"], common.application_users(facts)
+    taken = facts["postgresql"]["samples"]["taken"]
+    busy = {one["pid"] for one in common.samples(facts) if one["working"] >= ALL_THE_TIME * taken}
+    found: dict[tuple[str, str], list[Json]] = {}
+    for session in facts["postgresql"]["long_running"]:
+        if (session["statement_seconds"] or 0) >= limit and session["pid"] in busy and session["user"] not in named:
+            found.setdefault((session["user"], session["application"]), []).append(session)
+    return found
+
+
+def _plan_is_unknown(facts: Json) -> bool:
+    """Whether a statement of the application is at work whose own plan might be the trouble, and nobody could see it."""
+    return any(plan["refused"] and common.is_application(facts, plan["user"]) for plan in facts["postgresql"].get("plans", []))
+
+
+def long_statements(facts: Json) -> t.Iterator[Observation]:
+    """Statements of others that have run for long and never rest, while the application's get too little of the machine."""
+    if not was_read(facts, "server", "long_running", "samples"):
+        return
+    restless = _restless(facts)
+    if not restless or not is_squeezed(facts):
+        if somebody_seen(facts):
+            limit = facts["limits"]["long_statement_seconds_max"]
+            yield RuledOut(facts["system"], "db.long_query", f"no statement older than {limit:g} s takes the machine from others")
+        return
+    sure = processors_are_short(facts) and "plans" in facts["postgresql"] and not _plan_is_unknown(facts)
+    for (user, application), sessions in sorted(restless.items(), key=lambda item: tuple(map(str, item[0]))):
+        queries = [one for one in sessions if not common.is_maintenance(one["command"]) and one["command"]]
+        upkeep = [one for one in sessions if one not in queries]
+        if queries:
+            yield _long(facts, "db.long_query", "likely" if sure else "possible", (user, application), queries)
+        if upkeep:
+            yield _long(facts, "db.maintenance_at_work", "possible", (user, application), upkeep)
+
+
+def _long(facts: Json, identity: str, confidence: Confidence, client: tuple[str, str], sessions: list[Json]) -> Finding:
+    user, application = client
+    keys = {one["pid"]: one["statement"] or "" for one in common.samples(facts)}
+    links = [backend(facts, one["pid"]) for one in sessions]
+    links += [statement(facts, keys[one["pid"]]) for one in sessions if one["pid"] in keys]
+    targets = tuple(target for one in sessions for target in common.to_cancel(one))
+    return Finding(
+        identity, confidence, Ref(facts["system"], "client", f"{user}/{application}"),
+        links=tuple(dict.fromkeys(links)),
+        evidence={
+            "user": user, "application": application or "no application_name", "statements": len(sessions),
+            "pids": ", ".join(str(one["pid"]) for one in sessions[:3]) + (", …" if len(sessions) > 3 else ""),
+            "command": sessions[0]["command"] or "a statement", "at_work_ms": round(at_work_ms(facts)),
+            "seconds": max(one["statement_seconds"] for one in sessions), "processors": _processors(facts),
+        },
+        targets={"cancel_long_queries": targets} if identity == "db.long_query" else {},
+    )  # fmt: skip
+
+
+def _processors(facts: Json) -> str:
+    cores, runnable = facts["limits"]["cores"], facts["postgresql"]["samples"]["runnable"]
+    return f"{runnable:g} processes want {cores} processors" if cores else "processors not seen (runbooks_db_cores)"
+
+
+def heavy_statement(facts: Json) -> t.Iterator[Observation]:
+    """One kind of statement that most of the server's work goes into, while the application's statements take long."""
+    if not was_read(facts, "server", "samples") or not facts["postgresql"]["samples"]["work"]:
+        return
+    top = max(facts["postgresql"]["samples"]["work"], key=lambda one: one["working"])
+    share = share_of_work(facts, top["statement"])
+    known = [one for one in facts["postgresql"].get("plans", []) if one["statement"] == top["statement"]]
+    calls = calls_of(facts, top["statement"])
+    command = (known or [calls or {}])[0].get("command") or "a statement"
+    if not is_squeezed(facts) or share < MOST_OF_THE_WORK or common.is_maintenance(command):
+        if somebody_seen(facts) and not is_squeezed(facts):
+            yield RuledOut(facts["system"], "db.heavy_statement", f"statements at work have run for {at_work_ms(facts):.0f} ms")
+        return
+    disk = waits_for_disk(facts, top["statement"])
+    sure = (processors_are_short(facts) or disk >= MOST_OF_THE_WORK) and top["statement_ms"] >= facts["limits"][
+        "application_statement_ms_max"
+    ]
+    pids = [one["pid"] for one in common.samples(facts) if one["statement"] == top["statement"]]
+    text = (known or [calls or {}])[0].get("query")
+    yield Finding(
+        "db.heavy_statement", "likely" if sure else "possible", statement(facts, top["statement"]),
+        links=tuple(backend(facts, pid) for pid in pids),
+        evidence={
+            "user": top["user"], "command": command, "statement": top["statement"], "text": f": {text}" if text else "",
+            "percent": round(100 * share), "at_once": top["sessions"], "running_ms": top["statement_ms"], "calls": _calls(calls),
+            "where": "waiting for a disk" if disk >= MOST_OF_THE_WORK else _processors(facts),
+        },
+        targets=_relief(facts, top),
+    )  # fmt: skip
+
+
+def _calls(calls: Json | None) -> str:
+    """How often it runs and what it takes, now and before."""
+    if calls is None:
+        return ""
+    now = calls["window_mean_ms"]
+    before = calls["mean_ms_before"]
+    return (
+        f"; {calls['calls_per_second']:g} a second"
+        + (f", {now:g} ms each" if now is not None else "")
+        + (f" (before {before:g} ms)" if before is not None else "")
+        + f", {calls['rows'] / calls['calls']:.0f} rows each"
+    )
+
+
+def _relief(facts: Json, top: Json) -> dict[str, tuple[Json, ...]]:
+    """Its running copies can be cancelled by its query id, and its role's next sessions get a limit on their statements."""
+    if not top["user"] or not top["statement"].lstrip("-").isdigit():
+        return {}
+    database = facts["postgresql"]["server"]["database"]
+    cancel = {"query_id": top["statement"], "user": top["user"], "database": database}
+    own = [
+        one["setting"] for one in facts["postgresql"].get("role_settings", [])
+        if (one["user"], one["database"], one["name"]) == (top["user"], database, "statement_timeout")
+    ]  # fmt: skip
+    limit = {"role": top["user"], "database": database, "name": "statement_timeout", "before": own[0] if own else None}
+    limitable = common.is_writable(facts) and "role_settings" in facts["postgresql"]
+    return {"cancel_heavy_statement": (cancel,), "limit_statement_time": (limit,) if limitable else ()}
+
+
+RULES = (long_statements, heavy_statement, statements_slow, unseen)
