@@ -12,9 +12,9 @@ CREATE ROLE ledger LOGIN;
 CREATE ROLE custody_admin LOGIN CREATEROLE;
 GRANT pg_monitor TO custody_monitor;
 GRANT pg_signal_backend, pg_read_all_stats TO custody_mitigation, custody_admin;
+GRANT pg_read_all_settings TO custody_admin;
 GRANT custody_owner TO custody_admin;
 GRANT billing, ledger, batch, reporting, custody_app TO custody_admin WITH ADMIN OPTION;
-GRANT EXECUTE ON FUNCTION pg_reload_conf() TO custody_admin;
 DO $$BEGIN IF current_setting('server_version_num')::int >= 150000 THEN EXECUTE 'GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO custody_admin'; END IF; IF current_setting('server_version_num')::int >= 160000 THEN GRANT pg_use_reserved_connections TO custody_monitor, custody_mitigation, custody_admin; END IF; END$$;
 
 CREATE DATABASE analytics_db OWNER custody_owner;
@@ -30,6 +30,7 @@ RESET ROLE;
 
 \connect custody_db
 CREATE EXTENSION pg_stat_statements;
+GRANT EXECUTE ON FUNCTION pg_reload_conf() TO custody_admin;
 SET ROLE custody_owner;
 CREATE TABLE tenants (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE custody_keys (

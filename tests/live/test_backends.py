@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import typing as t
 
 import psycopg2
@@ -15,7 +16,7 @@ from tests.lab.state import Lab
 
 collection.install()
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import LiveServer, Wanted, act, plan
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.backend import LiveServer, Target, Wanted, act, plan
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import take_lock
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
@@ -39,8 +40,14 @@ def held(lab: Lab) -> t.Iterator[faults.Fault]:
     fault.close()
 
 
-def of(fault: faults.Fault, role: str) -> tuple[int, str]:
-    return next((one.pid, one.backend_start) for one in fault.sessions if one.role == role)
+def of(fault: faults.Fault, role: str) -> Target:
+    """A session as a finding would name it now."""
+    pid = next(one.pid for one in fault.sessions if one.role == role)
+    with faults.superuser(fault.lab) as cursor:
+        cursor.execute(
+            "SELECT pid, backend_start::text, xact_start::text, query_start::text FROM pg_stat_activity WHERE pid = %s", (pid,)
+        )
+        return Target(*(cursor.fetchone() or ()))
 
 
 def done(lab: Lab, wanted: Wanted, user: str = "custody_mitigation") -> list[tuple[int, str]]:
@@ -50,35 +57,43 @@ def done(lab: Lab, wanted: Wanted, user: str = "custody_mitigation") -> list[tup
 
 
 def test_a_condition_finds_those_that_meet_all_of_it(lab: Lab, held: faults.Fault) -> None:
-    names = {"users": None, "databases": None, "states": None, "older_than": 0.0}
+    names = {"users": None, "databases": None, "states": None, "query_ids": None, "older_than": 0.0}
     everything = Wanted("terminated", 5, match={**names, "applications": ["held"]})
     batch = Wanted("terminated", 5, match={**names, "applications": ["held"], "users": ["batch"]})
     with server_as(lab, "custody_mitigation") as server:
         assert [one.reason for one in plan(server.choose(everything), everything).skipped] == [
-            "it belongs to a superuser (allow_superusers)"
+            "it belongs to postgres, a superuser (allow_superusers)"
         ]
-    assert done(lab, batch) == [(of(held, "idle")[0], "terminate")]
+    idle, busy = of(held, "idle"), of(held, "busy")
+    assert done(lab, batch) == [(idle.pid, "terminate")]
     assert done(lab, batch) == []
-    assert harness.sessions(lab).get(of(held, "busy")[0]) == of(held, "busy")[1]
+    assert harness.sessions(lab).get(busy.pid) == busy.backend_start
 
 
 def test_a_statement_is_cancelled_and_its_session_stays(lab: Lab, held: faults.Fault) -> None:
     busy = of(held, "busy")
     wanted = Wanted("canceled", 1, backends=(busy,))
-    assert done(lab, wanted) == [(busy[0], "cancel")]
-    assert harness.sessions(lab).get(busy[0]) == busy[1]
+    assert done(lab, wanted) == [(busy.pid, "cancel")]
+    assert harness.sessions(lab).get(busy.pid) == busy.backend_start
 
 
-def test_a_busy_session_is_cancelled_then_ended(lab: Lab, held: faults.Fault) -> None:
+def test_cancelling_a_busy_session_s_statement_ends_its_transaction_and_so_is_enough(lab: Lab, held: faults.Fault) -> None:
     busy = of(held, "busy")
-    assert done(lab, Wanted("terminated", 1, backends=(busy,), wait_seconds=1.0)) == [(busy[0], "terminate")]
-    assert busy[0] not in harness.sessions(lab)
+    assert done(lab, Wanted("terminated", 1, backends=(busy,), wait_seconds=1.0)) == [(busy.pid, "cancel")]
+    assert of(held, "busy").xact_start is None
+    assert harness.sessions(lab).get(busy.pid) == busy.backend_start
+
+
+def test_an_idle_session_is_ended(lab: Lab, held: faults.Fault) -> None:
+    idle = of(held, "idle")
+    assert done(lab, Wanted("terminated", 1, backends=(idle,))) == [(idle.pid, "terminate")]
+    assert idle.pid not in harness.sessions(lab)
 
 
 def test_a_pid_that_belongs_to_another_session_now_is_left_alone(lab: Lab, held: faults.Fault) -> None:
     idle = of(held, "idle")
-    assert done(lab, Wanted("terminated", 1, backends=((idle[0], "2020-01-01 00:00:00+00"),))) == []
-    assert harness.sessions(lab).get(idle[0]) == idle[1]
+    assert done(lab, Wanted("terminated", 1, backends=(dataclasses.replace(idle, backend_start="2020-01-01 00:00:00+00"),))) == []
+    assert harness.sessions(lab).get(idle.pid) == idle.backend_start
 
 
 REFUSED = [("superuser", "custody_mitigation", "superuser"), ("idle", "custody_app", "GRANT pg_read_all_stats")]
@@ -86,9 +101,10 @@ REFUSED = [("superuser", "custody_mitigation", "superuser"), ("idle", "custody_a
 
 @pytest.mark.parametrize(("role", "user", "message"), REFUSED)
 def test_refused(lab: Lab, held: faults.Fault, role: str, user: str, message: str) -> None:
+    target = of(held, role)
     with pytest.raises(PostgresqlError, match=message):
-        done(lab, Wanted("terminated", 5, backends=(of(held, role),)), user)
-    assert harness.sessions(lab).get(of(held, role)[0]) == of(held, role)[1]
+        done(lab, Wanted("terminated", 5, backends=(target,)), user)
+    assert harness.sessions(lab).get(target.pid) == target.backend_start
 
 
 def test_a_role_that_may_look_and_not_signal_is_told_what_it_lacks(lab: Lab, held: faults.Fault) -> None:

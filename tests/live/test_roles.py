@@ -17,15 +17,22 @@ from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import backend, client, index, prepared, statistics
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import (
+    backend,
+    client,
+    index,
+    prepared,
+    setting,
+    statistics,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries import DIAGNOSTICS
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import Limits, triage
 
-PASSWORD = "the same for all three"
-ROLES = ("runbooks_monitor", "runbooks_mitigation", "runbooks_admin")
+PASSWORD = "the same for all four"
+ROLES = ("runbooks_monitor", "runbooks_planner", "runbooks_mitigation", "runbooks_admin")
 NAMES = [diagnostic.name for diagnostic in DIAGNOSTICS]
 DOCUMENT = (PROJECT / "docs" / "database-roles.md").read_text()
 
@@ -81,7 +88,7 @@ def login(server: Lab, role: str) -> Login:
 
 
 def isolate(server: Lab, sessions: faults.Fault) -> None:
-    wanted = client.Wanted("billing", 5, end_sessions=True, max=10)
+    wanted = client.Wanted("billing", 5, "isolated", max=10)
     with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
         assert client.act(connection, client.look(connection, "billing"), wanted).connection_limit == 5
 
@@ -114,13 +121,50 @@ def roll_back(server: Lab, sessions: faults.Fault) -> None:
 
 def cancel(server: Lab, sessions: faults.Fault) -> None:
     busy = next(one for one in sessions.sessions if one.role == "busy")
-    wanted = backend.Wanted("canceled", 1, backends=((busy.pid, busy.backend_start),))
+    with faults.superuser(server) as cursor:
+        cursor.execute("SELECT query_start::text FROM pg_stat_activity WHERE pid = %s", (busy.pid,))
+        target = backend.Target(busy.pid, busy.backend_start, query_start=(cursor.fetchone() or ("",))[0])
+    wanted = backend.Wanted("canceled", 1, backends=(target,))
     with acting(login(server, "runbooks_mitigation"), check_mode=False) as connection:
         live = backend.LiveServer(connection)
         assert backend.act(live, wanted, backend.plan(live.choose(wanted), wanted))
 
 
-ACTS: list[t.Callable[[Lab, faults.Fault], None]] = [isolate, build, analyze, roll_back, cancel]
+def give_up_standby(server: Lab, sessions: faults.Fault) -> None:
+    wanted = setting.Wanted("synchronous_standby_names", "", known=True)
+    with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+        setting.look(connection, wanted)
+        setting.act(connection, wanted)
+    locks.no_standby_wanted(server)
+
+
+def undo_standby(server: Lab, sessions: faults.Fault) -> None:
+    with faults.superuser(server) as cursor:
+        cursor.execute("ALTER SYSTEM SET synchronous_standby_names = ''")
+        cursor.execute("SELECT pg_reload_conf()")
+    try:
+        with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+            setting.look(connection, setting.Wanted("synchronous_standby_names", None))
+    finally:
+        locks.no_standby_wanted(server)
+
+
+def limit_time(server: Lab, sessions: faults.Fault) -> None:
+    for value in ("5s", None):
+        wanted = setting.Wanted("statement_timeout", value, "custody_app", "custody_db")
+        with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+            setting.act(connection, wanted)
+
+
+def raise_limit(server: Lab, sessions: faults.Fault) -> None:
+    with acting(login(server, "runbooks_admin"), check_mode=False) as connection:
+        wanted = client.Wanted("custody_app", 30, "raised")
+        client.act(connection, client.look(connection, "custody_app"), wanted)
+
+
+ACTS: list[t.Callable[[Lab, faults.Fault], None]] = [
+    isolate, build, analyze, roll_back, cancel, give_up_standby, limit_time, raise_limit,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("act", ACTS, ids=lambda act: act.__name__)
@@ -142,8 +186,18 @@ MISSING: list[tuple[str, str, t.Callable[..., None], str]] = [
      "GRANT custody_owner TO runbooks_admin"),
     ("REVOKE custody_owner FROM runbooks_admin", "GRANT custody_owner TO runbooks_admin", analyze,
      "GRANT custody_owner TO runbooks_admin"),
-    ("REVOKE custody_app FROM runbooks_admin", "GRANT custody_app TO runbooks_admin", roll_back,
+    ("REVOKE custody_app FROM runbooks_admin", "GRANT custody_app TO runbooks_admin WITH ADMIN OPTION", roll_back,
      "GRANT custody_app TO runbooks_admin"),
+    ("REVOKE custody_app FROM runbooks_admin", "GRANT custody_app TO runbooks_admin WITH ADMIN OPTION", limit_time,
+     "GRANT custody_app TO runbooks_admin WITH ADMIN OPTION"),
+    ("REVOKE ALTER SYSTEM ON PARAMETER synchronous_standby_names FROM runbooks_admin",
+     "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO runbooks_admin", give_up_standby,
+     "GRANT ALTER SYSTEM ON PARAMETER synchronous_standby_names TO runbooks_admin"),
+    ("REVOKE pg_read_all_settings FROM runbooks_admin", "GRANT pg_read_all_settings TO runbooks_admin", undo_standby,
+     "GRANT pg_read_all_settings TO runbooks_admin"),
+    ("REVOKE EXECUTE ON FUNCTION pg_reload_conf() FROM runbooks_admin",
+     "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO runbooks_admin", give_up_standby,
+     "GRANT EXECUTE ON FUNCTION pg_reload_conf() TO runbooks_admin"),
 ]  # fmt: skip
 
 
@@ -184,11 +238,12 @@ def test_without_select_a_plan_is_refused(server: Lab, sessions: faults.Fault) -
     tables = "SELECT ON ALL TABLES IN SCHEMA public"
 
     def refusals() -> list[str]:
-        plans = triage(login(server, "runbooks_monitor"), Limits(), ["server", "plans"])["plans"]
+        limits, planner = Limits(application_users=("custody_app",)), login(server, "runbooks_planner")
+        plans = triage(login(server, "runbooks_monitor"), limits, ["server", "plans"], planner)["plans"]
         return [plan["refused"] or "planned" for plan in plans if plan["command"] == "SELECT"]
 
     wait_until(lambda: "planned" in refusals(), 5, "a plan")
-    with without(server, f"REVOKE {tables} FROM runbooks_monitor", f"GRANT {tables} TO runbooks_monitor"):
+    with without(server, f"REVOKE {tables} FROM runbooks_planner", f"GRANT {tables} TO runbooks_planner"):
         wait_until(lambda: "permission denied for table audit_entries" in refusals(), 5, "a refused plan")
 
 

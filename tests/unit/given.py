@@ -15,7 +15,7 @@ LIMITS: Json = {
 }  # fmt: skip
 SERVER: Json = {
     "database": "shop", "user": "monitor", "superuser": False, "member_of_pg_read_all_stats": True, "in_recovery": False,
-    "database_limit": -1,
+    "database_limit": -1, "managed_by": None,
 }  # fmt: skip
 EDGE_LIMITS: Json = {"p95_ms_max": 500.0, "error_ratio_max": 0.1}
 

@@ -66,7 +66,7 @@ def syncrep(**changes: t.Any) -> Json:
     """Four commits wait for a standby; one of them holds what another session waits for."""
     waiting = [given.seen(pid, working=0, on_processor=0, waits={"IPC/SyncRep": 8}, age_ms=9000) for pid in (100, 101, 102, 103)]
     names = {"synchronous_standby_names": "FIRST 1 (b)", **changes.pop("names", {})}
-    return in_looks(*waiting, rows=stuck("IPC", "SyncRep"), settings=given.settings(**names), **changes)
+    return in_looks(*waiting, rows=stuck("IPC", "SyncRep"), **{"settings": given.settings(**names), **changes})
 
 
 # A migration that has locked one table and waits, behind a report, for the next; readers wait for the first.
@@ -401,6 +401,10 @@ OFFERED: list[tuple[str, t.Callable[..., t.Any], Json, dict[str, int], str]] = [
     ("and not where there is none", connections.role_limits, given.crowded(app=20, billing=115, limit=20) | {},
      {"raise_connection_limit": 0}, "likely"),
     ("the standby's name comes from ALTER SYSTEM or a file", locks.commit_waits, syncrep(), {"commit_without_standby": 1}, "proven"),
+    ("and not where a provider manages the server", locks.commit_waits, syncrep(server={**given.SERVER, "managed_by": "rds_superuser"}),
+     {"commit_without_standby": 0}, "proven"),
+    ("nor where it is given on the command line", locks.commit_waits,
+     syncrep(settings=[{**given.settings(synchronous_standby_names="b")[0], "source": "command line"}]), {"commit_without_standby": 0}, "proven"),
     ("nobody knows how many processors there are", work.long_statements,
      given.squeezed(limits={"cores": 0}, long_running=[given.running(7, 90.0)]), {"cancel_long_queries": 1}, "possible"),
     ("there are processors enough", work.long_statements,

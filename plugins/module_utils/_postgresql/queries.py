@@ -37,7 +37,8 @@ SELECT current_setting('server_version_num')::int AS version_num,
 # is not returned.
 SETTINGS = """
 SELECT name, reset_val AS setting, unit, source, sourcefile LIKE '%/postgresql.auto.conf' AS by_alter_system FROM pg_settings
-WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections', 'lock_timeout',
+WHERE name IN ('max_connections', 'superuser_reserved_connections', 'reserved_connections',
+               'rds.rds_superuser_reserved_connections', 'lock_timeout',
                'statement_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout', 'deadlock_timeout',
                'max_prepared_transactions', 'log_lock_waits', 'default_transaction_read_only', 'search_path',
                'synchronous_standby_names', 'synchronous_commit', 'autovacuum_analyze_threshold',

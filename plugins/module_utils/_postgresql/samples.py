@@ -52,6 +52,8 @@ def summary(rounds: t.Sequence[t.Sequence[Row]], seconds: float) -> Row:
     for one in ranked:
         one["statement_ms"] = round(statistics.median(one["statement_ms"] or [0]))
         one["sessions"] = len(one["sessions"])
+    for session in sessions.values():
+        session["waits"] = dict(session["waits"])
     running = sum(session["on_processor"] for session in sessions.values())
     return {
         "taken": len(rounds), "seconds": round(seconds, 2), "sessions": [sessions[pid] for pid in sorted(sessions)],

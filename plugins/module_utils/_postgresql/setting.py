@@ -23,7 +23,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors im
 
 OF_SERVER = """
 SELECT setting AS effective, source, context,
-       CASE WHEN sourcefile LIKE '%%/postgresql.auto.conf' THEN setting END AS own
+       CASE WHEN sourcefile LIKE '%%/postgresql.auto.conf' THEN setting END AS own,
+       has_function_privilege('pg_reload_conf()', 'EXECUTE') AS may_reload,
+       source = 'configuration file' AND sourcefile IS NULL AS hidden
 FROM pg_settings WHERE name = %(name)s
 """
 OF_ROLE = """
@@ -82,6 +84,8 @@ def look(connection: psycopg2.extensions.connection, wanted: Wanted) -> Setting:
         raise PostgresqlError(f"{wanted.name} is given on the server's command line, which ALTER SYSTEM does not override")
     if not wanted.role and row["context"] not in ("sighup", "superuser", "user", "backend", "superuser-backend"):
         raise PostgresqlError(f"{wanted.name} needs a restart of the server, and it is not restarted from here")
+    if not wanted.role:
+        _refuse_without_grants(connection, hidden=row["hidden"], may_reload=row["may_reload"])
     setting = Setting(row["own"], None if wanted.role else row["effective"])
     if wanted.known and setting.own not in (wanted.expected, wanted.value):
         raise PostgresqlError(
@@ -89,6 +93,18 @@ def look(connection: psycopg2.extensions.connection, wanted: Wanted) -> Setting:
             "since, so it is left as it is"
         )
     return setting
+
+
+def _refuse_without_grants(connection: psycopg2.extensions.connection, *, hidden: bool, may_reload: bool) -> None:
+    """Raises PostgresqlError before anything is touched where a setting could be changed and not be confirmed."""
+    me = current_user(connection)
+    grants = [f"GRANT pg_read_all_settings TO {me};"] if hidden else []
+    grants += [] if may_reload else [f"GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {me};"]
+    if grants:
+        raise PostgresqlError(
+            f"{me} may not see where the setting comes from, or not let the server read it, so nothing was changed. A superuser "
+            f"can type, in this database: {' '.join(grants)}"
+        )
 
 
 def is_done(setting: Setting, wanted: Wanted) -> bool:
@@ -124,11 +140,7 @@ def act(
         return look(connection, dataclasses.replace(wanted, known=False))
     with permitted(f"GRANT ALTER SYSTEM ON PARAMETER {wanted.name} TO {me}; (from 15 on)"):
         rows(connection, statement(wanted))
-    try:
-        with permitted(f"GRANT EXECUTE ON FUNCTION pg_reload_conf() TO {me};"):
-            rows(connection, "SELECT pg_reload_conf()")
-    except PostgresqlError as error:
-        raise PartlyDoneError(f"{wanted.subject} is set, and the server has not read it: {error}") from error
+    rows(connection, "SELECT pg_reload_conf()")
     deadline = clock() + CONFIRM_SECONDS
     while not is_done(now := look(connection, dataclasses.replace(wanted, known=False)), wanted):
         if clock() >= deadline:

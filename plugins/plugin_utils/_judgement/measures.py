@@ -33,9 +33,11 @@ def work(facts: Json) -> Table:
     planned = {one["statement"]: one for one in postgresql.get("plans", [])}
     rows = []
     for one in samples.get("work", [])[:MOST] if total else ():
-        known = {**planned.get(one["statement"], {}), **counted.get(one["statement"], {})}
-        what = known.get("query") or f"{known.get('command') or 'a statement'} {one['statement']}"
-        rows.append((f"{round(100 * one['working'] / total)} %", str(one["user"]), what, *_calls(known)))
+        both = [found for found in (planned.get(one["statement"]), counted.get(one["statement"])) if found]
+        text, command = (next((found[name] for found in both if found[name]), "") for name in ("query", "command"))
+        what = text or f"{command or 'a statement'} {one['statement']}"
+        calls = _calls(counted.get(one["statement"], {}))
+        rows.append((f"{round(100 * one['working'] / total)} %", str(one["user"]), what, *calls))
     return tuple(rows)
 
 

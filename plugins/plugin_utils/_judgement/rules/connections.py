@@ -26,6 +26,8 @@ NO_SUCH_NAME = "could not translate host name"
 AS_GOOD_AS_NONE = 2
 # Refusals that tell of our own login only: the server answered, and how the application fares is not known from them.
 OUR_OWN = ("authentication", "no_such_database", "role_limit", "tls")
+# The last one is Amazon's.
+RESERVED = ("superuser_reserved_connections", "reserved_connections", "rds.rds_superuser_reserved_connections")
 REFUSED = {
     "too_many_clients": "db.connections_refused",
     "database_limit": "db.connections_refused",
@@ -63,7 +65,7 @@ def connection(facts: Json) -> t.Iterator[Observation]:
 def _slots(facts: Json) -> tuple[int, int, int]:
     """The slots of the server, those reserved, and those of the others that are free."""
     most = common.number(facts, "max_connections")
-    reserved = common.number(facts, "superuser_reserved_connections") + common.number(facts, "reserved_connections")
+    reserved = sum(common.number(facts, name) for name in RESERVED)
     groups = facts["postgresql"]["connections"]
     used = groups[0]["all_sessions"] if groups else 0
     return most, reserved, max(0, most - reserved - used)

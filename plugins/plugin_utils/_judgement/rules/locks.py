@@ -333,7 +333,8 @@ def commit_waits(facts: Json) -> t.Iterator[Observation]:
 
 def _standby_target(facts: Json, names: str) -> tuple[Json, ...]:
     row = next(one for one in facts["postgresql"]["settings"] if one["name"] == "synchronous_standby_names")
-    if row["source"] == "command line" or not common.is_writable(facts):
+    managed = facts["postgresql"]["server"]["managed_by"]
+    if row["source"] == "command line" or managed or not common.is_writable(facts):
         return ()
     return ({"name": "synchronous_standby_names", "before": names if row["by_alter_system"] else None},)
 

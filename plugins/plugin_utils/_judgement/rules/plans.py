@@ -32,7 +32,7 @@ SELECTIVE = 0.05
 # A statement that has less of the work than this is not where the time goes.
 SHARE_THAT_MATTERS = 0.25
 # How many times autovacuum's own threshold a table must have changed before its statistics are called stale.
-OVERDUE = 2.0
+OVERDUE = 1.5
 # A plan that expects more rows than this is not one for a few rows.
 A_FEW_ROWS = 100
 
