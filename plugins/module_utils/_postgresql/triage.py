@@ -37,6 +37,8 @@ ONLY_THE_APPLICATION = "only statements of the roles that are named in runbooks_
 PLANNED_AT_MOST = 3
 # One that holds a lock for longer than this is no passer-by.
 HELD_SECONDS = 1.0
+# How often a question about this moment is asked again while only we imitate users.
+MOMENTS = 30
 # What a hung client gets beyond the deadline, so that the server's own time limit is what is told.
 GRACE_SECONDS = 1.0
 
@@ -87,6 +89,7 @@ class _Look:
         self.unreadable: dict[str, int] = {}
         self.first: tuple[float, list[Row]] | None = None
         self.locks_read_at = 0.0
+        self.imitating: threading.Event | None = None
         self.connection: psycopg2.extensions.connection
 
     def run(self) -> None:
@@ -100,6 +103,9 @@ class _Look:
             self.refusal = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": refusal.reason}
         except Exception as error:  # whatever it is, what was read stays, and the rest is a gap
             self._gap("PostgreSQL", error)
+        finally:
+            if self.imitating is not None:
+                self.imitating.set()
 
     def told(self) -> Row:
         """What is known by now."""
@@ -155,6 +161,27 @@ class _Look:
             names = [column.name for column in cursor.description or ()]
             return [dict(zip(names, map(decoded, row), strict=True)) for row in cursor.fetchall()] if names else []
 
+    def imitate_users(self) -> None:
+        """Asks for the URLs, one after the other, again and again, until the look is over."""
+        over = self.imitating = threading.Event()
+        urls = [url for url in self.limits.probe_urls if is_read(url)]
+
+        def ask() -> None:
+            while not over.wait(0.01):
+                for url in urls:
+                    fetch(url, Probe(timeout=1.0))
+
+        threading.Thread(target=ask, daemon=True).start()
+
+    def ask_until_seen(self, statement: str) -> list[Row]:
+        """The rows of a question about who is at work at this moment; while only we imitate users, that is not every moment."""
+        rows = self.ask(statement)
+        tries = MOMENTS if self.imitating is not None else 0
+        while not rows and tries:
+            time.sleep(0.02)
+            rows, tries = self.ask(statement), tries - 1
+        return rows
+
     def show_statements(self, rows: list[Row]) -> None:
         """Replaces each statement's text by its kind and by as much of it as may leave the server."""
         for row in rows:
@@ -194,7 +221,7 @@ def decoded(value: t.Any) -> t.Any:
 
 
 def _plain(look: _Look, diagnostic: Diagnostic) -> t.Any:
-    rows = look.ask(diagnostic.text)
+    rows = look.ask_until_seen(diagnostic.text) if diagnostic.name == "busy_tables" else look.ask(diagnostic.text)
     look.show_statements(rows)
     return rows[0] if diagnostic.single else rows
 
@@ -228,32 +255,13 @@ def _samples(look: _Look, diagnostic: Diagnostic) -> Row:
     look.first = _counters(look)
     started, limits = time.monotonic(), look.limits
     longest = min(limits.look_seconds, look.deadline - started - 1.0)
-    with _probing([url for url in limits.probe_urls if is_read(url)] if longest > 0 else ()):
-        rounds = samples.looks(
-            lambda: look.ask(diagnostic.text), times=diagnostic.times, pause=diagnostic.pause, longest=longest,
-            matters=look.is_application,
-        )  # fmt: skip
+    if longest > 0 and limits.probe_urls:
+        look.imitate_users()
+    rounds = samples.looks(
+        lambda: look.ask(diagnostic.text), times=diagnostic.times, pause=diagnostic.pause, longest=longest,
+        matters=look.is_application,
+    )  # fmt: skip
     return samples.summary(rounds, time.monotonic() - started)
-
-
-@contextlib.contextmanager
-def _probing(urls: t.Sequence[str]) -> t.Iterator[None]:
-    """Asks for the URLs, one after the other, again and again, until the block ends."""
-    over = threading.Event()
-
-    def ask() -> None:
-        while not over.is_set():
-            for url in urls:
-                fetch(url, Probe(timeout=1.0))
-                if over.wait(0.02):
-                    return
-
-    if urls:
-        threading.Thread(target=ask, daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
 
 
 def _schema_of_statements(look: _Look) -> str:
@@ -291,7 +299,7 @@ def _statements(look: _Look, diagnostic: Diagnostic) -> Row:
 
 def _plans(look: _Look, diagnostic: Diagnostic) -> list[Row]:
     """The statements at work; each with the ``scans`` and ``loops`` of its plan and its ``cost``, or ``refused``."""
-    found = look.ask(diagnostic.text)
+    found = look.ask_until_seen(diagnostic.text)
     for number, row in enumerate(found):
         row.update(scans=[], loops=[], cost=None, refused=None)
         locked, cut = row.pop("locked"), row.pop("cut")

@@ -13,7 +13,8 @@ from tests.lab.app import IMPORTED, LOOK_UP
 from tests.lab.faults.core import LONG, SERVICES, Fault, Kind, Session, grow, superuser
 from tests.lab.state import Lab, wait_until
 
-HOG = "SELECT count(*) FROM generate_series(1, 1000000000) AS i WHERE md5(i::text) < '0'"
+# The series is made as it is read, so that nothing of it is written to a disk.
+HOG = "SELECT count(*) FROM (SELECT generate_series(1, 1000000000) AS i OFFSET 0) s WHERE md5(i::text) < '0'"
 
 
 def long_query(fault: Fault) -> None:
@@ -65,6 +66,13 @@ def missing_index(fault: Fault) -> None:
         fault.work(fault.connect("client", "custody_app", service), statement, pause=0.05)
 
     grow(fault, add, at_once=24, most=96)
+
+
+def index_dropped(fault: Fault) -> None:
+    """A migration dropped the index on what is looked up, at an hour in which hardly anybody looks anything up."""
+    fault.sessions.append(Session("table", 0, "", "custody_owner", "", "custody_db", "public.audit_entries (reference)"))
+    with superuser(fault.lab) as cursor:
+        cursor.execute("DROP INDEX IF EXISTS audit_entries_reference")
 
 
 def invalid_index(fault: Fault) -> None:
@@ -226,6 +234,7 @@ FAULTS: dict[str, Kind] = {
     "slow-statements": Kind(slow_statements, felt=False),
     "stale-statistics": Kind(stale_statistics, forget_the_batch),
     "missing-index": Kind(missing_index, index_again),
+    "index-dropped": Kind(index_dropped, index_again, felt=False),
     "invalid-index": Kind(invalid_index, index_again),
     "missing-index-varchar": Kind(missing_index_varchar, no_orders),
     "missing-index-partitions": Kind(missing_index_partitions, no_ledger),

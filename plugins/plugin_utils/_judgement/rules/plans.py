@@ -70,7 +70,7 @@ def stale_statistics(facts: Json) -> t.Iterator[Observation]:
         for table in overdue:
             expected = _expected_of(plan, table)
             unseen = plan["refused"] and bool(set(plan["pids"]) & set(table["pids"]))
-            if unseen or (expected is not None and waits_for_disk(facts, plan["statement"]) < SHARE_THAT_MATTERS):
+            if unseen or (expected is not None and waits_for_disk(facts) < SHARE_THAT_MATTERS):
                 found.setdefault(full_name(table), _stale(facts, table, plan, expected))
     yield from found.values()
     if not overdue and somebody_seen(facts):

@@ -64,9 +64,9 @@ def share_of_work(facts: Json, key: str) -> float:
     return float(sum(one["working"] for one in work if one["statement"] == key) / max(1, sum(one["working"] for one in work)))
 
 
-def waits_for_disk(facts: Json, key: str) -> float:
-    """The share of the looks at a kind of statement in which it waited for a disk."""
-    seen = [one for one in common.samples(facts) if one["statement"] == key]
+def waits_for_disk(facts: Json) -> float:
+    """The share of the looks at the application's sessions at work in which they waited for a disk."""
+    seen = [one for one in common.samples(facts) if one["working"] and common.is_application(facts, one["user"])]
     return float(sum(common.seen_waiting(one, "IO") for one in seen) / max(1, sum(one["seen"] for one in seen)))
 
 
@@ -184,7 +184,7 @@ def heavy_statement(facts: Json) -> t.Iterator[Observation]:
         if somebody_seen(facts) and not is_squeezed(facts):
             yield RuledOut(facts["system"], "db.heavy_statement", f"statements at work have run for {at_work_ms(facts):.0f} ms")
         return
-    disk = waits_for_disk(facts, top["statement"])
+    disk = waits_for_disk(facts)
     sure = (processors_are_short(facts) or disk >= MOST_OF_THE_WORK) and top["statement_ms"] >= facts["limits"][
         "application_statement_ms_max"
     ]
