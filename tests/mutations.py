@@ -17,29 +17,108 @@ import typing as t
 from tests.lab.state import PROJECT
 
 UTILS = "plugins/plugin_utils"
-DATABASE, RESOURCES = (f"{UTILS}/_judgement/rules/{name}.py" for name in ("database", "resources"))
-BACKEND = "plugins/module_utils/_postgresql/backend.py"
+RULES = f"{UTILS}/_judgement/rules"
+CONNECTIONS, LOCKS, PLANS, SERVER, WORK, EDGE = (
+    f"{RULES}/{name}.py" for name in ("connections", "locks", "plans", "server", "work", "edge")
+)
+POSTGRESQL = "plugins/module_utils/_postgresql"
+BACKEND = f"{POSTGRESQL}/backend.py"
 ACTOR, TELLER = (f"{UTILS}/_record/{name}.py" for name in ("actor", "teller"))
 REPORT = f"{UTILS}/_record/report.py"
 MUTATIONS: list[tuple[str, str, str, str]] = [
-    ("the rule on queued statements", DATABASE, "    connection,\n    queued_ddl,\n", "    connection,\n"),
-    ("the rule on connections", RESOURCES, "RULES = (connection_slots, ", "RULES = ("),
+    # the rules, one by one
+    ("the rule on queued statements", LOCKS, "    queued_ddl,\n    blocking_transaction,\n", "    blocking_transaction,\n"),
+    ("the rule on contention", LOCKS, "    lock_contention,\n    advisory_waits,\n", "    advisory_waits,\n"),
+    ("the rule on commits that wait", LOCKS, "    commit_waits,\n    blocker_waits,\n", "    blocker_waits,\n"),
+    ("the rule on blockers that wait", LOCKS, "    blocker_waits,\n    lock_contention,\n", "    lock_contention,\n"),
+    ("the rule on connections", CONNECTIONS, "RULES = (connection, connection_slots, ", "RULES = (connection, "),
+    ("the rule on roles' limits", CONNECTIONS, "connection_slots, role_limits)", "connection_slots)"),
+    ("the rule on heavy statements", WORK, "RULES = (long_statements, heavy_statement, ", "RULES = (long_statements, "),
+    ("the rule on slow statements", WORK, "heavy_statement, statements_slow, unseen)", "heavy_statement, unseen)"),
+    ("that nobody seen is a gap", WORK, "statements_slow, unseen)", "statements_slow)"),
+    ("the rule on servers that take no writes", SERVER, "RULES = (read_only, ", "RULES = ("),
+    ("the rule on transaction ids", SERVER, "RULES = (read_only, wraparound, ", "RULES = (read_only, "),
+    ("the rule on sequences", SERVER, "vacuum_held_back, sequences, ", "vacuum_held_back, "),
+    # who is to blame, and who suffers
+    ("that the climb stops at a migration", f"{POSTGRESQL}/locks.py", " or above.queues_to_change:", ":"),
+    ("that a holder which waits is no root", LOCKS, "    if _is_stuck(facts, session):\n", "    if False:\n"),
+    ("that a passing holder is no root", LOCKS, "    if _is_passing(facts, session, held_up):\n", "    if False:\n"),
+    ("that a holder is looked at again", LOCKS, "    if not later.get(session[\"pid\"], True):\n", "    if False:\n"),
+    ("that advisory locks are no users' waiting", LOCKS, 'USERS_WAIT_FOR = ("relation", ', 'USERS_WAIT_FOR = ("advisory", "relation", '),
+    ("that a migration is no user", LOCKS, 'session["mode"] in SCHEMA_CHANGES:', "False:"),
+    ("that one who waits is not what users feel", LOCKS,
+     '"db.blocked_sessions" if _are_several(facts, waiting) else "db.few_sessions_blocked"', '"db.blocked_sessions"'),
+    ("that a last resort is one", f"{UTILS}/_judgement/ranking.py", "    _drop_last_resorts(sure, direct, catalogue)\n", ""),
+    ("that the statement's age is what users feel", LOCKS, 'return bool(mostly and (session["statement_seconds"] or 0) >= limit)', "return False"),
+    ("that a prepared transaction is found through a queue", LOCKS, " | {pid for pids in queued.values() for pid in pids}", ""),
+    ("that the lock table measures nobody", f"{UTILS}/_judgement/verdict.py", 'one.of != "system" for one in measured', "True for one in measured"),
+    ("that nobody is a leak where nobody is named", CONNECTIONS, "    if not common.application_users(facts):\n        return None\n", ""),
+    ("that sessions in use are no leak", CONNECTIONS, "    return bool(active > ", "    return bool(False and active > "),
+    ("that a refusal of our own login is a gap", CONNECTIONS, "    if kind in OUR_OWN:\n", "    if False:\n"),
+    ("that the processors must be shown to be short", WORK, "sure = processors_are_short(facts) and ", "sure = "),
+    ("that the application's own plan must be known", WORK, " and not _plan_is_unknown(facts)", ""),
+    ("that a dump is never cancelled", WORK, 'if not common.is_maintenance(one["command"]) and one["command"]]', "]"),
+    ("that a possible cause takes nothing away", f"{UTILS}/_judgement/ranking.py", 'if cause.confidence != "possible"]', "]"),
     ("that an edge holds where findings meet", f"{UTILS}/_judgement/ranking.py", "and bool(cause.refs & symptom.refs)", ""),
-    ("that no sample is no knowledge", f"{UTILS}/_judgement/verdict.py", " or not measured:", ":"),
-    ("that a stale table proves no missing index", RESOURCES, " and few and not _is_stale(facts, table))", " and few)"),
+    ("that reads are told from writes", EDGE, 'return probe["method"] in ("GET", "HEAD")', "return True"),
+    # plans
+    ("that a stale table proves no missing index", PLANS, "    if _overdue(table, 1.0):\n", "    if False:\n"),
+    ("that what is not understood proves no missing index", PLANS, '    if scan["unclear"]:\n', "    if False:\n"),
+    ("that an index which is there is not missing", PLANS, '    if scan["covered_by"]:\n', "    if False:\n"),
+    ("that a plan for many rows is not stale", PLANS, "few = [number for number in rows if number <= A_FEW_ROWS]", "few = rows"),
+    ("that a wait for the disk is no stale plan", PLANS, " and waits_for_disk(facts) < SHARE_THAT_MATTERS)", ")"),
+    ("that a statement must have a part in the work", PLANS, ' and share_of_work(facts, plan["statement"]) >= SHARE_THAT_MATTERS', ""),
+    ("that there is one statement", f"{POSTGRESQL}/plans.py", "    if len(found) != 1:\n", "    if not found:\n"),
+    ("that only known syntax is planned", f"{POSTGRESQL}/plans.py", "    if strange:\n", "    if False:\n"),
+    ("that a field of a composite value may be a call", f"{POSTGRESQL}/plans.py", "    _refuse_hidden_calls(every)\n", ""),
+    ("that a view is not planned", f"{POSTGRESQL}/planning.py", 'if chosen["kind"] not in ("r", "p", "m") or ', "if "),
+    ("that it is known which table is meant", f"{POSTGRESQL}/planning.py", "    if len(meant) != 1:\n", "    if not meant:\n"),
+    ("that a cast can hide an index", f"{POSTGRESQL}/planning.py", "if one.cast and (kind, one.cast) not in SAME_TYPES:", "if False:"),
+    ("that an OR is not understood", f"{POSTGRESQL}/sql.py", '    if expression.boolop.name != "AND_EXPR":\n', "    if False:\n"),
+    ("that what is written anew means the same", f"{POSTGRESQL}/sql.py", "    if statements(text) != [tree]:\n", "    if False:\n"),
+    ("that a NUL ends no text", f"{POSTGRESQL}/sql.py", '    if "\\0" in text:', "    if False:"),
+    ("that the two ways to quote are told apart", f"{POSTGRESQL}/sql.py", "    if hiding and plain_backslash:\n", "    if False:\n"),
+    ("that literals are masked", f"{POSTGRESQL}/sql.py", "        if token.name in _LITERALS:\n", "        if False:\n"),
+    # acts
     ("the cap on backends", BACKEND, "if len(signals) > wanted.max:", "if False:"),
-    ("the check of a backend's start", BACKEND, 'if not row["same"]:', "if False:"),
+    ("the check of a backend's start", BACKEND, 'if not row["same_session"]:', "if False:"),
+    ("the check of a backend's transaction", BACKEND, 'if wanted.state == "terminated" and not row["same_transaction"]:', "if False:"),
+    ("the check of a backend's statement", BACKEND, 'if wanted.state == "canceled" and not row["same_statement"]:', "if False:"),
+    ("that the next transaction is not ended after a cancel", BACKEND, "return before.xact_start is not None and ", "return False and "),
+    ("that superusers' sessions are left alone", BACKEND, 'if row["superuser"] and not wanted.allow_superusers:', "if False:"),
+    ("that a superuser's session is no target", f"{RULES}/common.py", ' and not session["superuser"])', ")"),
+    ("that isolating never raises a limit", f"{POSTGRESQL}/client.py", 'if wanted.state == "isolated" and current >= 0:', "if False:"),
+    ("that a limit which somebody changed stays", f"{POSTGRESQL}/client.py", "if wanted.expected is not None and ", "if False and "),
+    ("that an index of somebody else is not dropped", f"{POSTGRESQL}/index.py", ' and one["oid"] not in before]', "]"),
+    ("that an undo knows its index", f"{POSTGRESQL}/index.py", 'if wanted.oid is not None and one["oid"] != wanted.oid:', "if False:"),
+    ("that an act has a time limit", f"{POSTGRESQL}/effects.py", "    thread.join(seconds)\n", "    thread.join(30)\n    done = done or [t.cast('T', 7)]\n"),
+    ("that a standby is offered no index", PLANS, '(target,) if common.is_writable(facts) and not scan["partitions"]', "(target,) if True"),
+    ("that some are acted on by name only", f"{UTILS}/_record/plan.py", "    if by_name and not only:\n", "    if False:\n"),
     ("the cap on what is acted on one at a time", ACTOR, "act.count > act.max", "False"),
+    ("what tells two targets apart", f"{UTILS}/_record/undo.py", "[target.get(field) for field in identity]", '[target.get("name")]'),
+    ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
+    # what is told
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
     ("the look before a write is repeated", "plugins/module_utils/_http/client.py", "found = look()\n", "found = None\n"),
     ("that what cannot be looked up is sent once", TELLER, "if message.once and self._begun_before(message):", "if False:"),
-    ("the check of a stranger's functions", "plugins/module_utils/_postgresql/plans.py", "    if strange:\n", "    if False:\n"),
     ("the check of an incident's id", f"{UTILS}/_record/words.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
     ("that what comes back ends a proof", f"{UTILS}/_record/plan.py",
      'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
-    ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
 ]  # fmt: skip
+# The tests of a room, so that each mutation costs a second or two; of any other file all are run.
+ROOMS = {
+    RULES: ("test_rules.py", "test_ranking.py"),
+    f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
+    POSTGRESQL: ("test_sql.py", "test_plans.py", "test_samples.py", "test_acts.py", "test_backend.py", "test_locks.py"),
+    f"{UTILS}/_record/plan.py": ("test_plan.py", "test_session.py"),
+    f"{UTILS}/_record/undo.py": ("test_telling.py",),
+    f"{UTILS}/_record/words.py": ("test_words.py", "test_record.py"),
+    REPORT: ("test_shown.py",),
+    ACTOR: ("test_session.py",),
+    TELLER: ("test_telling.py", "test_session.py"),
+    "plugins/module_utils/_http": ("test_http.py", "test_pagerduty.py", "test_statuspage.py"),
+}
 COPIED = ("plugins", "roles", "playbooks", "meta", "tests", "docs", "galaxy.yml", "pyproject.toml")
 
 
@@ -60,9 +139,15 @@ def a_copy() -> t.Iterator[pathlib.Path]:
         yield root
 
 
-def noticed(root: pathlib.Path) -> bool:
+def tests_of(file: str) -> list[str]:
+    """The tests that must notice a change of a file."""
+    found = next((names for start, names in ROOMS.items() if file.startswith(start)), None)
+    return [f"tests/unit/{name}" for name in found] if found else ["tests/unit"]
+
+
+def noticed(root: pathlib.Path, tests: t.Sequence[str]) -> bool:
     """Whether the unit tests fail."""
-    command = [sys.executable, "-m", "pytest", "tests/unit", "-x", "-q", "-W", "ignore"]
+    command = [sys.executable, "-m", "pytest", *tests, "-x", "-q", "-W", "ignore"]
     deselected = [f"--deselect=tests/unit/test_house.py::{name}" for name in ("test_no_file_names_a_registry_or_a_machine",)]
     return subprocess.run([*command, *deselected], cwd=root, capture_output=True).returncode == 1
 
@@ -70,7 +155,7 @@ def noticed(root: pathlib.Path) -> bool:
 def main() -> int:
     missed = []
     with a_copy() as root:
-        if noticed(root):
+        if noticed(root, ["tests/unit"]):
             print("mutations: the unit tests fail without any")
             return 1
         for what, file, old, new in MUTATIONS:
@@ -79,7 +164,7 @@ def main() -> int:
             if old not in original:
                 raise SystemExit(f"mutations: {file} does not have {old!r}")
             path.write_text(original.replace(old, new))
-            good = noticed(root)
+            good = noticed(root, tests_of(file))
             path.write_text(original)
             missed += [] if good else [what]
             print(f"{'noticed' if good else 'MISSED':<8} without {what} ({time.monotonic() - started:.1f} s)", flush=True)

@@ -33,6 +33,25 @@ GRAPHS: list[tuple[str, list[LockSession], list[Root]]] = [
         [Root(1, (2, 3), ()), Root(2, (4,), (4,)), Root(3, (4,), (4,))],
     ),
     (
+        "a migration that holds one lock and waits for the next is to blame for those who wait for the first",
+        [
+            holder(1),
+            waiter(2, 1, mode=EXCLUSIVE, **{"relation/u": (EXCLUSIVE,)}),
+            waiter(3, 2, wants="relation/u"),
+            waiter(4, 2, wants="relation/u"),
+        ],
+        [Root(2, (3, 4), ()), Root(1, (2,), ())],
+    ),
+    (
+        "a writer that waits for a row is not, though it holds what others want",
+        [
+            holder(1, "ExclusiveLock", "xid/1"),
+            waiter(2, 1, mode="ShareLock", wants="xid/1", **{T: ("RowExclusiveLock",)}),
+            waiter(3, 2, mode="ShareLock"),
+        ],
+        [Root(1, (2, 3), ())],
+    ),
+    (
         "two levels deep",
         [
             holder(1, "ExclusiveLock", "xid/1"),

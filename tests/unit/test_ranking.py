@@ -124,6 +124,15 @@ def test_the_innocent_report_is_never_offered() -> None:
     assert [offer["targets"] for offer in offers] == [[{"pid": 200, "backend_start": "start 200", "query_start": "query 200"}]]
 
 
+def test_what_is_only_possible_takes_nothing_away_from_what_is_proven() -> None:
+    shared = (Ref("db", "statement", "q"),)
+    stale = Finding("db.stale_statistics", "possible", Ref("db", "table", "t"), links=shared)
+    missing = Finding("db.missing_index", "proven", Ref("db", "table", "t (a)"), links=shared)
+    slow = Finding("api.latency_high", "proven", Ref("api", "url", "u"))
+    ranked = {item.finding.id: item.role for item in rank([stale, missing, slow], shipped(), DEPENDENCIES)}
+    assert ranked == {"db.missing_index": "cause", "db.stale_statistics": "suspect", "api.latency_high": "symptom"}
+
+
 @pytest.mark.parametrize(
     ("links", "system", "expected"),
     [((Ref("db", "backend", "300"),), "db", True), ((Ref("db", "backend", "9"),), "db", False),

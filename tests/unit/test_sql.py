@@ -81,6 +81,14 @@ def test_a_tree_is_written_anew_only_where_it_means_the_same() -> None:
     assert text_of(tree) == "SELECT a FROM t WHERE b = 'x\\'"
 
 
+def test_a_tree_that_would_be_written_as_another_statement_is_not_written() -> None:
+    """Printers have gaps: a name that is not what it was would be a wrong table."""
+    (tree,) = statements("SELECT a FROM t")
+    tree.fromClause[0].relpersistence = "t"  # a printer that leaves this out writes another statement
+    with pytest.raises(UnreadableSqlError, match="another statement"):
+        text_of(tree)
+
+
 ANDED: list[tuple[str, int | None]] = [
     ("((a = 1) AND (b = 2))", 2),
     ("((a = 1) AND ((b = 2) AND (c = 3)))", 3),

@@ -25,10 +25,8 @@ class UndoStep:
 
 def _thing(event: Json, catalogue: Catalogue) -> str:
     """What an effect was about, however often it was done: what tells its target apart."""
-    target = event.get("target") or {}
-    return json.dumps(
-        [event["effect"], event["system"], [target.get(f) for f in catalogue.mitigations[event["effect"]].identity]]
-    )
+    target, identity = event.get("target") or {}, catalogue.mitigations[event["effect"]].identity
+    return json.dumps([event["effect"], event["system"], [target.get(field) for field in identity]])
 
 
 def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]:
