@@ -23,7 +23,7 @@ def test_a_monitor_that_lags_is_told_and_proves_nothing(lab: Lab, root: pathlib.
     harness.suffering(lab)
     wait_until(lambda: state(lab) == "Alert", 60, "the monitor's alert", 0.2)
     faults.heal(lab, "queued-ddl")
-    wait_until(lambda: not harness.suffers(lab), 20, "the users' recovery", 0.2)
+    wait_until(lambda: not faults.suffers(lab), 20, "the users' recovery", 0.2)
     played = harness.play(lab, root, variables=WATCHED)
     assert played.code == 0, played.output
     assert played.line("HEALTHY")

@@ -59,8 +59,8 @@ def test_looking_changes_nothing_acting_relieves_and_a_third_run_does_nothing(la
     assert harness.sessions(lab) == now
 
 
-NO_OP = ("plugins/module_utils/_postgresql/backend.py", "        server.signal(signal, backend)\n    left = _wait(",
-         "        pass\n    left = [] and _wait(")  # fmt: skip
+NO_OP = ("plugins/module_utils/_postgresql/backend.py", "        server.signal(signal, backend)\n    cancelled = [",
+         "        pass\n    cancelled = [] and [")  # fmt: skip
 
 
 def test_a_mitigation_that_does_nothing_is_not_called_a_recovery(lab: Lab, root: pathlib.Path) -> None:
@@ -76,7 +76,11 @@ def test_a_mitigation_that_does_nothing_is_not_called_a_recovery(lab: Lab, root:
     assert [one["status"] for one in control.state(lab, "pagerduty")["incidents"]] == ["triggered"]
 
 
-NO_RULE = ("plugins/plugin_utils/_judgement/rules/database.py", "    connection,\n    queued_ddl,\n", "    connection,\n")
+NO_RULE = (
+    "plugins/plugin_utils/_judgement/rules/locks.py",
+    "    queued_ddl,\n    blocking_transaction,\n",
+    "    blocking_transaction,\n",
+)
 
 
 def test_without_its_rule_the_cause_is_unproven_and_nothing_is_offered(lab: Lab, root: pathlib.Path) -> None:

@@ -44,7 +44,7 @@ def connection(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(system, "db.unreachable", "a session was opened")
         return
     kind, message = refusal["kind"], refusal["message"]
-    evidence = {"database": system, "message": message, "user": facts["limits"]["monitor_user"]}
+    evidence = {"database": system, "message": message, "user": facts["limits"]["monitor_user"], "kind": kind}
     if kind in OUR_OWN:
         yield Gap(system, "PostgreSQL", f"the server answered and does not let {evidence['user']} in: {message}")
         yield RuledOut(system, "db.unreachable", "the server answered")
