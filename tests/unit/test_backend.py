@@ -202,6 +202,7 @@ WRONG = 'connection to server at "db" (10.0.0.1), port 5432 failed: FATAL:  pass
 def test_how_often_a_session_is_tried(monkeypatch: t.Any, answers: list[str | None], pauses: int, opened: bool) -> None:
     class Session:
         autocommit = False
+        server_version = 180000
 
         def cursor(self) -> contextlib.AbstractContextManager[t.Any]:
             return contextlib.nullcontext(unittest.mock.Mock())

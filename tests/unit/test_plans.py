@@ -175,20 +175,21 @@ def test_a_filter_and_a_join_are_two_ways_to_read_a_table() -> None:
 
 
 def relation(schema: str, **changes: t.Any) -> Json:
-    return {"number": 1, "schema": schema, "kind": "r", "secured": False, "foreign_child": False, "locked": False, **changes}
+    return {"number": 1, "schema": schema, "kind": "r", "secured": False, "foreign_child": False, "locked": True, **changes}
 
 
+FREE = {"locked": False}
 MEANT: list[tuple[str, list[Json], str]] = [
-    ("there is one", [relation("public")], "public"),
-    ("two, of which the sessions have locked one", [relation("a"), relation("b", locked=True)], "b"),
-    ("two, and nobody knows", [relation("a"), relation("b")], "which t it reads is not known: 2 schemas have one"),
-    ("two, both locked", [relation("a", locked=True), relation("b", locked=True)], "which t it reads is not known"),
+    ("there is one, and the sessions have locked it", [relation("public")], "public"),
+    ("two, of which the sessions have locked one", [relation("a", **FREE), relation("b")], "b"),
+    ("there is one, and what they have locked is another (a temporary one)", [relation("public", **FREE)], "which t it reads is not known"),
+    ("two, both locked", [relation("a"), relation("b")], "which t it reads is not known"),
     ("none", [], "there is no t"),
     ("a view", [relation("a", kind="v")], "no plain table"),
     ("a foreign table", [relation("a", kind="f")], "no plain table"),
     ("a foreign partition", [relation("a", kind="p", foreign_child=True)], "no plain table"),
     ("row level security", [relation("a", secured=True)], "row level security"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "found", "expected"), MEANT, ids=[row[0] for row in MEANT])

@@ -54,7 +54,7 @@ VERDICTS: list[tuple[str, list[Json], str, list[tuple[str, str]], list[str]]] = 
     ("the database cannot be reached and users suffer", [given.refused("unreachable", "timeout"), SICK], "cause_found",
      [("db.unreachable", "db")], []),
     ("its name does not resolve from here", [given.refused("unreachable", "could not translate host name"), SICK], "unproven", [], []),
-    ("the database cannot be reached and users are well", [given.refused("unreachable", "timeout"), WELL], "healthy", [], []),
+    ("the database cannot be reached and users are well", [given.refused("unreachable", "timeout"), WELL], "unproven", [], []),
     ("refused for want of slots proves itself", [given.refused("too_many_clients", "sorry"), WELL], "cause_found",
      [("db.connections_refused", "db")], []),
     ("reading the lock table measures nobody", [given.database([])], "unproven", [], []),

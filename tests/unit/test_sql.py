@@ -43,7 +43,9 @@ UNREADABLE = [
     ("cut off in a clause", "SELECT a FROM t WHERE"),
     ("no SQL", "password is hunter2"),
     ("what it says depends on standard_conforming_strings, and a comment hides the rest", "SELECT 'a\\' || hunter2 -- \\''"),
-    ("the same with a quoted name", "SELECT 'a\\', \"hunter2\" AS \"', '\\\""),
+    ("the same with a quoted name", "SELECT 'a\\', \"hunter2\" AS \"', '\\\"'\""),
+    ("the same, and a name that looks like a quote hides the rest", "SELECT 'a\\', hunter2, x, ' || $a$', y$a$"),
+    ("longer than the parser goes down", "SELECT " + "1+" * 6000 + "1"),
     ("a NUL byte", "SELECT 1\0, 'hunter2'"),
 ]
 

@@ -28,7 +28,7 @@ SELECT a.pid, a.backend_start::text AS backend_start, a.usename::text AS "user",
        a.datname::text AS database, host(a.client_addr) AS client, a.state, a.backend_type,
        a.query_start::text AS query_start, a.xact_start::text AS xact_start,
        a.pid = pg_backend_pid() AS own, coalesce(r.rolsuper, false) AS superuser,
-       a.query LIKE 'autovacuum: %%(to prevent wraparound)' AS wraparound, a.backend_start IS NULL AS hidden,
+       a.backend_type = 'autovacuum worker' AND a.query LIKE 'autovacuum: %%(to prevent wraparound)' AS wraparound, a.backend_start IS NULL AS hidden,
        a.backend_start = t.start AS same_session,
        a.xact_start IS NOT DISTINCT FROM t.transaction AS same_transaction,
        a.query_start IS NOT DISTINCT FROM t.statement AS same_statement
@@ -62,7 +62,8 @@ ORDER BY a.pid
 SIGNALS: dict[Signal, str] = {
     "cancel": """
 SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-WHERE pid = %(pid)s AND backend_start = %(backend_start)s::timestamptz AND state = 'active'
+WHERE pid = %(pid)s AND backend_start = %(backend_start)s::timestamptz
+  AND state IN ('active', 'fastpath function call')
   AND query_start = %(query_start)s::timestamptz
 """,
     "terminate": """
@@ -71,6 +72,7 @@ WHERE pid = %(pid)s AND backend_start = %(backend_start)s::timestamptz
   AND xact_start IS NOT DISTINCT FROM %(xact_start)s::timestamptz
 """,
 }
+AT_WORK = ("active", "fastpath function call")
 STILL_THERE = """
 SELECT state, query_start::text, xact_start::text FROM pg_stat_activity
 WHERE pid = %(pid)s AND backend_start = %(backend_start)s::timestamptz
@@ -205,7 +207,7 @@ def changed_hands(row: t.Mapping[str, t.Any], wanted: Wanted) -> str | None:
         return "the pid belongs to another session now"
     if wanted.state == "terminated" and not row["same_transaction"]:
         return "its transaction is over"
-    if wanted.state == "canceled" and row["state"] != "active":
+    if wanted.state == "canceled" and row["state"] not in AT_WORK:
         return f"nothing to cancel, it is {row['state']}"
     if wanted.state == "canceled" and not row["same_statement"]:
         return "its statement is over"
@@ -232,7 +234,7 @@ def plan(rows: t.Iterable[t.Mapping[str, t.Any]], wanted: Wanted) -> Plan:
             skipped.append(Skipped(row["pid"], why))
         else:
             names = [field.name for field in dataclasses.fields(Backend)]
-            first: Signal = "cancel" if row["state"] == "active" else "terminate"
+            first: Signal = "cancel" if row["state"] in AT_WORK else "terminate"
             signals.append((first, Backend(**{name: row[name] for name in names})))
     skipped += [Skipped(one.pid, "it has ended") for one in wanted.backends if one.pid not in seen]
     if refused and not signals and wanted.match is None:
@@ -248,7 +250,7 @@ def is_done(before: Backend, now: Now | None, state: t.Literal["canceled", "term
     if now is None:
         return True
     if state == "canceled":
-        return now.state != "active" or now.query_start != before.query_start
+        return now.state not in AT_WORK or now.query_start != before.query_start
     return before.xact_start is not None and now.xact_start != before.xact_start
 
 

@@ -48,6 +48,18 @@ SET search_path = pg_catalog, pg_temp; SET datestyle = ISO; SET timezone = 'UTC'
 """
 
 
+# What the owner of a database or of a role may set for our sessions too (ALTER DATABASE … SET), and would make them end, wait or
+# answer otherwise. What a client asks for at its start goes before that.
+OPTIONS = {
+    "statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "array_nulls": "on",
+    "bytea_output": "hex", "exit_on_error": "off", "transform_null_equals": "off", "quote_all_identifiers": "off",
+    "standard_conforming_strings": "on", "backslash_quote": "safe_encoding", "extra_float_digits": "1", "row_security": "on",
+    "default_transaction_isolation": "read\\ committed", "default_transaction_deferrable": "off",
+    "client_min_messages": "warning", "xmloption": "content", "IntervalStyle": "postgres",
+}  # fmt: skip
+NEWER_OPTIONS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
+
+
 @dataclasses.dataclass(frozen=True)
 class Login:
     """Where and as whom to connect. ``password`` is None when a passfile or a peer login serves."""
@@ -77,7 +89,7 @@ def classify(message: str) -> tuple[str, str | None]:
     return "unreachable", None
 
 
-def _open(login: Login) -> psycopg2.extensions.connection:
+def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.connection:
     """One try to open a session. Raises RefusedConnectionError."""
     try:
         return psycopg2.connect(
@@ -89,6 +101,7 @@ def _open(login: Login) -> psycopg2.extensions.connection:
             sslmode=login.ssl_mode,
             connect_timeout=login.connect_timeout,
             application_name=APPLICATION_NAME,
+            options=" ".join(f"-c {name}={value}" for name, value in options.items()),
             # A statement timeout does not cover a dead network; these do.
             keepalives_idle=5,
             keepalives_interval=2,
@@ -97,6 +110,8 @@ def _open(login: Login) -> psycopg2.extensions.connection:
         )
     except psycopg2.OperationalError as error:
         reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(str(error).split()))
+        if options and re.search(r"unsupported startup parameter", reason):
+            return _open(login, {})  # a pooler that knows no options
         kind, sqlstate = classify(reason)
         if kind == "unreachable" and "timeout expired" in reason and answers(login.host, login.port):
             kind, reason = "login_hangs", f"the server answers, and a login takes longer than {login.connect_timeout} s"
@@ -112,27 +127,46 @@ def answers(host: str, port: int, timeout: float = 2.0) -> bool:
     return False
 
 
-def _opened(login: Login, sleep: t.Callable[[float], None]) -> psycopg2.extensions.connection:
-    """A session, even where it takes some tries: while many clients knock, each knock takes a slot for a moment, the reserved
-    ones too. Raises RefusedConnectionError."""
+def _opened(
+    login: Login, options: t.Mapping[str, str], sleep: t.Callable[[float], None]
+) -> psycopg2.extensions.connection:
+    """A session, even where it takes some tries: while many clients try to connect, each try takes a slot for a moment, the
+    reserved ones too. Raises RefusedConnectionError."""
     for _attempt in range(TRIES_WHEN_FULL - 1):
         try:
-            return _open(login)
+            return _open(login, options)
         except RefusedConnectionError as refusal:
             if refusal.kind != "too_many_clients":
                 raise
         sleep(PAUSE_WHEN_FULL)
-    return _open(login)
+    return _open(login, options)
 
 
 def _settle(connection: psycopg2.extensions.connection, login: Login) -> None:
+    """Raises RefusedConnectionError where not even that is answered."""
     connection.autocommit = True
+    newer = "".join(f"SET {name} = 0;" for name, version in NEWER_OPTIONS.items() if connection.server_version >= version)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(SETTLED)
+            cursor.execute(newer + SETTLED)
     except psycopg2.Error as error:
         reason = " ".join(str(error).split())
         raise RefusedConnectionError(login.name, reason, kind="unreachable", sqlstate=error.pgcode) from error
+
+
+def _settled(login: Login, sleep: t.Callable[[float], None]) -> psycopg2.extensions.connection:
+    """A session that goes by our settings. Raises RefusedConnectionError."""
+    connection = _opened(login, OPTIONS, sleep)
+    try:
+        _settle(connection, login)
+    except RefusedConnectionError:
+        # It was ended before it could say that it goes by other time limits. An older server would not know these options.
+        version = connection.server_version
+        connection.close()
+        newer = {name: "0" for name, since in NEWER_OPTIONS.items() if version >= since}
+        connection = _opened(login, {**OPTIONS, **newer}, sleep)
+        _settle(connection, login)
+    return connection
 
 
 @contextlib.contextmanager
@@ -140,9 +174,8 @@ def connected(login: Login, *, sleep: t.Callable[[float], None] = time.sleep) ->
     """One session, in autocommit, closed at the end. Raises RefusedConnectionError."""
     if not login.user:
         raise RefusedConnectionError(login.name, "no role to log in as is given", kind="authentication", sqlstate=None)
-    connection = _opened(login, sleep)
+    connection = _settled(login, sleep)
     try:
-        _settle(connection, login)
         yield connection
     finally:
         connection.close()

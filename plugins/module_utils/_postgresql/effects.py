@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import typing as t
 
 try:
@@ -17,6 +16,7 @@ try:
 except ImportError:  # the modules report it before anything of this file is called
     pass
 
+from ansible_collections.sre.runbooks.plugins.module_utils import _within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 
@@ -25,20 +25,26 @@ Row = dict[str, t.Any]
 # One advisory lock for all effects of the runbooks on one database: a second operator, on whichever host, is stopped.
 ADVISORY_KEY = "sre.runbooks effects"
 TAKE_LOCK = "SELECT pg_try_advisory_lock(hashtext(%s))"
+# Anybody may take an advisory lock. Held by a role that could not act itself, it stops nobody.
 LOCK_HOLDER = """
-SELECT a.pid, a.usename, host(a.client_addr), a.backend_start::text FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-WHERE l.locktype = 'advisory' AND l.granted AND l.objid = (hashtext(%s)::bigint & 4294967295)::oid LIMIT 1
+SELECT a.pid, a.usename, host(a.client_addr), a.backend_start::text,
+       r.rolsuper OR r.rolcreaterole OR r.rolname = current_user OR pg_has_role(r.oid, 'pg_signal_backend', 'MEMBER') AS may_act
+FROM pg_locks l JOIN pg_stat_activity a USING (pid) LEFT JOIN pg_roles r ON r.oid = a.usesysid
+WHERE l.locktype = 'advisory' AND l.granted AND l.objid = (hashtext(%s)::bigint & 4294967295)::oid
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1
 """
 
 
 def take_lock(connection: psycopg2.extensions.connection) -> None:
-    """Takes the advisory lock for as long as this session lasts. Raises PostgresqlError naming the holder."""
+    """Takes the advisory lock for as long as this session lasts. Raises PostgresqlError naming the holder, if it is one of ours."""
     with connection.cursor() as cursor:
         cursor.execute(TAKE_LOCK, (ADVISORY_KEY,))
         if (cursor.fetchone() or (False,))[0]:
             return
         cursor.execute(LOCK_HOLDER, (ADVISORY_KEY,))
-        pid, user, client, since = cursor.fetchone() or ("?", "?", "?", "?")
+        pid, user, client, since, may_act = cursor.fetchone() or ("?", "?", "?", "?", True)
+    if not may_act:
+        return
     raise PostgresqlError(
         f"another run is acting on this database (pid {pid}, {user}, from {client}, since {since}): "
         "wait until it has ended, then look again before you act"
@@ -83,31 +89,21 @@ def within(seconds: float, act: t.Callable[[], T]) -> T:
 
     Raises what the act raises, and PostgresqlError when it has not ended in time.
     """
-    done: list[T] = []
-    raised: list[Exception] = []
-
-    def run() -> None:
-        try:
-            done.append(act())
-        except Exception as error:  # raised again below, in the caller's thread
-            raised.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if raised:
-        raise raised[0]
-    if not done:
+    try:
+        return _within.within(seconds, act)
+    except _within.LateError as error:
         raise PostgresqlError(
             f"the server did not answer within {seconds:g} s, so nobody knows whether it was done: look again before you act"
-        )
-    return done[0]
+        ) from error
 
 
-def rows(connection: psycopg2.extensions.connection, statement: t.Any, values: t.Any = ()) -> list[Row]:
-    """The rows of one statement. Raises psycopg2.Error."""
+def rows(connection: psycopg2.extensions.connection, statement: t.Any, values: t.Any = None) -> list[Row]:
+    """The rows of one statement. Raises psycopg2.Error.
+
+    Without values nothing in the statement is a placeholder, so that a name may have a per cent sign in it.
+    """
     with connection.cursor(cursor_factory=psycopg2.extras.RealDictCursor) as cursor:
-        cursor.execute(statement, values)
+        cursor.execute(statement, values or None)
         return [dict(row) for row in cursor.fetchall()] if cursor.description else []
 
 

@@ -9,6 +9,8 @@ Source: https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEI
 from __future__ import annotations
 
 import dataclasses
+import secrets
+import time
 import typing as t
 
 try:
@@ -37,7 +39,7 @@ WHERE n.nspname = %s AND c.relname = %s ORDER BY 2
 """
 # Names of indexes live in the schema, beside those of tables; a renamed table keeps its indexes' names.
 NAMED = """
-SELECT c.relkind::text AS kind, t.relname::text AS "table"
+SELECT c.oid::bigint AS oid, c.relkind::text AS kind, t.relname::text AS "table"
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_index x ON x.indexrelid = c.oid LEFT JOIN pg_class t ON t.oid = x.indrelid
 WHERE n.nspname = %s AND c.relname = %s
@@ -50,7 +52,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'm', 'p')
 """
 # Building concurrently waits for those that were there before it, if they hold a snapshot or have written to the table;
-# dropping concurrently waits for all that have a lock on the table, readers too, and leaves the index INVALID until then.
+# dropping waits for all that have a lock on the table, readers too.
 OLDER_TRANSACTIONS = """
 SELECT a.pid, a.usename::text AS "user", a.application_name AS application,
        extract(epoch FROM clock_timestamp() - a.xact_start)::int AS seconds
@@ -69,7 +71,11 @@ WHERE database = current_database() AND prepared < clock_timestamp() - make_inte
 ORDER BY seconds DESC
 """
 CREATE = "CREATE INDEX CONCURRENTLY {} ON {} ({})"
-DROP = "DROP INDEX CONCURRENTLY IF EXISTS {}"
+DROP = "DROP INDEX {}"
+# A DROP keeps everybody else waiting while it waits itself, so it gives up soon and tries again.
+DROP_TRIES = 4
+DROP_LOCK_MS = 500
+DROP_PAUSE_SECONDS = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,19 +192,46 @@ def act(connection: psycopg2.extensions.connection, wanted: Wanted, planned: Pla
 
 
 def _drop(connection: psycopg2.extensions.connection, wanted: Wanted, oid: int, name: str) -> None:
-    """Drops an index, if it is still the one with the OID. Raises PostgresqlError."""
-    there = {one["name"]: one["oid"] for one in rows(connection, INDEXES, (wanted.schema, wanted.table))}
-    if there.get(name) != oid:
-        raise PostgresqlError(f"{name} is another index now than the one that was looked at: it is left alone")
+    """Drops an index, if it is still the one with the OID. Raises PostgresqlError; then nothing was changed.
+
+    A name can be given to another index at any moment, while a DROP waits for its lock too. So it is given a name of our own
+    first, by which it stays locked until the transaction ends, and is dropped if it has the OID.
+    """
+    for attempt in range(DROP_TRIES):
+        try:
+            rows(connection, "BEGIN")
+            _drop_the_one(connection, wanted, oid, name)
+            rows(connection, "COMMIT")
+        except psycopg2.errors.LockNotAvailable as error:
+            rows(connection, "ROLLBACK")
+            if attempt == DROP_TRIES - 1:
+                raise PostgresqlError(
+                    f"{name} was not dropped: somebody holds its table, and others would have had to wait behind us "
+                    f"({DROP_TRIES} tries of {DROP_LOCK_MS / 1000:g} s); nothing was changed"
+                ) from error
+            time.sleep(DROP_PAUSE_SECONDS)
+        except (psycopg2.Error, PostgresqlError):
+            if not connection.closed:
+                rows(connection, "ROLLBACK")
+            raise
+        else:
+            return
+
+
+def _drop_the_one(connection: psycopg2.extensions.connection, wanted: Wanted, oid: int, name: str) -> None:
+    ours = f"sre_runbooks_{secrets.token_hex(12)}"
+    identifier = psycopg2.sql.Identifier
+    rows(connection, f"SET LOCAL lock_timeout = {DROP_LOCK_MS:d}")
     try:
-        rows(connection, psycopg2.sql.SQL(DROP).format(psycopg2.sql.Identifier(wanted.schema, name)))
-    except psycopg2.errors.InsufficientPrivilege:
-        raise
-    except psycopg2.Error as error:
-        raise PostgresqlError(
-            f"{name} was not dropped: {' '.join(str(error).split())}. It is INVALID now: no query uses it, every write still "
-            f"pays for it; do the same again, or by hand: DROP INDEX CONCURRENTLY {wanted.schema}.{name}"
-        ) from error
+        rename = psycopg2.sql.SQL("ALTER INDEX {} RENAME TO {}")
+        rows(connection, rename.format(identifier(wanted.schema, name), identifier(ours)))
+    except psycopg2.errors.UndefinedTable:
+        found = []
+    else:
+        found = rows(connection, NAMED, (wanted.schema, ours))
+    if [one["oid"] for one in found] != [oid]:
+        raise PostgresqlError(f"{name} is another index now than the one that was looked at: it is left alone")
+    rows(connection, psycopg2.sql.SQL(DROP).format(identifier(wanted.schema, ours)))
 
 
 def _create(connection: psycopg2.extensions.connection, wanted: Wanted) -> int | None:

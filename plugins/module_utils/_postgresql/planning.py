@@ -4,12 +4,15 @@
 """Asking for the plan of a statement that somebody else runs, without running any of it (private to the collection).
 
 The planner computes what is constant, so a function, an operator or a cast of a stranger's could run as the role that asks,
-also from where no text names it (an index's predicate, a check constraint). Hence a role of its own that may do nothing but
-SELECT, on a connection of its own that is closed after the question; and what the text names is looked up before.
+also from where no text names it (an index's predicate, a check constraint, a type). Hence a role of its own that may do nothing
+but SELECT, on a connection of its own that is closed after the question and ended when it takes too long; and what the text and
+its tables name is looked up before: nothing that somebody other than a superuser has made is planned. Whoever owns the tables
+could still put something there between that look and the question: it would run as a role that may only read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import typing as t
 
@@ -24,6 +27,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql import pl
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.plans import Question, Scan, UnplannableError
+from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 Row = dict[str, t.Any]
 
@@ -42,7 +46,7 @@ FROM pg_roles r WHERE r.rolname = current_user
 
 # Where a table's name leads: each relation of that name, and whether the sessions have locked it.
 RELATIONS = """
-SELECT w.number, n.nspname::text AS schema, c.relkind::text AS kind, c.relrowsecurity AS secured,
+SELECT w.number, c.oid::bigint AS oid, n.nspname::text AS schema, c.relkind::text AS kind, c.relrowsecurity AS secured,
        c.oid::bigint = ANY (%(locked)s::bigint[]) AS locked,
        EXISTS (WITH RECURSIVE child AS (SELECT i.inhrelid FROM pg_inherits i WHERE i.inhparent = c.oid
                  UNION SELECT i.inhrelid FROM pg_inherits i JOIN child ON i.inhparent = child.inhrelid)
@@ -50,34 +54,69 @@ SELECT w.number, n.nspname::text AS schema, c.relkind::text AS kind, c.relrowsec
 FROM unnest(%(schemas)s::text[], %(names)s::text[]) WITH ORDINALITY AS w (schema, name, number)
 JOIN pg_class c ON c.relname = w.name JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND (w.schema = n.nspname OR w.schema IS NULL)
-  AND (n.nspname <> 'information_schema' OR w.schema IS NOT NULL) AND n.nspname NOT LIKE 'pg\\_temp\\_%%'
+  AND (n.nspname <> 'information_schema' OR w.schema IS NOT NULL)
 ORDER BY w.number, 2
 """
 
-# What a statement names and nobody knows: functions, operators, types and casts that are not the server's own.
+# What a statement names and nobody knows: functions, operators and types that are not the server's own. Functions of the server
+# that run queries of their own (to XML, ts_rewrite) or reach beyond data (pg_…, lo_…) are not planned either.
 STRANGE = """
+WITH others AS (SELECT oid FROM pg_roles WHERE NOT rolsuper)
 SELECT 'the function ' || f.name AS what
 FROM unnest(%(function_schemas)s::text[], %(functions)s::text[]) AS f (schema, name)
-WHERE coalesce(f.schema, 'pg_catalog') <> 'pg_catalog'
+WHERE coalesce(f.schema, 'pg_catalog') <> 'pg_catalog' OR f.name ~ '^(pg|lo|xml|query|cursor)_|_to_xml|^xpath|^ts_(stat|rewrite)$'
    OR NOT EXISTS (SELECT FROM pg_proc p WHERE p.proname = f.name AND p.pronamespace = 'pg_catalog'::regnamespace)
    OR EXISTS (SELECT FROM pg_proc p WHERE p.proname = f.name
               AND CASE WHEN p.pronamespace = 'pg_catalog'::regnamespace THEN p.provolatile = 'v' ELSE f.schema IS NULL END)
 UNION ALL
 SELECT 'the function ' || a.name FROM unnest(%(attributes)s::text[]) AS a (name)
-WHERE EXISTS (SELECT FROM pg_proc p WHERE p.proname = a.name AND p.pronamespace <> 'pg_catalog'::regnamespace)
+WHERE EXISTS (SELECT FROM pg_proc p WHERE p.proname = a.name
+              AND (p.pronamespace <> 'pg_catalog'::regnamespace OR p.provolatile = 'v' OR p.proname ~ '_to_xml'))
 UNION ALL
 SELECT 'the operator ' || o.name FROM unnest(%(operator_schemas)s::text[], %(operators)s::text[]) AS o (schema, name)
 WHERE coalesce(o.schema, 'pg_catalog') <> 'pg_catalog'
    OR o.schema IS NULL AND EXISTS (
-      SELECT FROM pg_operator p WHERE p.oprname = o.name AND p.oprnamespace <> 'pg_catalog'::regnamespace
-      AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_operator'::regclass AND d.objid = p.oid AND d.deptype = 'e'))
+      SELECT FROM pg_operator p JOIN pg_proc f ON f.oid = p.oprcode WHERE p.oprname = o.name
+      AND p.oprnamespace <> 'pg_catalog'::regnamespace AND (p.oprowner IN (TABLE others) OR f.proowner IN (TABLE others)))
 UNION ALL
 SELECT 'the type ' || y.name FROM unnest(%(type_schemas)s::text[], %(types)s::text[]) AS y (schema, name)
-WHERE NOT EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND p.typtype IN ('b', 'r', 'm')
-                  AND p.typnamespace = 'pg_catalog'::regnamespace AND coalesce(y.schema, 'pg_catalog') = 'pg_catalog')
-  AND NOT EXISTS (SELECT FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
-                  WHERE p.typname = y.name AND p.typtype = 'e' AND (y.schema IS NULL OR y.schema = n.nspname)
-                  AND NOT EXISTS (SELECT FROM pg_cast c WHERE p.oid IN (c.castsource, c.casttarget) AND c.castfunc <> 0))
+WHERE NOT EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND (y.schema IS NULL OR p.typnamespace = y.schema::regnamespace))
+   OR NOT (coalesce(y.schema, 'pg_catalog') = 'pg_catalog'
+           AND EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND p.typtype IN ('b', 'r', 'm')
+                       AND p.typnamespace = 'pg_catalog'::regnamespace))
+      AND EXISTS (SELECT FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
+                  WHERE p.typname = y.name AND (y.schema IS NULL OR y.schema = n.nspname) AND p.typtype <> 'e')
+UNION ALL
+SELECT 'the cast from ' || format_type(c.castsource, NULL) || ' to ' || format_type(c.casttarget, NULL)
+FROM pg_cast c JOIN pg_proc f ON f.oid = c.castfunc WHERE f.proowner IN (TABLE others)
+"""
+
+# What would be computed or asked while a table is planned without any statement naming it: what its indexes, constraints and
+# generated columns call, and the types of its columns, where somebody other than a superuser has made them. With its children.
+HOOKS = """
+WITH RECURSIVE others AS (SELECT oid FROM pg_roles WHERE NOT rolsuper
+), family AS (
+    SELECT unnest(%(tables)s::bigint[])::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
+), parts AS (
+    SELECT 'pg_class'::regclass AS class, oid AS part FROM family
+    UNION ALL SELECT 'pg_class'::regclass, x.indexrelid FROM pg_index x JOIN family f ON f.oid = x.indrelid
+    UNION ALL SELECT 'pg_constraint'::regclass, k.oid FROM pg_constraint k JOIN family f ON f.oid = k.conrelid
+    UNION ALL SELECT 'pg_attrdef'::regclass, d.oid FROM pg_attrdef d JOIN family f ON f.oid = d.adrelid
+              JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
+    UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid FROM pg_statistic_ext e JOIN family f ON f.oid = e.stxrelid
+), kinds AS (
+    SELECT a.atttypid AS oid FROM pg_attribute a JOIN family f ON f.oid = a.attrelid WHERE a.attnum > 0 AND NOT a.attisdropped
+    UNION SELECT unnest(ARRAY[y.typelem, y.typbasetype]) FROM kinds k JOIN pg_type y ON y.oid = k.oid
+)
+SELECT 'the function ' || p.proname AS what FROM pg_depend d JOIN parts s ON s.class = d.classid AND s.part = d.objid
+JOIN pg_proc p ON d.refclassid = 'pg_proc'::regclass AND p.oid = d.refobjid WHERE p.proowner IN (TABLE others)
+UNION
+SELECT 'the operator ' || o.oprname FROM pg_depend d JOIN parts s ON s.class = d.classid AND s.part = d.objid
+JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid JOIN pg_proc p ON p.oid = o.oprcode
+WHERE o.oprowner IN (TABLE others) OR p.proowner IN (TABLE others)
+UNION
+SELECT 'the type ' || y.typname FROM kinds k JOIN pg_type y ON y.oid = k.oid
+WHERE y.typtype IN ('r', 'm', 'c') AND y.typowner IN (TABLE others)
 """
 
 # What is known of tables that plans read whole. A partition is told with its topmost parent.
@@ -109,25 +148,63 @@ class Busy:
     path: tuple[str, ...]
 
 
+# What a server gets beyond its own time limit before the session is ended.
+GRACE_SECONDS = 0.5
+REASONS = {
+    "42501": "the role for plans may not read one of its tables",
+    "57014": "planning it took too long",
+    "55P03": "a table of it is locked",
+    "42P01": "it reads a table that is gone, or of the session's own",
+    "42703": "it names a column that is not there",
+}
+
+
 def plan_of(login: Login, busy: Busy, *, timeout_ms: int, lock_timeout_ms: int) -> Row:
     """The plan of a statement: ``scans`` (see ``settled``), ``loops`` (see ``plans.loops``), ``cost`` in the planner's units.
 
-    Raises UnplannableError with the reason why there is none, psycopg2.Error for what the server says.
+    Raises UnplannableError with the reason why there is none, in our own words: the server's may hold what the statement holds.
     """
     question = plans.question_from(busy.query)
+    opened: list[psycopg2.extensions.connection] = []
     try:
-        with connected(login) as connection:
-            _be_careful(connection, timeout_ms, lock_timeout_ms)
-            if question.has_parameters and connection.server_version < 160000:
-                raise UnplannableError("it has parameters, and only PostgreSQL 16 and later plan it without their values")
-            _refuse_more_than_select(connection, login)
-            schemas = _schemas(connection, question, busy)
-            _refuse_strange(connection, question)
-            plan = _explain(connection, question, schemas, busy.path)
-            found = plans.scans(plan)
-            return {"scans": settled(found, _tables(connection, found)), "loops": plans.loops(plan), "cost": plan["Total Cost"]}
+        return within(
+            timeout_ms / 1000 + GRACE_SECONDS, lambda: _plan(login, busy, question, opened, timeout_ms, lock_timeout_ms)
+        )
     except RefusedConnectionError as refusal:
         raise UnplannableError(f"the role for plans cannot log in: {refusal.reason}") from refusal
+    except LateError as error:
+        _end(login, opened)
+        raise UnplannableError("planning it did not end in time, so its session was ended") from error
+    except psycopg2.Error as error:
+        state = error.pgcode or "no SQLSTATE"
+        raise UnplannableError(REASONS.get(state, f"the server does not plan it (SQLSTATE {state})")) from error
+
+
+def _plan(
+    login: Login, busy: Busy, question: Question, opened: list[psycopg2.extensions.connection], timeout_ms: int,
+    lock_timeout_ms: int,
+) -> Row:  # fmt: skip
+    with connected(login) as connection:
+        opened.append(connection)
+        _be_careful(connection, timeout_ms, lock_timeout_ms)
+        if question.has_parameters and connection.server_version < 160000:
+            raise UnplannableError("it has parameters, and only PostgreSQL 16 and later plan it without their values")
+        _refuse_more_than_select(connection, login)
+        meant = _meant(connection, question, busy)
+        _refuse_strange(connection, question)
+        _refuse_hooks(connection, [one["oid"] for one in meant.values()])
+        schemas = {name: one["schema"] for (schema, name), one in meant.items() if schema is None}
+        plan = _explain(connection, question, schemas, busy.path)
+        found = plans.scans(plan)
+        return {"scans": settled(found, _tables(connection, found)), "loops": plans.loops(plan), "cost": plan["Total Cost"]}
+
+
+def _end(login: Login, opened: t.Sequence[psycopg2.extensions.connection]) -> None:
+    """Ends a session of the role for plans that goes on after its time. A role may end its own sessions."""
+    with contextlib.suppress(RefusedConnectionError, psycopg2.Error, IndexError):
+        pid = opened[0].info.backend_pid
+        with connected(login) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user", (pid,))
 
 
 def _be_careful(connection: psycopg2.extensions.connection, timeout_ms: int, lock_timeout_ms: int) -> None:
@@ -152,8 +229,8 @@ def _refuse_more_than_select(connection: psycopg2.extensions.connection, login: 
         raise UnplannableError(f"{login.user} may more than SELECT, so it does not ask for plans: it {'; '.join(excess)}")
 
 
-def _schemas(connection: psycopg2.extensions.connection, question: Question, busy: Busy) -> dict[str, str]:
-    """The schema of each table that is named without one. Raises UnplannableError."""
+def _meant(connection: psycopg2.extensions.connection, question: Question, busy: Busy) -> dict[tuple[str | None, str], Row]:
+    """The relation that is meant by each name, by (schema or None, name). Raises UnplannableError."""
     names = question.names
     wanted = [(schema, name) for schema, name in names.tables if schema or name not in names.queries]
     values = {
@@ -161,13 +238,11 @@ def _schemas(connection: psycopg2.extensions.connection, question: Question, bus
         "locked": list(busy.locked),
     }  # fmt: skip
     found = _rows(connection, RELATIONS, values)
-    schemas = {}
-    for number, (schema, name) in enumerate(wanted, start=1):
-        chosen = the_one_meant(name, [row for row in found if row["number"] == number])
-        if schema is None:
-            schemas[name] = chosen["schema"]
     _refuse_ambiguous_queries(connection, names)
-    return schemas
+    return {
+        one: the_one_meant(one[1], [row for row in found if row["number"] == number])
+        for number, one in enumerate(wanted, start=1)
+    }
 
 
 def _refuse_ambiguous_queries(connection: psycopg2.extensions.connection, names: plans.Names) -> None:
@@ -177,12 +252,10 @@ def _refuse_ambiguous_queries(connection: psycopg2.extensions.connection, names:
 
 
 def the_one_meant(name: str, found: t.Sequence[Row]) -> Row:
-    """The relation that a session means by a name, of those that there are. Raises UnplannableError."""
-    meant = [row for row in found if row["locked"]] or found
+    """The relation that a session means by a name: the one that it has locked. Raises UnplannableError."""
+    meant = [row for row in found if row["locked"]]
     if len(meant) != 1:
-        raise UnplannableError(
-            f"which {name} it reads is not known: {len(found)} schemas have one" if found else f"there is no {name}"
-        )
+        raise UnplannableError(f"which {name} it reads is not known" if found else f"there is no {name}")
     (chosen,) = meant
     if chosen["kind"] not in ("r", "p", "m") or chosen["foreign_child"]:
         raise UnplannableError(f"it reads {name}, which is no plain table, and planning that could run what is behind it")
@@ -200,6 +273,12 @@ def _refuse_strange(connection: psycopg2.extensions.connection, question: Questi
     strange = sorted({row["what"] for row in _rows(connection, STRANGE, values)})
     if strange:
         raise UnplannableError(f"it uses {', '.join(strange)[:120]}, and planning could run that")
+
+
+def _refuse_hooks(connection: psycopg2.extensions.connection, tables: t.Sequence[int]) -> None:
+    hooks = sorted({row["what"] for row in _rows(connection, HOOKS, {"tables": list(tables)})})
+    if hooks:
+        raise UnplannableError(f"an index, a constraint or a column of its tables uses {', '.join(hooks)[:120]}, which could run")
 
 
 def _explain(

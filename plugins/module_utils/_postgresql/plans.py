@@ -25,6 +25,8 @@ String SubLink TypeCast TypeName WindowDef WithClause
 """
 KNOWN_NODES = frozenset(_KNOWN.split())
 SCANS = ("Seq Scan",)
+# What JOIN … USING, IN, BETWEEN, CASE, NULLIF, GROUP BY and LIKE compare by without naming it.
+UNNAMED_OPERATORS = ("=", "<>", "<", "<=", ">", ">=", "~~", "~~*", "!~~", "!~~*")
 JOINS = {"Hash Join": "Hash Cond", "Merge Join": "Merge Cond", "Nested Loop": "Join Filter"}
 
 
@@ -82,6 +84,7 @@ def question_from(query: str) -> Question:
     if strange:
         raise UnplannableError(f"it uses {', '.join(strange)}, which is not planned")
     _refuse_hidden_calls(every)
+    _refuse_growth(every)
     return Question(tree, _names(every), any(sql.kind(node) == "ParamRef" for node in every))
 
 
@@ -123,6 +126,30 @@ def _refuse_hidden_calls(every: t.Sequence[t.Any]) -> None:
             raise UnplannableError("it names a database")
 
 
+# What makes more out of less. Of constants that is computed while the statement is planned, and could be made without end.
+GROWS = frozenset((
+    "repeat", "lpad", "rpad", "replace", "regexp_replace", "format", "concat", "concat_ws", "overlay", "array_fill", "array_cat",
+    "array_append", "array_prepend", "to_char", "string_to_array", "translate", "btrim", "textcat", "byteacat", "array_to_string",
+))  # fmt: skip
+LONGEST_PAD = 10000
+
+
+def _refuse_growth(every: t.Sequence[t.Any]) -> None:
+    """Raises UnplannableError where a constant could be made to grow: by a call on constants alone, by what is taken from a
+    subquery that reads no table, or by the width of a type."""
+    calls = [node for node in _of(every, "FuncCall") if _name(node.funcname)[1] in GROWS]
+    joins = [node for node in _of(every, "A_Expr") if _name(node.name)[1] == "||"]
+    constant = any(not any(sql.kind(one) == "ColumnRef" for one in sql.nodes(node)) for node in calls)
+    selects = [node for node in _of(every, "SelectStmt") if node.op.name == "SETOP_NONE"]
+    tableless = any(not any(sql.kind(one) == "RangeVar" for one in sql.nodes(node.fromClause or ())) for node in selects)
+    if constant or (tableless and (calls or joins)):
+        raise UnplannableError("it makes a text out of constants, which planning would compute")
+    wide = [one for node in _of(every, "TypeName") for one in node.typmods or () if sql.kind(one) != "A_Const"
+            or sql.kind(one.val) != "Integer" or one.val.ival > LONGEST_PAD]  # fmt: skip
+    if wide:
+        raise UnplannableError(f"it names a type of more than {LONGEST_PAD} characters")
+
+
 def _name(parts: t.Sequence[t.Any]) -> tuple[str | None, str]:
     """(schema, name) of a name that may have more parts than that; those are refused by the lookup."""
     texts = [part.sval for part in parts]
@@ -141,12 +168,13 @@ def _names(every: t.Sequence[t.Any]) -> Names:
     operators = [node.name for node in _of(every, "A_Expr")]
     operators += [node.operName for node in _of(every, "SubLink") if node.operName]
     operators += [node.useOp for node in _of(every, "SortBy") if node.useOp]
+    named = {*(_name(name) for name in operators), *((None, name) for name in UNNAMED_OPERATORS)}
     last = [node.fields[-1] for node in _of(every, "ColumnRef") if len(node.fields) > 1]
     return Names(
         functions=_distinct(_name(node.funcname) for node in _of(every, "FuncCall")),
         attributes=_distinct(field.sval for field in last if sql.kind(field) == "String"),
         types=_distinct(_name(node.names) for node in _of(every, "TypeName")),
-        operators=_distinct(_name(name) for name in operators),
+        operators=tuple(sorted(named, key=str)),
         tables=_distinct((node.schemaname, node.relname) for node in _of(every, "RangeVar")),
         queries=_distinct(node.ctename for node in _of(every, "CommonTableExpr")),
     )

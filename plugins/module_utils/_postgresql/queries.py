@@ -28,6 +28,12 @@ SELECT current_setting('server_version_num')::int AS version_num,
        (SELECT extversion FROM pg_extension WHERE extname = 'pg_stat_statements') AS statements_version,
        (SELECT quote_ident(n.nspname) FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace
         WHERE x.extname = 'pg_stat_statements') AS statements_schema,
+       (SELECT coalesce(bool_and(r.rolsuper OR pg_has_role(r.oid, a.oid, 'MEMBER')), false)
+        FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace
+        JOIN pg_roles r ON r.oid = CASE WHEN pg_get_userbyid(n.nspowner) = 'pg_database_owner'
+                                   THEN (SELECT datdba FROM pg_database WHERE datname = current_database()) ELSE n.nspowner END
+        LEFT JOIN pg_roles a ON a.rolname IN ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin')
+        WHERE x.extname = 'pg_stat_statements') AS statements_trusted,
        (SELECT max(rolname::text) FROM pg_roles WHERE rolname IN ('rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin'))
            AS managed_by,
        (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) AS database_limit
@@ -69,9 +75,9 @@ SELECT pid, backend_start::text AS backend_start, xact_start::text AS xact_start
        state, wait_event_type, wait_event, coalesce(r.rolsuper, false) AS superuser,
        round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1)::float8 AS transaction_seconds,
        round(extract(epoch FROM clock_timestamp() - query_start)::numeric, 1)::float8 AS statement_seconds,
-       left(query, 10000) AS query
+       left(query, 10001) AS query
 FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
-WHERE state = 'active' AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+WHERE state IN ('active', 'fastpath function call') AND backend_type = 'client backend' AND pid <> pg_backend_pid()
   AND clock_timestamp() - query_start > interval '1 second'
 ORDER BY query_start
 LIMIT 200
@@ -84,7 +90,7 @@ SELECT pid, backend_start::text AS backend_start, xact_start::text AS xact_start
        state, wait_event_type, wait_event, coalesce(r.rolsuper, false) AS superuser,
        round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1)::float8 AS transaction_seconds,
        round(extract(epoch FROM clock_timestamp() - state_change)::numeric, 1)::float8 AS state_seconds,
-       left(query, 10000) AS query
+       left(query, 10001) AS query
 FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
 WHERE state LIKE 'idle in transaction%' AND backend_type = 'client backend'
 ORDER BY xact_start
@@ -119,7 +125,7 @@ SELECT pid, a.backend_start::text AS backend_start, a.xact_start::text AS xact_s
        round(extract(epoch FROM clock_timestamp() - a.state_change)::numeric, 1)::float8 AS state_seconds,
        round(extract(epoch FROM clock_timestamp() - a.query_start)::numeric, 1)::float8 AS statement_seconds,
        round(extract(epoch FROM clock_timestamp() - w.waitstart)::numeric, 2)::float8 AS lock_seconds,
-       left(a.query, 10000) AS query, w.tag AS wants, w.mode, w.locktype,
+       left(a.query, 10001) AS query, w.tag AS wants, w.mode, w.locktype,
        CASE WHEN w.database = (SELECT oid FROM pg_database WHERE datname = current_database())
             THEN (SELECT relname::text FROM pg_class c WHERE c.oid = w.relation) END AS relation,
        coalesce(w.blockers, '{}') AS blockers, coalesce(h.holds, '[]') AS holds
@@ -153,7 +159,7 @@ SELECT p.gid, p.owner::text AS "user", p.database::text AS database, p.transacti
        EXISTS (SELECT FROM locks own JOIN locks held USING (virtualtransaction) JOIN locks waiting ON waiting.tag = held.tag
                WHERE own.pid IS NULL AND own.transactionid = p.transaction
                  AND held.pid IS NULL AND held.granted AND NOT waiting.granted) AS waited_for
-FROM pg_prepared_xacts p ORDER BY p.prepared LIMIT 50
+FROM pg_prepared_xacts p ORDER BY waited_for DESC, p.prepared LIMIT 50
 """
 
 # Who is active at this moment, and what for; asked several times, so that the answers together say for whom the machine works
@@ -172,7 +178,7 @@ FROM (SELECT NULL::bigint AS query_id) AS missing,
      LATERAL (SELECT pid, leader_pid, usesysid, usename, application_name, datname, query, query_start, state, backend_type,
                      wait_event_type, wait_event, query_id FROM pg_stat_activity) AS a
 LEFT JOIN pg_roles r ON r.oid = a.usesysid
-WHERE a.state = 'active' AND a.backend_type IN ('client backend', 'parallel worker') AND a.pid <> pg_backend_pid()
+WHERE a.state IN ('active', 'fastpath function call') AND a.backend_type IN ('client backend', 'parallel worker') AND a.pid <> pg_backend_pid()
 GROUP BY 1
 """
 
@@ -180,7 +186,7 @@ GROUP BY 1
 BUSY_STATEMENTS = """
 SELECT min(a.usename::text) AS "user", array_agg(a.pid ORDER BY a.pid) AS pids,
        coalesce(a.query_id::text, md5(regexp_replace(left(a.query, 1000), '[0-9]+|''[^'']*''', '?', 'g'))) AS statement,
-       min(a.query) AS query, coalesce(bool_or(r.rolsuper), false) AS superuser,
+       min(left(a.query, 10001)) AS query, coalesce(bool_or(r.rolsuper), false) AS superuser,
        min(octet_length(a.query)) >= pg_size_bytes(current_setting('track_activity_query_size')) - 4 AS cut,
        ARRAY(SELECT DISTINCT l.relation::bigint FROM pg_locks l
              WHERE l.locktype = 'relation' AND l.granted AND l.pid = ANY (array_agg(a.pid))
@@ -189,7 +195,7 @@ FROM (SELECT NULL::bigint AS query_id) AS missing,
      LATERAL (SELECT pid, usesysid, usename, datname, query, state, backend_type, wait_event_type, query_id
               FROM pg_stat_activity) AS a
 LEFT JOIN pg_roles r ON r.oid = a.usesysid
-WHERE a.state = 'active' AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+WHERE a.state IN ('active', 'fastpath function call') AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
   AND a.datname = current_database() AND coalesce(a.wait_event_type, '') NOT IN ('Lock', 'Timeout', 'Client')
 GROUP BY a.usesysid, 3
 ORDER BY count(*) DESC, 4
@@ -197,13 +203,14 @@ LIMIT 5
 """
 
 # The tables on which sessions are at work: an active session holds a lock on every table that its statement reads. What
-# is known of each: size, changes since the last ANALYZE and what autovacuum would wait for, how it is read.
+# is known of each: size, changes since the last ANALYZE and what autovacuum would wait for by the server's settings (a table
+# that has put its own limit higher is no fresher for it), how it is read.
 BUSY_TABLES = """
 WITH busy AS (
     SELECT l.relation AS oid, array_agg(DISTINCT l.pid ORDER BY l.pid) AS pids
     FROM pg_locks l JOIN pg_stat_activity a USING (pid)
     WHERE l.locktype = 'relation' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-      AND a.state = 'active' AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+      AND a.state IN ('active', 'fastpath function call') AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
       AND coalesce(a.wait_event_type, '') NOT IN ('Lock', 'Timeout')
     GROUP BY 1
 )
@@ -212,12 +219,12 @@ SELECT n.nspname::text AS schema, c.relname::text AS "table", b.pids, c.relpages
        extract(epoch FROM clock_timestamp() - greatest(pg_stat_get_last_analyze_time(c.oid),
                                                        pg_stat_get_last_autoanalyze_time(c.oid)))::int AS analyzed_seconds_ago,
        pg_stat_get_numscans(c.oid) AS sequential_scans, pg_stat_get_tuples_returned(c.oid) AS rows_read_sequentially,
-       coalesce((SELECT option_value::float8 FROM pg_options_to_table(c.reloptions)
-                 WHERE option_name = 'autovacuum_analyze_threshold'),
-                current_setting('autovacuum_analyze_threshold')::float8)
-       + coalesce((SELECT option_value::float8 FROM pg_options_to_table(c.reloptions)
-                   WHERE option_name = 'autovacuum_analyze_scale_factor'),
-                  current_setting('autovacuum_analyze_scale_factor')::float8) * greatest(c.reltuples, 0) AS analyze_after
+       least((SELECT option_value::float8 FROM pg_options_to_table(c.reloptions)
+              WHERE option_name = 'autovacuum_analyze_threshold'),
+             current_setting('autovacuum_analyze_threshold')::float8)
+       + least((SELECT option_value::float8 FROM pg_options_to_table(c.reloptions)
+                WHERE option_name = 'autovacuum_analyze_scale_factor'),
+               current_setting('autovacuum_analyze_scale_factor')::float8) * greatest(c.reltuples, 0) AS analyze_after
 FROM busy b JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY cardinality(b.pids) DESC, 1, 2
@@ -320,7 +327,7 @@ ORDER BY 4 DESC LIMIT 5000
 
 # The texts of some statements, normalized by the extension; reading them reads a file that may be large.
 _STATEMENT_TEXTS = """
-SELECT DISTINCT ON (s.queryid) s.queryid::text AS statement, left(s.query, 10000) AS query
+SELECT DISTINCT ON (s.queryid) s.queryid::text AS statement, left(s.query, 10001) AS query
 FROM {schema}.pg_stat_statements(true) s
 WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND s.queryid::text = ANY (%s)
 ORDER BY s.queryid

@@ -27,6 +27,7 @@ except ImportError as error:
 NOT_INSTALLED = "pglast is not installed where the runbook runs: pip install 'pglast>=7.7'"
 _LITERALS = frozenset(("SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "FCONST"))
 _COMMENTS = frozenset(("SQL_COMMENT", "C_COMMENT"))
+LONGEST_TEXT = 10000
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -49,6 +50,8 @@ def statements(text: str) -> list[t.Any]:
         raise UnreadableSqlError(NOT_INSTALLED)
     if "\0" in text:  # the parser would stop there
         raise UnreadableSqlError("its text has a NUL in it")
+    if len(text) > LONGEST_TEXT:  # what nests deeply enough would end the process: pglast goes down the tree in C
+        raise UnreadableSqlError(f"its text is longer than {LONGEST_TEXT} characters")
     try:
         return [raw.stmt for raw in pglast.parse_sql(text)]
     except (pglast.parser.ParseError, ValueError, RecursionError) as error:
@@ -65,7 +68,7 @@ def masked(text: str) -> str:
     """
     statements(text)
     tokens = pglast.parser.scan(text)
-    _refuse_other_quoting(text, tokens)
+    _refuse_other_quoting(text)
     parts, end = [], 0
     for token in tokens:
         parts.append(text[end : token.start])
@@ -77,17 +80,36 @@ def masked(text: str) -> str:
     return " ".join("".join([*parts, text[end:]]).split())
 
 
-def _refuse_other_quoting(text: str, tokens: t.Sequence[t.Any]) -> None:
-    r"""A session with standard_conforming_strings = off means something else by ``'\'``. What it means parses here too only if
-    the rest of its literal hides in a comment or in a quoted name, so such a text is not shown."""
-    hiding = any(
-        token.name in _COMMENTS or text[token.start] == '"' or text[token.start : token.start + 1] == "$" for token in tokens
-    )
-    plain_backslash = any(
-        token.name == "SCONST" and text[token.start] == "'" and "\\'" in text[token.start : token.end + 1] for token in tokens
-    )
-    if hiding and plain_backslash:
-        raise UnreadableSqlError("its text means different things with standard_conforming_strings on and off")
+def _refuse_other_quoting(text: str) -> None:
+    r"""With standard_conforming_strings = off a session means something else by ``'\'``: there the literal goes on, and what is a
+    literal and what is a name changes places. Raises UnreadableSqlError for a text that says something in that reading too."""
+    other = _with_escapes(text)
+    if other is None or _without_literals(other) == _without_literals(text):
+        return
+    try:
+        statements(other)
+    except UnreadableSqlError:
+        return
+    raise UnreadableSqlError("its text means different things with standard_conforming_strings on and off")
+
+
+def _with_escapes(text: str) -> str | None:
+    r"""The text as such a session reads it: each plain literal is one with escapes. None where that is none."""
+    while True:
+        try:
+            tokens = pglast.parser.scan(text)
+        except (pglast.parser.ParseError, ValueError):
+            return None
+        plain = [one.start for one in tokens if one.name == "SCONST" and text[one.start] == "'"
+                 and "\\" in text[one.start : one.end + 1]]  # fmt: skip
+        if not plain:
+            return text
+        text = f"{text[: plain[0]]} E{text[plain[0] :]}"
+
+
+def _without_literals(text: str) -> list[str]:
+    tokens = pglast.parser.scan(text)
+    return [text[one.start : one.end + 1] for one in tokens if one.name not in _LITERALS | _COMMENTS]
 
 
 def text_of(tree: t.Any) -> str:

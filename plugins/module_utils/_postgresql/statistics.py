@@ -20,7 +20,8 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors im
 
 # The number of manual runs tells whether ours happened: without the privilege ANALYZE only warns and ends well.
 TABLE = """
-SELECT n.nspname::text AS schema, c.relname::text AS "table", pg_get_userbyid(c.relowner)::text AS owner,
+SELECT n.nspname::text AS schema, c.relname::text AS "table", quote_ident(pg_get_userbyid(c.relowner)) AS owner,
+       format('%%I.%%I', n.nspname, c.relname) AS quoted,
        pg_stat_get_mod_since_analyze(c.oid) AS changed_since_analyze, pg_stat_get_live_tuples(c.oid) AS live_rows,
        pg_stat_get_analyze_count(c.oid) AS runs, pg_is_in_recovery() AS in_recovery
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -36,6 +37,7 @@ class Table:
     schema: str
     table: str
     owner: str
+    quoted: str
     changed_since_analyze: int
     live_rows: int
     runs: int
@@ -69,7 +71,7 @@ def analyze(
         if clock() >= deadline:
             me = current_user(connection)
             raise PostgresqlError(
-                f"{table.schema}.{table.table} was not analyzed: the role may not. A superuser can type: "
-                f"GRANT {table.owner} TO {me}; (or, from 17 on: GRANT MAINTAIN ON {table.schema}.{table.table} TO {me};)"
+                f"{table.quoted} was not analyzed: the role may not. A superuser can type: "
+                f"GRANT {table.owner} TO {me}; (or, from 17 on: GRANT MAINTAIN ON {table.quoted} TO {me};)"
             )
         sleep(0.1)

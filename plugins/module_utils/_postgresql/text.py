@@ -22,8 +22,8 @@ COMMANDS = (
     "ROLLBACK PREPARED", "COMMIT", "ROLLBACK", "SAVEPOINT", "SET", "SHOW", "LISTEN", "NOTIFY",
 )  # fmt: skip
 
-# Only what stands in front of the first word.
-_COMMENTS_AHEAD = re.compile(r"\A(?:\s+|/\*(?:(?!/\*).)*?\*/|--[^\n]*(?:\n|\Z))+", re.DOTALL)
+_AHEAD = re.compile(r"\s+|--[^\n]*(?:\n|\Z)")
+_COMMENT_MARK = re.compile(r"/\*|\*/")
 
 
 def command_of(query: str) -> str:
@@ -32,12 +32,36 @@ def command_of(query: str) -> str:
     >>> command_of("/* app */ alter  table keys add c int")
     'ALTER TABLE'
     """
-    start = _COMMENTS_AHEAD.sub("", query)[:200]
+    start = _without_comments_ahead(query)[:200]
     words = " ".join(start.split()).upper()
     for command in COMMANDS:
         if words == command or words.startswith((command + " ", command + "(", command + ";")):
             return command
     return ""
+
+
+def _without_comments_ahead(query: str) -> str:
+    """A text from its first word on. Comments may hold comments.
+
+    >>> _without_comments_ahead("/* a /* b */ c */ -- d")
+    ''
+    """
+    at = 0
+    while True:
+        blank = _AHEAD.match(query, at)
+        if blank:
+            at = blank.end()
+        elif query.startswith("/*", at):
+            depth = 0
+            for mark in _COMMENT_MARK.finditer(query, at):
+                depth += 1 if mark.group() == "/*" else -1
+                at = mark.end()
+                if not depth:
+                    break
+            if depth:
+                return ""
+        else:
+            return query[at:]
 
 
 def shown(query: str | None, *, with_text: bool, longest: int, mask: bool) -> str | None:

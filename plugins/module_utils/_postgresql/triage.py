@@ -188,15 +188,23 @@ class _Look:
             if "query" in row:
                 query = row.pop("query")
                 row["command"] = text.command_of(query or "")
-                row["query"] = self._shown(query)
+                row["query"] = self._shown(query, at_work="pid" in row or "pids" in row)
 
-    def _shown(self, query: str | None) -> str | None:
+    def _shown(self, query: str | None, *, at_work: bool) -> str | None:
         limits = self.limits
         try:
+            if limits.query_text and limits.mask_literals and at_work and len((query or "").encode()) >= self._cut_at:
+                raise UnreadableSqlError("its text is cut (track_activity_query_size)")
             return text.shown(query, with_text=limits.query_text, longest=limits.query_text_max, mask=limits.mask_literals)
         except UnreadableSqlError as error:
             self.unreadable[str(error)] = self.unreadable.get(str(error), 0) + 1
             return None
+
+    @property
+    def _cut_at(self) -> int:
+        """From how many bytes on the text of a session's statement may be cut; 0 where that is not known."""
+        size = [int(one["setting"]) for one in self.read.get("settings", []) if one["name"] == "track_activity_query_size"]
+        return max(0, size[0] - 4) if size else 0
 
     def is_application(self, row: Row) -> bool:
         """Whether a session is one of the application's: by its role where the roles are named."""
@@ -268,6 +276,12 @@ def _schema_of_statements(look: _Look) -> str:
     server = look.read.get("server") or {}
     if not server.get("statements_version"):
         raise UnansweredError("pg_stat_statements is not installed in this database: CREATE EXTENSION pg_stat_statements")
+    if not server["statements_trusted"]:
+        schema = server["statements_schema"]
+        raise UnansweredError(
+            f"pg_stat_statements lies in the schema {schema}, whose owner is no superuser and could put a function of their own in "
+            "its place, which would run as this role: CREATE SCHEMA monitoring; ALTER EXTENSION pg_stat_statements SET SCHEMA monitoring"
+        )
     return str(server["statements_schema"])
 
 
@@ -307,8 +321,8 @@ def _plans(look: _Look, diagnostic: Diagnostic) -> list[Row]:
             if number >= PLANNED_AT_MOST:
                 raise UnplannableError(f"only the {PLANNED_AT_MOST} statements with most sessions are planned")
             row.update(_planned(look, row, locked, cut=cut))
-        except (UnplannableError, psycopg2.Error) as error:
-            row["refused"] = str(error).split("\n", maxsplit=1)[0]
+        except UnplannableError as error:
+            row["refused"] = str(error)
         except Exception as error:  # one plan that fails leaves the others
             row["refused"] = f"{type(error).__name__} while its plan was asked for"
     look.show_statements(found)

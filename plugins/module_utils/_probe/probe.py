@@ -17,6 +17,8 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
+
 BODY_LIMIT = 1_000_000
 METHODS = ("GET", "HEAD", "POST", "PUT")
 
@@ -64,19 +66,13 @@ def method_and_url(entry: str) -> tuple[str, str]:
 
 
 def fetch(entry: str, wanted: Wanted) -> Sample:
-    """One request on a connection of its own. Redirects are not followed: a status is either wanted or not."""
+    """One request on a connection of its own, over in time whatever comes. Redirects are not followed: a status is either
+    wanted or not."""
     started = time.monotonic()
     failure: str | None
-    method, url = method_and_url(entry)
     try:
-        connection = _connection(url, wanted)
-        try:
-            connection.request(method, _target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
-            answer = connection.getresponse()
-            failure = _judge(answer.status, answer.read(BODY_LIMIT), wanted)
-        finally:
-            connection.close()
-    except TimeoutError:
+        failure = within(wanted.timeout, lambda: _failure(entry, wanted))
+    except (TimeoutError, LateError):
         failure = "timed out"
     except socket.gaierror:
         failure = UNRESOLVED
@@ -87,6 +83,17 @@ def fetch(entry: str, wanted: Wanted) -> Sample:
     except (OSError, http.client.HTTPException) as error:
         failure = type(error).__name__ if isinstance(error, http.client.HTTPException) else str(error.strerror or error)
     return Sample((time.monotonic() - started) * 1000, failure)
+
+
+def _failure(entry: str, wanted: Wanted) -> str | None:
+    method, url = method_and_url(entry)
+    connection = _connection(url, wanted)
+    try:
+        connection.request(method, _target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
+        answer = connection.getresponse()
+        return _judge(answer.status, answer.read(BODY_LIMIT), wanted)
+    finally:
+        connection.close()
 
 
 def _connection(url: str, wanted: Wanted) -> http.client.HTTPConnection:

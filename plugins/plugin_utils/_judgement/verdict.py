@@ -21,6 +21,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking im
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, Rule
 
 OFFERING = ("proven", "likely")
+# Without these nobody knows whether a system's users are served.
+UNREAD = ("everything", "PostgreSQL", "locks", "samples")
 
 
 def observe(facts: Json, rules: t.Mapping[str, t.Sequence[Rule]]) -> t.Iterator[Observation]:
@@ -43,7 +45,8 @@ def judge(
     ``expected`` maps each system that should have been read to the reason that is told when its facts are missing;
     ``rules`` are the shipped ones unless given. Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in
     reading order, ``offers`` (what may be done, to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and
-    ``measured``. Healthy needs users who were measured; a system's own account of itself is none.
+    ``measured``. Healthy needs users who were measured, a system's own account of itself is none; and systems that could be
+    read, at least what their sessions do.
     """
     read = {facts["system"]: facts for facts in every}
     observations = [seen for system in sorted(read) for seen in observe(read[system], RULES if rules is None else rules)]
@@ -55,7 +58,7 @@ def judge(
     found = {item.finding.id for item in ranked}
     excluded = sorted({seen for seen in observations if isinstance(seen, RuledOut) and seen.id not in found})
     return {
-        "verdict": _verdict(ranked, any(one.of != "system" for one in measured)),
+        "verdict": _verdict(ranked, any(one.of != "system" for one in measured) and not any(gap.what in UNREAD for gap in gaps)),
         "findings": [_as_data(item, catalogue) for item in ranked],
         "offers": _offers(ranked, catalogue),
         "last_hop": _last_hop(ranked, catalogue),

@@ -111,7 +111,8 @@ def _verdict(screen: Screen) -> list[str]:
         lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
     users = [one for one in verdict["measured"] if one["of"] != "system"]
     if verdict["verdict"] == "unproven":
-        hop = verdict["last_hop"] or "no user was measured (runbooks_health_urls on a host of role_edge)"
+        unread = "users feel no fault, and what is behind it could not be read"
+        hop = verdict["last_hop"] or (unread if users else "no user was measured (runbooks_health_urls on a host of role_edge)")
         lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
         lines += [_row("SUSPECT", f"{one['id']} ({one['confidence']})  {one['summary']}") for one in _suspects(verdict)]
         settle = [gap["what"] for gap in verdict["gaps"]] or ["what the systems behind this one do; look there by hand"]

@@ -15,7 +15,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.measures import lines
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import UNREAD, judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context, Outside
@@ -260,12 +260,12 @@ def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:
     if unsettled:
         seconds = max(one["seconds"] for one in unsettled)
         return False, f"users were not well {unsettled[0]['wanted_in_a_row']} times in a row within {seconds:g} s"
-    if verdict["verdict"] != "healthy":
-        visible = [one["summary"] for one in verdict["findings"] if one["role"] in ("cause", "symptom")]
-        return False, f"{verdict['verdict']}: {'; '.join(visible) or 'not everything could be read'}"
-    missing = [gap["system"] for gap in verdict["gaps"] if gap["what"] in ("everything", "PostgreSQL")]
-    if missing:
-        return False, f"{', '.join(missing)} could not be read, so nobody knows whether the cause is gone"
+    visible = [one["summary"] for one in verdict["findings"] if one["role"] in ("cause", "symptom")]
+    if visible:
+        return False, f"{verdict['verdict']}: {'; '.join(visible)}"
+    missing = sorted({gap["system"] for gap in verdict["gaps"] if gap["what"] in UNREAD})
+    if missing or verdict["verdict"] != "healthy":
+        return False, f"{', '.join(missing) or 'a system'} could not be read, so nobody knows whether the cause is gone"
     p95 = max(probe["p95_ms"] for one in looks for probe in one["probes"])
     times = min(one["in_a_row"] for one in looks)
     return True, f"{times} good rounds in a row, p95 at most {p95:g} ms, and the cause is gone"

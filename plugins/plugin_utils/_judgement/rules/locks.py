@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.locks import SCHEMA_CHANGES
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
+    Gap,
     Json,
     Measured,
     Observation,
@@ -25,7 +26,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.comm
 # advisory locks and virtual transactions all day.
 USERS_WAIT_FOR = ("relation", "tuple", "transactionid", "page")
 # A session at work that waits for one of these does so on somebody else's account; what it holds meanwhile is not its doing.
-WAITS_OF_OTHERS = ("IPC", "IO", "LWLock", "BufferPin", "Client", "Extension")
+WAITS_OF_OTHERS = ("IPC", "IO", "LWLock", "BufferPin", "Extension")
+# One that waits until its client takes what it sends is as stuck; one that waits for what its client sends (COPY … FROM STDIN)
+# holds its locks on its own client's account.
+CLIENT_IS_SLOW = "ClientWrite"
 # A hold explains the waits for it only if it is about as old as they are.
 SHARE_OF_THE_WAIT = 0.5
 MOST_LOOKS = 0.75
@@ -151,18 +155,19 @@ def _is_idle(session: Json) -> bool:
 
 def _is_stuck(facts: Json, session: Json) -> bool:
     """Whether an active session waits on somebody else's account, now and in every look."""
-    if session["state"] != "active" or session["wait_event_type"] not in WAITS_OF_OTHERS:
+    waits = session["wait_event_type"] in WAITS_OF_OTHERS or session["wait_event"] == CLIENT_IS_SLOW
+    if session["state"] != "active" or not waits:
         return False
     seen = _looks(facts).get(session["pid"])
     return seen is None or (not seen["on_processor"] and len(seen["waits"]) == 1)
 
 
 def _is_passing(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
-    """Whether a session held what is waited for only for a moment: its transaction was over a second later, or is younger than
-    the waits of those who wait."""
+    """Whether a session held what is waited for only for a moment: its transaction was over a second later, or, where nobody
+    looked again, is younger than the waits of those who wait."""
     later = {one["pid"]: one["still"] for one in facts["postgresql"].get("holders", [])}
-    if not later.get(session["pid"], True):
-        return True
+    if session["pid"] in later:
+        return not later[session["pid"]]
     waiting = _sessions(facts)
     waits = statistics.median(waiting[pid]["statement_seconds"] or 0 for pid in held_up)
     hold = session["transaction_seconds"]
@@ -301,7 +306,9 @@ def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
                                            for target in common.to_cancel(session)),
             },
         )  # fmt: skip
-    if not guilty:
+    if held_up and not guilty:
+        yield Gap(facts["system"], "the prepared transaction that is waited for", "it is not among the fifty that were read")
+    elif not guilty:
         yield RuledOut(facts["system"], "db.prepared_transaction", "no prepared transaction holds up others")
 
 
