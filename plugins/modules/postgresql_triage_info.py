@@ -38,11 +38,13 @@ options:
       - settings
       - locks
       - connections
+      - application_roles
       - samples
       - long_running
       - idle_in_transaction
       - prepared_transactions
       - busy_tables
+      - foreign_keys
       - role_settings
       - plans
       - statements
@@ -52,17 +54,20 @@ options:
       - wraparound
       - slots
       - sequences
+      - sequences_unseen
       - holders
     choices:
       - server
       - settings
       - locks
       - connections
+      - application_roles
       - samples
       - long_running
       - idle_in_transaction
       - prepared_transactions
       - busy_tables
+      - foreign_keys
       - role_settings
       - plans
       - statements
@@ -72,6 +77,7 @@ options:
       - wraparound
       - slots
       - sequences
+      - sequences_unseen
       - holders
   statement_timeout_ms:
     description: How long one question may take, in milliseconds.
@@ -210,7 +216,7 @@ database:
       sample:
         - {user: custody_app, pids: [4711], statement: "123", command: SELECT, query: null, refused: null, cost: 12000.5,
            loops: [], scans: [{schema: public, table: audit_entries, partitions: 0, columns: [reference], rows: 4,
-                               with_rows: null, table_rows: 600000, covered_by: null, unclear: null}]}
+                               by_columns: null, with_rows: null, table_rows: 600000, covered_by: null, unclear: null}]}
     samples:
       description:
         - What RV(ignore:taken) looks at the active sessions say, in RV(ignore:seconds) seconds. For each of RV(ignore:sessions)
@@ -219,7 +225,7 @@ database:
           processor or wanted one, on average.
       type: dict
       sample: {taken: 8, seconds: 0.21, runnable: 1.5,
-               work: [{user: custody_app, statement: "123", seen: 8, working: 7, sessions: 1, statement_ms: 412}],
+               work: [{user: custody_app, database: custody_db, statement: "123", seen: 8, working: 7, sessions: 1, statement_ms: 412}],
                sessions: [{pid: 4711, user: custody_app, application: api, database: custody_db, superuser: false,
                            statement: "123", seen: 8, working: 7, on_processor: 6, waits: {CPU: 6, IO/DataFileRead: 2},
                            statement_ms: 412, age_ms: 412}]}
@@ -261,6 +267,19 @@ database:
       type: list
       elements: dict
       sample: [{pid: 4711, seconds: 1.2, still: true}]
+    application_roles:
+      description: The roles of O(application_users), whether they are there and may log in, and how many sessions they have.
+      type: list
+      elements: dict
+      sample: [{user: custody_app, exists: true, can_login: true, expired: false, sessions: 20}]
+    foreign_keys:
+      description: Foreign keys without an index to tables that sessions at work write to.
+      type: list
+      elements: dict
+    sequences_unseen:
+      description: How many sequences cannot be seen, and in which schemas.
+      type: dict
+      sample: {number: 3, schemas: public}
     sequences:
       description: Sequences of which more than four fifths are used, by the smaller of their limit and their column's.
       type: list

@@ -29,7 +29,9 @@ GRANT INSERT, UPDATE ON events TO batch;
 RESET ROLE;
 
 \connect custody_db
-CREATE EXTENSION pg_stat_statements;
+CREATE SCHEMA monitoring;
+GRANT USAGE ON SCHEMA monitoring TO custody_monitor;
+CREATE EXTENSION pg_stat_statements SCHEMA monitoring;
 GRANT EXECUTE ON FUNCTION pg_reload_conf() TO custody_admin;
 SET ROLE custody_owner;
 CREATE TABLE tenants (id int PRIMARY KEY, name text NOT NULL);
@@ -58,6 +60,8 @@ INSERT INTO import_lines SELECT i, i - 1, 1 + i % 10, 1 + i % 8, 1 + i % 40 FROM
 CREATE INDEX audit_entries_reference ON audit_entries (reference);
 CREATE INDEX custody_keys_tenant ON custody_keys (tenant_id, active);
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_app, custody_planner, reporting, batch;
+GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO custody_monitor;
+ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON SEQUENCES TO custody_monitor;
 GRANT INSERT, UPDATE ON custody_keys, custody_usage TO custody_app;
 GRANT UPDATE ON batch_jobs TO batch;
 RESET ROLE;

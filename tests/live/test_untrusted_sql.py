@@ -45,9 +45,56 @@ CREATE FUNCTION public.evil_cast(text) RETURNS mood IMMUTABLE LANGUAGE plpgsql A
 CREATE CAST (text AS public.mood) WITH FUNCTION public.evil_cast(text);
 CREATE VIEW public.innocent AS SELECT * FROM tenants WHERE name = public.evil();
 GRANT SELECT ON public.innocent TO custody_planner, custody_monitor;
+CREATE FUNCTION public.hook(integer) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS
+  $$BEGIN RAISE LOG 'EVIL RAN as %', current_user; RETURN true; END$$;
+CREATE FUNCTION public.distance(integer, integer) RETURNS float8 IMMUTABLE LANGUAGE plpgsql AS
+  $$BEGIN RAISE LOG 'EVIL RAN as %', current_user; RETURN $1 - $2; END$$;
+CREATE FUNCTION public.same(text, integer) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS
+  $$BEGIN RAISE LOG 'EVIL RAN as %', current_user; RETURN true; END$$;
+CREATE TABLE bait_index AS SELECT i AS a FROM generate_series(1, 1000) AS i;
+CREATE INDEX ON bait_index (a) WHERE public.hook(1);
+CREATE TABLE bait_check (a integer CHECK (public.hook(2)));
+CREATE TABLE bait_parent (a integer);
+CREATE TABLE bait_child (CHECK (public.hook(3))) INHERITS (bait_parent);
+CREATE TYPE public.span AS RANGE (subtype = integer, subtype_diff = public.distance);
+CREATE TABLE bait_range AS SELECT public.span(i, i + 5) AS r FROM generate_series(1, 1000) AS i;
+CREATE DOMAIN public.spans AS public.span;
+CREATE TABLE bait_domain (r public.spans);
+CREATE TYPE public.grade AS ENUM ('a', 'b');
+CREATE FUNCTION public.to_grade(integer) RETURNS public.grade IMMUTABLE LANGUAGE plpgsql AS
+  $$BEGIN RAISE LOG 'EVIL RAN as %', current_user; RETURN 'a'::public.grade; END$$;
+CREATE CAST (integer AS public.grade) WITH FUNCTION public.to_grade(integer) AS IMPLICIT;
+CREATE TABLE bait_cast (g public.grade);
+CREATE SCHEMA custody_app;
+GRANT USAGE ON SCHEMA custody_app TO PUBLIC;
+CREATE TYPE custody_app.mood AS ENUM ('a', 'b');
+CREATE EXTENSION hstore;
+CREATE OPERATOR public.<<<< (LEFTARG = text, RIGHTARG = integer, FUNCTION = public.same);
+ALTER EXTENSION hstore ADD OPERATOR public.<<<< (text, integer);
+ALTER EXTENSION hstore ADD FUNCTION public.same(text, integer);
+ANALYZE;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO custody_planner;
 RESET ROLE;
 """
 ATTACKS = [
+    "SELECT * FROM bait_index WHERE a = 7",
+    "SELECT * FROM bait_check WHERE a = 7",
+    "SELECT * FROM bait_parent WHERE a = 7",
+    "SELECT * FROM bait_range WHERE r @> 77",
+    "SELECT * FROM bait_domain WHERE r @> 77",
+    "SELECT * FROM bait_cast WHERE g = 7",
+    "SELECT * FROM tenants WHERE CAST(42 AS mood) <> 'b'",
+    "SELECT * FROM tenants WHERE 'a'::text <<<< 5",
+    "SELECT * FROM tenants WHERE name = table_to_xml(CAST('innocent' AS regclass), true, false, '')::text",
+    "SELECT * FROM tenants WHERE name = CAST(database_to_xml(true, false, '') AS text)",
+    "SELECT * FROM tenants WHERE 'a & b'::tsquery = ts_rewrite('a & b', 'SELECT public.evil()')",
+    "SELECT repeat('x', 60000000) FROM tenants",
+    "SELECT lpad(repeat('x', 9), 60000000) FROM tenants",
+    "SELECT format('%60000000s', 'x') FROM tenants",
+    "SELECT CAST('x' AS char(10000000)) FROM tenants",
+    "SELECT length(a || a) FROM (SELECT b || b AS a FROM (SELECT name || 'x' AS b FROM (SELECT CAST('x' AS text) AS name) z) y) x, tenants",
+    "SELECT * FROM tenants WHERE name = replace(replace('xx', 'x', 'xxxxxxxxxx'), 'x', 'xxxxxxxxxx')",
+    "SELECT " + "1+" * 40000 + "1",
     "SELECT * FROM tenants WHERE name <> 'x--'; COMMIT; SET default_transaction_read_only = off; COMMIT; CREATE TABLE owned ()",
     "SELECT 1; DROP TABLE tenants",
     "SELECT 1;; SELECT public.evil()",
@@ -137,6 +184,17 @@ def logged(lab: Lab, user: str, since: int) -> list[str]:
     return [entry.removeprefix(start) for entry in entries if entry.startswith(start)]
 
 
+def locked(lab: Lab) -> tuple[int, ...]:
+    """All tables and views, as if the session had locked whatever it names."""
+    with faults.superuser(lab) as cursor:
+        cursor.execute("SELECT oid::bigint FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')")
+        return tuple(row[0] for row in cursor.fetchall())
+
+
+def busy_with(lab: Lab, text: str) -> planning.Busy:
+    return planning.Busy(text, locked(lab), ("public", "custody_app"))
+
+
 KNOWN = ["1", "id", "t.id", "$1", "7 + id", "(SELECT 1)", "2::bigint", "length('a')"]
 VALUES = [*KNOWN, "'x'", "'x--'", "'C:\\'", "E'\\''", "$$;$$", "name", "now()", "md5('a')", "lower('A')", "lower(7)", "evil()",
           "public.evil('a')", "@@@ 'x'", "'a'::mood", "'a'::text", "count(*)", "t.evil_row", "NULL"]  # fmt: skip
@@ -160,13 +218,14 @@ def invented(number: int) -> list[str]:
 
 def test_no_text_makes_the_server_run_anything_but_one_explain(server: Lab) -> None:
     texts = [*ATTACKS, *invented(TEXTS)]
-    planned = []
+    planned, held = [], locked(server)
     for text in texts:
         since = server.file("postgresql.log").stat().st_size
         try:
             planning.plan_of(
-                login(server, "custody_planner"), planning.Busy(text, (), ("public",)), timeout_ms=2000, lock_timeout_ms=50
-            )
+                login(server, "custody_planner"), planning.Busy(text, held, ("public", "custody_app")), timeout_ms=2000,
+                lock_timeout_ms=50,
+            )  # fmt: skip
             planned.append(text)
         except (UnplannableError, psycopg2.Error):
             pass  # nothing was asked, or the server refused it: the log shows which
@@ -202,7 +261,7 @@ def _tables(tree: t.Any) -> list[str]:
 
 
 def test_an_operator_of_a_stranger_s_for_everyday_types_is_not_planned(server: Lab) -> None:
-    busy = planning.Busy("SELECT * FROM tenants WHERE 'a'::name = 'b'::text", (), ("public",))
+    busy = busy_with(server, "SELECT * FROM tenants WHERE 'a'::name = 'b'::text")
     with faults.superuser(server) as cursor:
         cursor.execute(EQUAL)
         try:
@@ -223,6 +282,54 @@ def test_nothing_that_the_application_s_owner_has_made_runs_as_the_monitoring_ro
     assert "EVIL RAN as custody_monitor" not in server.file("postgresql.log").read_text(errors="replace")
 
 
+def test_the_counters_of_statements_are_not_read_where_somebody_could_put_a_function_in_their_place(server: Lab) -> None:
+    with faults.superuser(server) as cursor:
+        cursor.execute("ALTER EXTENSION pg_stat_statements SET SCHEMA public")
+        try:
+            read = triage(login(server, "custody_monitor"), Limits(), ["server", "statements"])
+        finally:
+            cursor.execute("ALTER EXTENSION pg_stat_statements SET SCHEMA monitoring")
+    (gap,) = read["gaps"]
+    assert "ALTER EXTENSION pg_stat_statements SET SCHEMA monitoring" in gap["reason"]
+
+
+HANGS = """
+CREATE OR REPLACE FUNCTION public.hook(integer) RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$
+  BEGIN IF current_user <> 'custody_planner' THEN RETURN true; END IF;
+  LOOP BEGIN PERFORM pg_sleep(60); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END$$
+"""
+
+
+def test_planning_that_goes_on_after_its_time_is_ended(server: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "_refuse_hooks", lambda *_: None)
+    with faults.superuser(server) as cursor:
+        cursor.execute(HANGS)
+        with pytest.raises(UnplannableError, match="did not end in time"):
+            planning.plan_of(
+                login(server, "custody_planner"), busy_with(server, "SELECT * FROM bait_index WHERE a = 7"), timeout_ms=500,
+                lock_timeout_ms=50,
+            )  # fmt: skip
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'custody_planner' AND state = 'active'")
+        assert cursor.fetchone() == (0,)
+
+
+def test_why_there_is_no_plan_tells_nothing_of_the_statement(server: Lab) -> None:
+    for text in ("SELECT * FROM tenants WHERE created = 'hunter2'", "SELECT * FROM tenants WHERE CAST('31.12.1979' AS date) > now()",
+                 "SELECT * FROM tenants WHERE id = 'hunter2'"):  # fmt: skip
+        with pytest.raises(UnplannableError) as error:
+            planning.plan_of(login(server, "custody_planner"), busy_with(server, text), timeout_ms=2000, lock_timeout_ms=50)
+        assert "hunter2" not in str(error.value)
+        assert "1979" not in str(error.value)
+
+
+def test_a_temporary_view_in_the_place_of_a_table_is_not_planned(server: Lab) -> None:
+    with pytest.raises(UnplannableError, match="which tenants it reads is not known"):
+        planning.plan_of(
+            login(server, "custody_planner"), planning.Busy("SELECT * FROM tenants WHERE name = 'x'", (), ("public",)),
+            timeout_ms=2000, lock_timeout_ms=50,
+        )  # fmt: skip
+
+
 GRANTS = [
     ("GRANT pg_monitor TO custody_planner", "REVOKE pg_monitor FROM custody_planner", "is a member of pg_monitor"),
     ("ALTER ROLE custody_planner SUPERUSER", "ALTER ROLE custody_planner NOSUPERUSER", "is a superuser"),
@@ -233,7 +340,7 @@ GRANTS = [
 
 @pytest.mark.parametrize(("give", "take", "why"), GRANTS, ids=[row[2] for row in GRANTS])
 def test_a_role_that_may_more_than_select_asks_for_no_plan(server: Lab, give: str, take: str, why: str) -> None:
-    busy = planning.Busy("SELECT * FROM tenants WHERE name = 'x'", (), ("public",))
+    busy = busy_with(server, "SELECT * FROM tenants WHERE name = 'x'")
     with faults.superuser(server) as cursor:
         cursor.execute(give)
         try:

@@ -96,7 +96,7 @@ def samples(*sessions: Json, runnable: float = 4.0) -> Json:
     """What eight looks at these sessions say."""
     work: dict[str, Json] = {}
     for one in sessions:
-        nothing = {"user": one["user"], "statement": one["statement"], "seen": 0, "working": 0, "sessions": 0, "statement_ms": 0}
+        nothing = {"user": one["user"], "database": one["database"], "statement": one["statement"], "seen": 0, "working": 0, "sessions": 0, "statement_ms": 0}
         row = work.setdefault(one["statement"], nothing)
         row["seen"] += one["seen"]
         row["working"] += one["working"]
@@ -124,14 +124,14 @@ def running(pid: int, seconds: float, user: str = "reporting", command: str = "S
     return session(pid, user=user, application="bi", statement_seconds=seconds, command=command, **changes)
 
 
-def table(live: int = 600000, changed: int = 0, pids: t.Sequence[int] = (1,)) -> Json:
-    return {"schema": "public", "table": "keys", "pids": list(pids), "live_rows": live, "changed_since_analyze": changed,
+def table(live: int = 600000, changed: int = 0, dead: int = 0, pids: t.Sequence[int] = (1,)) -> Json:
+    return {"schema": "public", "table": "keys", "pids": list(pids), "live_rows": live, "dead_rows": dead, "changed_since_analyze": changed,
             "analyzed_seconds_ago": 9000, "analyze_after": 60050.0}  # fmt: skip
 
 
 def scan(rows: float = 4, columns: t.Sequence[str] = ("owner",), **changes: t.Any) -> Json:
     return {"schema": "public", "table": "keys", "partitions": 0, "columns": list(columns), "rows": rows, "with_rows": None,
-            "table_rows": 600000.0, "covered_by": None, "unclear": None, **changes}  # fmt: skip
+            "table_rows": 600000.0, "covered_by": None, "unclear": None, "by_columns": None, **changes}  # fmt: skip
 
 
 def plan(*scans: Json, **changes: t.Any) -> Json:

@@ -39,6 +39,15 @@ def causes(verdict: Json) -> list[tuple[str, str]]:
 SHIFTED = [
     {**row, "pid": row["pid"] + 1000, "blockers": [blocker + 1000 for blocker in row["blockers"]]} for row in given.idle_holder()
 ]
+
+
+def unread(diagnostic: str) -> Json:
+    """A database of which one diagnostic came too late."""
+    facts = given.database([], gaps=[{"diagnostic": diagnostic, "reason": "too late", "sqlstate": None}])
+    facts["postgresql"].pop(diagnostic, None)
+    return facts
+
+
 VERDICTS: list[tuple[str, list[Json], str, list[tuple[str, str]], list[str]]] = [
     ("queued DDL", [given.database(given.queued_ddl()), SICK], "cause_found", [("db.queued_ddl", "200")], ["cancel_queued_ddl"]),
     ("idle holder", [given.database(given.idle_holder()), SLOW], "cause_found", [("db.idle_in_transaction", "100")],
@@ -59,8 +68,7 @@ VERDICTS: list[tuple[str, list[Json], str, list[tuple[str, str]], list[str]]] = 
      [("db.connections_refused", "db")], []),
     ("reading the lock table measures nobody", [given.database([])], "unproven", [], []),
     ("one that waits while users are well is nothing", [given.database(given.idle_holder()[:2]), WELL], "healthy", [], []),
-    ("one that waits while users suffer may be it", [given.database(given.idle_holder()[:2]), SICK], "cause_found",
-     [("db.idle_in_transaction", "100")], ["terminate_blockers"]),
+    ("one that waits while users suffer is not shown to be it", [given.database(given.idle_holder()[:2]), SICK], "unproven", [], []),
     ("one that waits while users suffer is not it where something else is shown to be",
      [given.database(given.idle_holder()[:2], **READ_ONLY), given.edge(given.probe(WRITES, failures=10))], "cause_found",
      [("db.read_only", "db")], []),
@@ -69,7 +77,11 @@ VERDICTS: list[tuple[str, list[Json], str, list[tuple[str, str]], list[str]]] = 
      "unproven", [], []),
     ("read only, and writes fail", [given.database([], **READ_ONLY), given.edge(given.probe(), given.probe(WRITES, failures=10))],
      "cause_found", [("db.read_only", "db")], []),
-    ("read only, and nobody writes", [given.database([], **READ_ONLY), WELL], "healthy", [], []),
+    ("read only, and no write was tried", [given.database([], **READ_ONLY), WELL], "unproven", [], []),
+    ("read only, and what was written arrived", [given.database([], **READ_ONLY), given.edge(given.probe(), given.probe(WRITES))],
+     "healthy", [], []),
+    ("what its sessions do could not be read", [unread("locks"), WELL], "unproven", [], []),
+    ("its settings could not be read", [unread("wraparound"), WELL], "healthy", [], []),
     ("read only does not explain that reads fail", [given.database([], **READ_ONLY), SICK], "unproven", [], []),
     ("our own login is refused while users suffer", [given.refused("authentication", "wrong"), SICK], "unproven", [], []),
     ("three hold all slots: only by name", [given.crowded(a=40, b=50, app=52), SICK], "cause_found",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import lock_tree
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import (
@@ -30,6 +31,63 @@ PREPARED = {
     "seconds": 900,
     "waited_for": True,
 }
+
+
+def well(facts: Json) -> Json:
+    """The same while users are measured and well."""
+    return facts | {"users_suffer": False, "users_well": True}
+
+
+def counted(mean_before: float, mean_now: float) -> Json:
+    """What pg_stat_statements says of the application's statement."""
+    return {"seconds": 1.0, "top": [
+        {"statement": "of app", "user": "app", "command": "SELECT", "query": None, "calls": 10, "rows": 10, "calls_per_second": 3.0,
+         "window_mean_ms": mean_now, "mean_ms_before": mean_before, "mean_ms": mean_before}]}  # fmt: skip
+
+
+def locking(rows: list[Json]) -> Json:
+    """The facts of a database whose application asks for these locks itself."""
+    facts = given.database([])
+    facts["postgresql"]["locks"] = lock_tree([dict(row) for row in rows], ["app"])
+    return facts
+
+
+def victims_hold_all() -> Json:
+    """Honest sessions of another client hold all slots, since all of them wait for a row."""
+    theirs = {"user": "billing", "application": "bill", "wants": "xid/9", "statement_seconds": 9.0, "lock_seconds": 9.0}
+    waiting = [given.session(200 + n, blockers=[100], **ROW, **theirs) for n in range(140)]
+    crowded = given.crowded(billing=140, app=3)
+    holder = given.session(100, user="reporting", state="idle in transaction", holds=[["xid/9", "ExclusiveLock"]])
+    crowded["postgresql"]["locks"] = lock_tree([holder, *waiting])
+    return crowded | {"postgresql": {**crowded["postgresql"], "idle_in_transaction": []}}
+
+
+def brief(rows: list[Json], **changes: t.Any) -> list[Json]:
+    """The same where each waits for a moment only: its lock_timeout ends it soon, and it comes again."""
+    return [{**row, "statement_seconds": 0.2, "lock_seconds": 0.2, **changes} if row["wants"] else row for row in rows]
+
+
+def role(user: str = "app", sessions: int = 5, **changes: t.Any) -> Json:
+    return {"user": user, "exists": True, "can_login": True, "expired": False, "sessions": sessions, **changes}
+
+
+def misnamed(facts: Json) -> Json:
+    return facts | {"postgresql": {**facts["postgresql"], "application_roles": [role("misspelt", 0, exists=False)]}}
+
+
+def alone(facts: Json) -> Json:
+    return facts | {"postgresql": {**facts["postgresql"], "application_roles": [role(sessions=0)]}}
+
+
+# The application locks a table as a part of its work, and somebody else has it.
+OWN_LOCKS = [given.holds(100, "RowExclusiveLock", user="batch", state="idle in transaction"),
+             *(given.waits(200 + n, [100], "ShareRowExclusiveLock", command="LOCK") for n in range(4))]  # fmt: skip
+SNAPSHOT = {"kind": "session", "key": "9", "user": "reporting", "application": "bi", "state": "idle in transaction", "pid": 9,
+            "backend_start": "start 9", "xact_start": "xact 9", "backend_type": "client backend", "superuser": False, "xids": 900000,
+            "seconds": 900}  # fmt: skip
+FOREIGN_KEY = {"schema": "public", "table": "uses", "rows": 5e6, "pids": [1], "parent_schema": "public", "parent_table": "keys",
+               "partitioned": False, "columns": ["key_id"]}  # fmt: skip
+DELETES = {"plans": [given.plan(given.scan(rows=600000), command="DELETE", triggers=True)], "busy_tables": [given.table()]}
 
 # rule, facts, the findings' ids with their subjects' keys
 STALE = {
@@ -167,6 +225,49 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
     ("one of two is waited for", locks.prepared_transaction,
      given.database([given.waits(300, [0])], prepared_transactions=[PREPARED, {**PREPARED, "gid": "tx-2", "waited_for": False}]),
      [("db.prepared_transaction", "tx-1")]),
+    ("each waits only for a moment, behind one who has been there for long, and users suffer", locks.idle_in_transaction,
+     given.database(brief(given.idle_holder())), [("db.idle_in_transaction", "100")]),
+    ("the same while users are well", locks.idle_in_transaction, well(given.database(brief(given.idle_holder()))), []),
+    ("a migration that gives up soon and comes again", locks.queued_ddl,
+     given.database(brief(given.queued_ddl(), statement_seconds=0.6)), [("db.queued_ddl", "200")]),
+    ("the application's own LOCK TABLE waits as a user does", locks.queued_ddl, locking(OWN_LOCKS), []),
+    ("and whoever holds it up is the cause", locks.idle_in_transaction, locking(OWN_LOCKS), [("db.idle_in_transaction", "100")]),
+    ("a superuser whose role is named is the application", locks.blocked_sessions,
+     given.database([{**row, "superuser": True} if row["wants"] else row for row in given.idle_holder()]),
+     [("db.blocked_sessions", "shop")]),
+    ("one that waits for what its own client sends is no victim", locks.blocking_transaction,
+     given.database(stuck("Client", "ClientRead")), [("db.blocking_transaction", "100")]),
+    ("a holder that was there a second later is no passer-by, whatever the waiters did before", locks.blocking_transaction,
+     given.database(idle_holder(state="active", transaction_seconds=2.0), holders=[{"pid": 100, "seconds": 1.0, "still": True}]),
+     [("db.blocking_transaction", "100")]),
+    ("a holder that could run, while others' long statements take the processors", locks.blocker_waits,
+     given.database(idle_holder(state="active"), long_running=[given.running(7, 90.0)],
+                    samples=given.samples(given.seen(7, "reporting", 90000), runnable=9.0)), [("db.blocker_waits", "100")]),
+    ("no slot is free, and whoever has them waits for somebody's row", locks.idle_in_transaction, victims_hold_all(),
+     [("db.idle_in_transaction", "100")]),
+    ("then they are no leak", connections.connection_slots, victims_hold_all(), [("db.sessions_pile_up", "db")]),
+    ("the named role is not there: nobody is called a leak", connections.connection_slots,
+     misnamed(given.crowded(custody=143, limits={"application_users": ["misspelt"]})), [("db.connections_exhausted", "db")]),
+    ("the named role is there and gets in no more", connections.connection_slots,
+     alone(given.crowded(billing=143)), [("db.connection_leak", "billing")]),
+    ("the application's role may not log in", connections.application_roles,
+     given.database([], application_roles=[role(can_login=False, sessions=0)]), [("db.application_locked_out", "app")]),
+    ("its password has expired", connections.application_roles,
+     given.database([], application_roles=[role(expired=True)]), [("db.application_locked_out", "app")]),
+    ("it is there and works", connections.application_roles, given.database([], application_roles=[role()]), []),
+    ("the server answers and fails", connections.connection, given.refused("server_error", "FATAL: out of shared memory"),
+     [("db.server_fails", "db")]),
+    ("dead rows that an old snapshot keeps", plans.dead_rows,
+     given.squeezed(busy_tables=[given.table(live=50000, dead=2000000)], plans=[given.plan()], oldest_xmin=[SNAPSHOT]),
+     [("db.dead_rows", "public.keys")]),
+    ("dead rows that vacuum will remove", plans.dead_rows,
+     given.squeezed(busy_tables=[given.table(live=50000, dead=2000000)], plans=[given.plan()], oldest_xmin=[{**SNAPSHOT, "seconds": 5}]), []),
+    ("few dead rows", plans.dead_rows,
+     given.squeezed(busy_tables=[given.table(dead=200000)], plans=[given.plan()], oldest_xmin=[SNAPSHOT]), []),
+    ("a foreign key without an index, while rows that it refers to are deleted", plans.missing_index,
+     given.squeezed(foreign_keys=[FOREIGN_KEY], **DELETES), [("db.missing_index", "public.uses (key_id)")]),
+    ("a small table refers to them", plans.missing_index,
+     given.squeezed(foreign_keys=[{**FOREIGN_KEY, "rows": 500.0}], **DELETES), []),
     ("too many clients", connections.connection, given.refused("too_many_clients", "sorry"), [("db.connections_refused", "db")]),
     ("too many for the database", connections.connection, given.refused("database_limit", "sorry"), [("db.connections_refused", "db")]),
     ("it starts", connections.connection, given.refused("not_accepting", "starting up"), [("db.not_accepting", "db")]),
@@ -204,13 +305,20 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
      [("db.maintenance_at_work", "reporting/bi")]),
     ("a statement that sleeps", work.long_statements, given.squeezed(long_running=[given.running(8, 90.0)]), []),
     ("a young statement", work.long_statements, given.squeezed(long_running=[given.running(7, 9.0)]), []),
-    ("the application has time enough", work.long_statements, given.squeezed(20, long_running=[given.running(7, 90.0)]), []),
+    ("the application has time enough, and users are well", work.long_statements,
+     well(given.squeezed(20, long_running=[given.running(7, 90.0)])), []),
+    ("users suffer all the same", work.long_statements, given.squeezed(20, long_running=[given.running(7, 90.0)]),
+     [("db.long_query", "reporting/bi")]),
+    ("a call, and one that has written, beside one that only reads", work.long_statements, in_looks(
+        *given.squeezed()["postgresql"]["samples"]["sessions"], given.seen(9, "reporting", 90000), given.seen(10, "reporting", 90000),
+        long_running=[given.running(7, 90.0), given.running(9, 90.0, command="CALL"), given.running(10, 90.0, writes=True)]),
+     [("db.long_query", "reporting/bi"), ("db.maintenance_at_work", "reporting/bi")]),
     ("nobody knows whose sessions they are", work.long_statements,
      given.nobody_named(given.squeezed(long_running=[given.running(7, 90.0)])), [("db.long_query", "reporting/bi")]),
     ("nobody knows whose they are, and the long one alone takes long", work.long_statements,
-     given.nobody_named(given.squeezed(20, long_running=[given.running(7, 90.0)])), []),
-    ("nobody of the application is at work", work.long_statements,
-     in_looks(*given.squeezed()["postgresql"]["samples"]["sessions"][1:], long_running=[given.running(7, 90.0)]), []),
+     well(given.nobody_named(given.squeezed(20, long_running=[given.running(7, 90.0)]))), []),
+    ("nobody of the application is at work, and users are well", work.long_statements,
+     well(in_looks(*given.squeezed()["postgresql"]["samples"]["sessions"][1:], long_running=[given.running(7, 90.0)])), []),
     ("the application's own statement is no other's", work.long_statements,
      given.squeezed(long_running=[given.running(1, 90.0, user="app")]), []),
     ("one kind of statement takes the work", work.heavy_statement, in_looks(*CROWD), [("db.heavy_statement", "of app")]),
@@ -390,8 +498,16 @@ OFFERED: list[tuple[str, t.Callable[..., t.Any], Json, dict[str, int], str]] = [
     ("nor an autovacuum", locks.blocking_transaction,
      given.database(idle_holder(state="active", backend_type="autovacuum worker")), {"terminate_blockers": 0}, "proven"),
     ("an active holder that waits is never offered", locks.blocker_waits, given.database(stuck("LWLock", "WALWrite")), {}, "proven"),
-    ("where one waits, its blocker is only likely", locks.idle_in_transaction, given.database(given.idle_holder()[:2]),
-     {"terminate_blockers": 1}, "likely"),
+    ("where one waits, its blocker is only possible", locks.idle_in_transaction, given.database(given.idle_holder()[:2]),
+     {"terminate_blockers": 1}, "possible"),
+    ("whom its own client's sessions wait for, while users are well, is only possible", locks.idle_in_transaction,
+     well(given.database(idle_holder(user="app", application="api"))), {"terminate_blockers": 1}, "possible"),
+    ("whom another client's sessions wait for is proven", locks.idle_in_transaction,
+     well(given.database(idle_holder(user="batch"))), {"terminate_blockers": 1}, "proven"),
+    ("a heavy statement that was quick before may be slowed down itself", work.heavy_statement,
+     in_looks(given.seen(1), statements=counted(mean_before=20.0, mean_now=600.0)), {}, "possible"),
+    ("one that was as slow before is it", work.heavy_statement,
+     in_looks(given.seen(1), statements=counted(mean_before=500.0, mean_now=600.0)), {}, "likely"),
     ("behind a prepared transaction the queued statement can be cancelled first", locks.prepared_transaction,
      given.database(BEHIND_PREPARED, prepared_transactions=[PREPARED]), {"rollback_prepared": 1, "cancel_queued_ddl": 1}, "proven"),
     ("three together: each by name", connections.connection_slots, given.crowded(a=40, b=50, app=52), {"isolate_client": 2}, "proven"),
@@ -516,3 +632,74 @@ def test_a_refused_connection_breaks_no_rule(rule: t.Callable[..., t.Any]) -> No
 def test_every_finding_of_the_catalogue_has_a_rule_that_makes_it() -> None:
     made = {finding[0] for case in FOUND for finding in case[3]}
     assert made == set(shipped().entries)
+
+
+def test_the_waits_of_a_moment_rule_nothing_out_while_users_suffer() -> None:
+    facts = given.database(brief(idle_holder(transaction_seconds=0.3)))
+    for rule in (locks.blocked_sessions, locks.queued_ddl, locks.blocking_transaction, locks.idle_in_transaction):
+        assert of(RuledOut, rule, facts) == []
+        assert of(RuledOut, rule, well(facts)) or of(Finding, rule, well(facts))
+
+
+def test_long_statements_of_others_are_not_ruled_out_because_the_application_only_waits() -> None:
+    facts = given.squeezed(20, long_running=[given.running(7, 90.0)])
+    assert of(RuledOut, work.long_statements, facts) == of(RuledOut, work.long_statements, well(facts)) == []
+
+
+def test_what_triggers_and_foreign_keys_read_is_a_gap() -> None:
+    facts = given.squeezed(**DELETES)
+    assert of(RuledOut, plans.missing_index, facts) == []
+    assert [gap.why for gap in of(Gap, plans.missing_index, facts)] == [
+        "what its triggers and the foreign keys to its table read stands in no plan"
+    ]
+
+
+def test_an_index_that_would_find_most_of_the_table_is_not_proven_to_be_missing() -> None:
+    other = given.plan(given.scan(columns=["kind"], by_columns=576000.0))
+    facts = given.squeezed(busy_tables=[given.table()], plans=[other])
+    assert of(Finding, plans.missing_index, facts) == []
+    assert "by kind alone an index might find 576000 of its 600000 rows" in of(Gap, plans.missing_index, facts)[0].why
+    few = given.squeezed(busy_tables=[given.table()], plans=[given.plan(given.scan(columns=["kind"], by_columns=60.0))])
+    assert of(Finding, plans.missing_index, few)
+
+
+def test_a_misnamed_role_is_said() -> None:
+    gone = given.database([], application_roles=[role("misspelt", 0, exists=False, can_login=False)])
+    assert [gap.what for gap in of(Gap, connections.application_roles, gone)] == ["the role misspelt", "the application's sessions"]
+    idle = given.database([], application_roles=[role(sessions=0), role("worker")])
+    assert of(Gap, connections.application_roles, idle) == []
+
+
+def test_a_limit_that_is_tighter_already_is_not_loosened() -> None:
+    numbered = given.seen(1, statement="42")
+    for setting, offered in (("3s", False), ("5000", False), ("1min", True), ("0", True)):
+        own = [{"user": "app", "database": None, "name": "statement_timeout", "setting": setting}]
+        facts = in_looks(numbered, role_settings=own)
+        (found,) = of(Finding, work.heavy_statement, facts)
+        assert bool(found.targets["limit_statement_time"]) is offered, setting
+
+
+def test_a_statement_of_another_database_is_acted_on_there() -> None:
+    facts = in_looks(given.seen(1, statement="42", database="analytics"))
+    (found,) = of(Finding, work.heavy_statement, facts)
+    assert found.targets["cancel_heavy_statement"][0]["database"] == "analytics"
+    assert found.targets["limit_statement_time"][0]["database"] == "analytics"
+
+
+def test_a_dump_is_no_forgotten_transaction() -> None:
+    for application, found in (("pg_dump", 0), ("bi", 1)):
+        old = given.session(9, user="reporting", application=application, state="idle in transaction", transaction_seconds=900.0)
+        facts = given.database([], idle_in_transaction=[old])
+        assert len(of(Finding, locks.idle_in_transaction, facts)) == found
+
+
+def test_sequences_that_cannot_be_seen_are_a_gap() -> None:
+    facts = given.database([], sequences=[], sequences_unseen={"number": 3, "schemas": "public"})
+    (gap,) = of(Gap, server.sequences, facts)
+    assert gap.why == "GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO monitor;"
+
+
+def test_a_prepared_transaction_that_is_waited_for_and_was_not_read_is_not_ruled_out() -> None:
+    facts = given.database(BEHIND_PREPARED, prepared_transactions=[{**PREPARED, "waited_for": False}])
+    assert of(RuledOut, locks.prepared_transaction, facts) == of(Finding, locks.prepared_transaction, facts) == []
+    assert [gap.what for gap in of(Gap, locks.prepared_transaction, facts)] == ["the prepared transaction that is waited for"]

@@ -55,7 +55,7 @@ SHOWN: list[tuple[str, str, list[str]]] = [
      ["UNPROVEN last provable hop: https://api.example.org/health: 10 of 10 requests failed"]),
     ("nothing could be read", screen(verdict()), ["UNPROVEN last provable hop: no user was measured",
                                                   "could not read api everything: no facts came"]),
-    ("healthy", screen(verdict(given.database([]), given.edge(given.probe()))), ["HEALTHY  users feel no fault"]),
+    ("healthy", screen(verdict(given.database([]), given.edge(given.probe()))), ["HEALTHY  reads only, no write was tried: users feel no fault"]),
     ("channels that are off", screen(SICK, channels=[], off=["pagerduty (not configured: x)"]),
      ["pagerduty (not configured: x): off", "all channels are off"]),
     ("unsent", screen(SICK, unsent=["pagerduty:declared"]), ["UNSENT  pagerduty:declared"]),

@@ -86,7 +86,7 @@ def classify(message: str) -> tuple[str, str | None]:
     for kind, sqlstate, pattern in REFUSALS:
         if re.search(pattern, message):
             return kind, sqlstate
-    return "unreachable", None
+    return ("server_error" if "FATAL:" in message else "unreachable"), None
 
 
 def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.connection:

@@ -53,7 +53,8 @@ def conflicting(mode: str, other: str) -> bool:
 class LockSession:
     """A session in the lock graph: what it waits for (if it does) and what it holds of what others wait for.
 
-    ``wants`` and the keys of ``holds`` are lock tags (type and object); ``holds`` maps a tag to the modes held.
+    ``wants`` and the keys of ``holds`` are lock tags (type and object); ``holds`` maps a tag to the modes held. ``own_lock``: the
+    application itself asks by LOCK TABLE, as a part of its work.
     """
 
     pid: int
@@ -61,11 +62,12 @@ class LockSession:
     mode: str | None = None
     blockers: tuple[int, ...] = ()
     holds: t.Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    own_lock: bool = False
 
     @property
     def queues_to_change(self) -> bool:
         """Whether it waits to change the schema: what waits for it waits because it came, not for what it waits for."""
-        return (self.wants or "").startswith("relation/") and self.mode in SCHEMA_CHANGES
+        return (self.wants or "").startswith("relation/") and self.mode in SCHEMA_CHANGES and not self.own_lock
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import typing as t
 
 try:
@@ -85,10 +86,9 @@ WHERE NOT EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND (y.schema I
            AND EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND p.typtype IN ('b', 'r', 'm')
                        AND p.typnamespace = 'pg_catalog'::regnamespace))
       AND EXISTS (SELECT FROM pg_type p JOIN pg_namespace n ON n.oid = p.typnamespace
-                  WHERE p.typname = y.name AND (y.schema IS NULL OR y.schema = n.nspname) AND p.typtype <> 'e')
-UNION ALL
-SELECT 'the cast from ' || format_type(c.castsource, NULL) || ' to ' || format_type(c.casttarget, NULL)
-FROM pg_cast c JOIN pg_proc f ON f.oid = c.castfunc WHERE f.proowner IN (TABLE others)
+                  WHERE p.typname = y.name AND (y.schema IS NULL OR y.schema = n.nspname)
+                  AND (p.typtype <> 'e' OR EXISTS (SELECT FROM pg_cast c JOIN pg_proc f ON f.oid = c.castfunc
+                       WHERE p.oid IN (c.castsource, c.casttarget) AND f.proowner IN (TABLE others))))
 """
 
 # What would be computed or asked while a table is planned without any statement naming it: what its indexes, constraints and
@@ -117,6 +117,10 @@ WHERE o.oprowner IN (TABLE others) OR p.proowner IN (TABLE others)
 UNION
 SELECT 'the type ' || y.typname FROM kinds k JOIN pg_type y ON y.oid = k.oid
 WHERE y.typtype IN ('r', 'm', 'c') AND y.typowner IN (TABLE others)
+UNION
+SELECT 'the cast from ' || format_type(c.castsource, NULL) || ' to ' || format_type(c.casttarget, NULL)
+FROM kinds k JOIN pg_type y ON y.oid = k.oid JOIN pg_cast c ON y.oid IN (c.castsource, c.casttarget)
+JOIN pg_proc p ON p.oid = c.castfunc WHERE y.typowner IN (TABLE others) AND p.proowner IN (TABLE others)
 """
 
 # What is known of tables that plans read whole. A partition is told with its topmost parent.
@@ -126,6 +130,9 @@ SELECT n.nspname::text AS schema, c.relname::text AS "table", rn.nspname::text A
        c.relpages AS pages,
        (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL)) FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns,
+       (SELECT json_object_agg(s.attname, greatest((s.most_common_freqs)[1], CASE WHEN s.n_distinct > 0 THEN 1 / s.n_distinct
+               WHEN s.n_distinct < 0 THEN -1 / (s.n_distinct * greatest(c.reltuples, 1)) ELSE 1 END))
+        FROM pg_stats s WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND NOT s.inherited) AS shares,
        (SELECT coalesce(json_agg(json_build_array(i.relname,
                ARRAY(SELECT a.attname::text FROM unnest(x.indkey) WITH ORDINALITY AS k (attnum, place)
                      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
@@ -322,8 +329,9 @@ def settled(found: t.Sequence[Scan], tables: t.Sequence[Row]) -> list[Row]:
     compares, one for those of a join.
 
     Each has ``schema``, ``table`` (the parent of partitions), ``partitions``, ``columns``, ``rows`` that are expected to be
-    kept, ``with_rows`` on the other side of a join (None: no join), ``table_rows`` (None: unknown), ``covered_by`` (an index
-    that exists and is not used) and ``unclear``.
+    kept, ``by_columns``: the most that an index on the columns might find where the filter has other conditions too (None: it
+    has none), ``with_rows`` on the other side of a join (None: no join), ``table_rows`` (None: unknown), ``covered_by`` (an
+    index that exists and is not used) and ``unclear``.
     """
     known = {(table["schema"], table["table"]): table for table in tables}
     groups: dict[tuple[t.Any, ...], Row] = {}
@@ -340,6 +348,7 @@ def _together(one: Row, other: Row) -> Row:
     return {
         **one, "partitions": one["partitions"] + other["partitions"], "rows": one["rows"] + other["rows"],
         "table_rows": None if None in sizes else sum(sizes), "covered_by": one["covered_by"] or other["covered_by"],
+        "by_columns": None if one["by_columns"] is None else one["by_columns"] + (other["by_columns"] or 0.0),
     }  # fmt: skip
 
 
@@ -354,8 +363,15 @@ def _settled(scan: Scan, table: Row) -> t.Iterator[Row]:
         yield {
             "schema": table["root_schema"], "table": table["root_table"], "partitions": 1 if table["partitioned"] else 0,
             "columns": columns, "rows": rows, "with_rows": with_rows, "table_rows": table_rows(table),
+            "by_columns": _by_columns(table, columns) if scan.others and with_rows is None else None,
             "covered_by": _covering(table, columns), "unclear": scan.unclear or _doubt(compared, table),
         }  # fmt: skip
+
+
+def _by_columns(table: Row, columns: t.Sequence[str]) -> float:
+    """How many rows the most frequent values of some columns have together, as far as the statistics say."""
+    shares = table["shares"] or {}
+    return float((table_rows(table) or 0.0) * math.prod(float(shares.get(column, 1.0)) for column in columns))
 
 
 def _doubt(compared: t.Sequence[plans.Comparison], table: Row) -> str | None:

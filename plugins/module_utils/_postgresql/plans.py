@@ -197,7 +197,8 @@ class Scan:
 
     ``columns`` are compared with something that an index could be asked for, ``rows`` are expected to pass the filter.
     ``joined`` are the columns by which it is joined, ``joined_rows`` what the join is expected to give, and ``with_rows``
-    what the other side has. ``unclear``: why the condition was not understood.
+    what the other side has. ``others``: whether the filter has more conditions than those. ``unclear``: why the condition was
+    not understood.
     """
 
     schema: str
@@ -208,6 +209,7 @@ class Scan:
     joined_rows: float | None = None
     with_rows: float | None = None
     unclear: str | None = None
+    others: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,29 +255,29 @@ def _scans(node: Json, join: _Join | None) -> t.Iterator[Scan]:
 
 def _scan(node: Json, join: _Join | None) -> Scan:
     alias = str(node.get("Alias") or node.get("Relation Name"))
-    own, unclear = _comparisons(node.get("Filter"), alias)
+    own, unclear, others = _comparisons(node.get("Filter"), alias)
     joined: tuple[Comparison, ...] = ()
     if join is not None:
-        joined, of_join = _comparisons(join.condition, alias)
+        joined, of_join, dummy = _comparisons(join.condition, alias)
         unclear = unclear or (of_join if not own else None)
     return Scan(
         node["Schema"], node["Relation Name"], own, node["Plan Rows"], joined,
-        join.rows if join else None, join.with_rows if join else None, unclear,
+        join.rows if join else None, join.with_rows if join else None, unclear, others,
     )  # fmt: skip
 
 
-def _comparisons(condition: str | None, alias: str) -> tuple[tuple[Comparison, ...], str | None]:
-    """The columns of one table that a condition compares by ``=``, or why it was not understood."""
+def _comparisons(condition: str | None, alias: str) -> tuple[tuple[Comparison, ...], str | None, bool]:
+    """The columns of one table that a condition compares by ``=``, why it was not understood, and whether there is more in it."""
     if not condition:
-        return (), None
+        return (), None, False
     try:
         parts = sql.conditions(sql.expression_of(condition))
     except sql.UnreadableSqlError:
-        return (), "its condition could not be parsed"
+        return (), "its condition could not be parsed", True
     if parts is None:
-        return (), "its condition has an OR"
+        return (), "its condition has an OR", True
     found = [_comparison(part, alias) for part in parts]
-    return tuple(dict.fromkeys(one for one in found if one is not None)), None
+    return tuple(dict.fromkeys(one for one in found if one is not None)), None, None in found
 
 
 def _comparison(part: t.Any, alias: str) -> Comparison | None:

@@ -75,7 +75,7 @@ SELECT pid, backend_start::text AS backend_start, xact_start::text AS xact_start
        state, wait_event_type, wait_event, coalesce(r.rolsuper, false) AS superuser,
        round(extract(epoch FROM clock_timestamp() - xact_start)::numeric, 1)::float8 AS transaction_seconds,
        round(extract(epoch FROM clock_timestamp() - query_start)::numeric, 1)::float8 AS statement_seconds,
-       left(query, 10001) AS query
+       backend_xid IS NOT NULL AS writes, left(query, 10001) AS query
 FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.oid = a.usesysid
 WHERE state IN ('active', 'fastpath function call') AND backend_type = 'client backend' AND pid <> pg_backend_pid()
   AND clock_timestamp() - query_start > interval '1 second'
@@ -190,7 +190,12 @@ SELECT min(a.usename::text) AS "user", array_agg(a.pid ORDER BY a.pid) AS pids,
        min(octet_length(a.query)) >= pg_size_bytes(current_setting('track_activity_query_size')) - 4 AS cut,
        ARRAY(SELECT DISTINCT l.relation::bigint FROM pg_locks l
              WHERE l.locktype = 'relation' AND l.granted AND l.pid = ANY (array_agg(a.pid))
-               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS locked
+               AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS locked,
+       EXISTS (SELECT FROM pg_locks l JOIN pg_trigger t ON t.tgrelid = l.relation JOIN pg_proc p ON p.oid = t.tgfoid
+               WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.pid = ANY (array_agg(a.pid))
+                 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                 AND t.tgenabled <> 'D' AND (NOT t.tgisinternal OR p.proname ~ '^RI_FKey_(cascade|noaction|restrict|set)'))
+           AS triggers
 FROM (SELECT NULL::bigint AS query_id) AS missing,
      LATERAL (SELECT pid, usesysid, usename, datname, query, state, backend_type, wait_event_type, query_id
               FROM pg_stat_activity) AS a
@@ -215,7 +220,8 @@ WITH busy AS (
     GROUP BY 1
 )
 SELECT n.nspname::text AS schema, c.relname::text AS "table", b.pids, c.relpages AS pages, c.reltuples::float8 AS estimated_rows,
-       pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_mod_since_analyze(c.oid) AS changed_since_analyze,
+       pg_stat_get_live_tuples(c.oid) AS live_rows, pg_stat_get_dead_tuples(c.oid) AS dead_rows,
+       pg_stat_get_mod_since_analyze(c.oid) AS changed_since_analyze,
        extract(epoch FROM clock_timestamp() - greatest(pg_stat_get_last_analyze_time(c.oid),
                                                        pg_stat_get_last_autoanalyze_time(c.oid)))::int AS analyzed_seconds_ago,
        pg_stat_get_numscans(c.oid) AS sequential_scans, pg_stat_get_tuples_returned(c.oid) AS rows_read_sequentially,
@@ -229,6 +235,30 @@ FROM busy b JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relname
 WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 ORDER BY cardinality(b.pids) DESC, 1, 2
 LIMIT 50
+"""
+
+# Foreign keys to tables that sessions at work write to, without an index on the columns that refer to them: for each row that is
+# deleted, or whose key is changed, the server reads the whole table that refers to it. No plan shows that.
+FOREIGN_KEYS = """
+WITH busy AS (
+    SELECT l.relation AS oid, array_agg(DISTINCT l.pid ORDER BY l.pid) AS pids
+    FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE l.locktype = 'relation' AND l.mode = 'RowExclusiveLock' AND l.granted
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+      AND a.state IN ('active', 'fastpath function call') AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+    GROUP BY 1
+)
+SELECT n.nspname::text AS schema, c.relname::text AS "table", c.reltuples::float8 AS rows, b.pids,
+       pn.nspname::text AS parent_schema, p.relname::text AS parent_table, c.relkind = 'p' AS partitioned,
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS w (attnum, place)
+             JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = w.attnum ORDER BY w.place) AS columns
+FROM pg_constraint k JOIN busy b ON b.oid = k.confrelid
+JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+WHERE k.contype = 'f' AND NOT EXISTS (
+      SELECT FROM pg_index x WHERE x.indrelid = k.conrelid AND x.indisvalid AND x.indpred IS NULL
+      AND (x.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey)
+ORDER BY c.reltuples DESC LIMIT 20
 """
 
 # Indexes that nobody can use and every write pays for: what a failed CREATE INDEX CONCURRENTLY leaves.
@@ -256,18 +286,21 @@ ORDER BY 1, 2, 3
 OLDEST_XMIN = """
 SELECT * FROM (
     SELECT 'session' AS kind, pid::text AS key, usename::text AS "user", application_name AS application, state,
+           pid, backend_start::text AS backend_start, xact_start::text AS xact_start, backend_type,
+           coalesce((SELECT rolsuper FROM pg_roles r WHERE r.oid = usesysid), false) AS superuser,
            greatest(age(backend_xmin), age(backend_xid)) AS xids,
            extract(epoch FROM clock_timestamp() - xact_start)::int AS seconds
     FROM pg_stat_activity WHERE (backend_xmin IS NOT NULL OR backend_xid IS NOT NULL) AND pid <> pg_backend_pid()
     UNION ALL
     SELECT 'replication slot', slot_name::text, NULL, plugin::text, CASE WHEN active THEN 'active' ELSE 'inactive' END,
+           NULL, NULL, NULL, NULL, NULL,
            greatest(age(xmin), age(catalog_xmin)), NULL
     FROM pg_replication_slots WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL
     UNION ALL
-    SELECT 'standby', pid::text, usename::text, application_name, state, age(backend_xmin), NULL
+    SELECT 'standby', pid::text, usename::text, application_name, state, NULL, NULL, NULL, NULL, NULL, age(backend_xmin), NULL
     FROM pg_stat_replication WHERE backend_xmin IS NOT NULL
     UNION ALL
-    SELECT 'prepared transaction', gid, owner::text, NULL, NULL, age(transaction),
+    SELECT 'prepared transaction', gid, owner::text, NULL, NULL, NULL, NULL, NULL, NULL, NULL, age(transaction),
            extract(epoch FROM clock_timestamp() - prepared)::int
     FROM pg_prepared_xacts
 ) AS holders WHERE xids IS NOT NULL ORDER BY xids DESC, seconds DESC NULLS LAST LIMIT 5
@@ -295,6 +328,22 @@ FROM (
       AND (pg_has_role(c.relowner, 'USAGE') OR has_sequence_privilege(c.oid, 'SELECT, USAGE'))
     LIMIT 2000
 ) AS used WHERE last_value > 0.8 * most ORDER BY 1.0 * last_value / most DESC LIMIT 10
+"""
+
+# How many sequences of this database cannot be seen, with the schemas that they are in.
+SEQUENCES_UNSEEN = """
+SELECT count(*)::int AS number, coalesce(string_agg(DISTINCT quote_ident(n.nspname), ', '), '') AS schemas
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND c.relpersistence = 'p' AND NOT pg_has_role(c.relowner, 'USAGE')
+  AND CASE WHEN c.relkind = 'S' THEN NOT has_sequence_privilege(c.oid, 'SELECT, USAGE') END
+"""
+
+# The roles that are named as the application's: whether they are there and may log in, and how many sessions they have.
+APPLICATION_ROLES = """
+SELECT named.name AS "user", r.oid IS NOT NULL AS "exists", coalesce(r.rolcanlogin, false) AS can_login,
+       coalesce(r.rolvaliduntil < clock_timestamp(), false) AS expired,
+       (SELECT count(*)::int FROM pg_stat_activity a WHERE a.usesysid = r.oid) AS sessions
+FROM unnest(%s::text[]) AS named (name) LEFT JOIN pg_roles r ON r.rolname = named.name ORDER BY 1
 """
 
 # The standbys that are connected, and how far each is behind in time.
@@ -364,11 +413,13 @@ DIAGNOSTICS = (
     Diagnostic("settings", SETTINGS),
     Diagnostic("locks", LOCKS),
     Diagnostic("connections", CONNECTIONS),
+    Diagnostic("application_roles"),
     Diagnostic("samples", SAMPLES, times=8, pause=0.025),
     Diagnostic("long_running", LONG_RUNNING),
     Diagnostic("idle_in_transaction", IDLE_IN_TRANSACTION),
     Diagnostic("prepared_transactions", PREPARED_TRANSACTIONS),
     Diagnostic("busy_tables", BUSY_TABLES),
+    Diagnostic("foreign_keys", FOREIGN_KEYS),
     Diagnostic("role_settings", ROLE_SETTINGS),
     Diagnostic("plans", BUSY_STATEMENTS),
     Diagnostic("statements"),
@@ -378,5 +429,6 @@ DIAGNOSTICS = (
     Diagnostic("wraparound", WRAPAROUND),
     Diagnostic("slots", SLOTS),
     Diagnostic("sequences", SEQUENCES),
+    Diagnostic("sequences_unseen", SEQUENCES_UNSEEN, single=True),
     Diagnostic("holders"),
 )

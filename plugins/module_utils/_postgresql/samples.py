@@ -44,7 +44,7 @@ def summary(rounds: t.Sequence[t.Sequence[Row]], seconds: float) -> Row:
     seen at work, with ``statement_ms`` (the median); ``runnable``: processes without a wait event, on average.
     """
     sessions: dict[int, Row] = {}
-    work: dict[tuple[str, str], Row] = {}
+    work: dict[tuple[str, str, str], Row] = {}
     for rows in rounds:
         for row in rows:
             _count(sessions, work, row)
@@ -61,7 +61,7 @@ def summary(rounds: t.Sequence[t.Sequence[Row]], seconds: float) -> Row:
     }  # fmt: skip
 
 
-def _count(sessions: dict[int, Row], work: dict[tuple[str, str], Row], row: Row) -> None:
+def _count(sessions: dict[int, Row], work: dict[tuple[str, str, str], Row], row: Row) -> None:
     age = round(row["statement_ms"] or 0)
     names = ("pid", "user", "application", "database", "superuser", "statement")
     session = sessions.setdefault(
@@ -76,7 +76,8 @@ def _count(sessions: dict[int, Row], work: dict[tuple[str, str], Row], row: Row)
     session["age_ms"] = max(session["age_ms"], age)
     key = row["statement"] or ""
     nothing: Row = {"seen": 0, "working": 0, "sessions": set(), "statement_ms": []}
-    one = work.setdefault((row["user"] or "", key), {"user": row["user"], "statement": key, **nothing})
+    whose = (row["user"] or "", row["database"] or "", key)
+    one = work.setdefault(whose, {"user": row["user"], "database": row["database"], "statement": key, **nothing})
     one["seen"] += 1
     one["sessions"].add(row["pid"])
     if row["working"]:

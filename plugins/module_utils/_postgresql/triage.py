@@ -236,7 +236,7 @@ def _plain(look: _Look, diagnostic: Diagnostic) -> t.Any:
 
 def _locks(look: _Look, diagnostic: Diagnostic) -> Row:
     look.locks_read_at = time.monotonic()
-    return lock_tree(_plain(look, diagnostic))
+    return lock_tree(_plain(look, diagnostic), look.limits.application_users)
 
 
 def _holders(look: _Look, diagnostic: Diagnostic) -> list[Row]:
@@ -256,6 +256,11 @@ def _holders(look: _Look, diagnostic: Diagnostic) -> list[Row]:
          "still": pid in later and all(later[pid][name] == sessions[pid][name] for name in names)}
         for pid in holders
     ]  # fmt: skip
+
+
+def _application_roles(look: _Look, diagnostic: Diagnostic) -> list[Row]:
+    users = list(look.limits.application_users)
+    return look.ask(queries.APPLICATION_ROLES, (users,)) if users else []
 
 
 def _samples(look: _Look, diagnostic: Diagnostic) -> Row:
@@ -344,7 +349,7 @@ def _planned(look: _Look, row: Row, locked: list[int], *, cut: bool) -> Row:
 
 Maker = t.Callable[[_Look, Diagnostic], t.Any]
 MAKERS: dict[str, Maker] = {
-    "locks": _locks, "samples": _samples, "statements": _statements, "plans": _plans, "holders": _holders,
+    "locks": _locks, "application_roles": _application_roles, "samples": _samples, "statements": _statements, "plans": _plans, "holders": _holders,
 }  # fmt: skip
 
 
@@ -382,7 +387,7 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Row:
     return triage(login, limits, params["diagnostics"], planner)
 
 
-def lock_tree(rows: list[Row]) -> Row:
+def lock_tree(rows: list[Row], application_users: t.Collection[str] = ()) -> Row:
     """The lock graph: ``sessions`` (waiters and blockers, each with the pids that hold it up) and ``roots``.
 
     A queue of n waiters for one row has n * n / 2 pairs in ``pg_blocking_pids()``; only those that matter are kept.
@@ -392,7 +397,8 @@ def lock_tree(rows: list[Row]) -> Row:
         holds: dict[str, tuple[str, ...]] = {}
         for tag, mode in row.pop("holds"):
             holds[tag] = (*holds.get(tag, ()), mode)
-        graph[row["pid"]] = locks.LockSession(row["pid"], row["wants"], row["mode"], tuple(row["blockers"]), holds)
+        own = row["user"] in application_users and row["command"].startswith("LOCK")
+        graph[row["pid"]] = locks.LockSession(row["pid"], row["wants"], row["mode"], tuple(row["blockers"]), holds, own)
     for row in rows:
         pids, softly = locks.responsible(graph[row["pid"]], graph)
         row |= {"blockers": sorted(pids), "softly": softly and bool(pids), "changes_schema": graph[row["pid"]].queues_to_change}

@@ -38,6 +38,7 @@ class Entry:
     self_evident: bool = False
     preventive: bool = False
     by_name: bool = False
+    ends_writes: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -58,7 +58,7 @@ def judge(
     found = {item.finding.id for item in ranked}
     excluded = sorted({seen for seen in observations if isinstance(seen, RuledOut) and seen.id not in found})
     return {
-        "verdict": _verdict(ranked, any(one.of != "system" for one in measured) and not any(gap.what in UNREAD for gap in gaps)),
+        "verdict": _verdict(ranked, is_known(ranked, gaps, measured, catalogue)),
         "findings": [_as_data(item, catalogue) for item in ranked],
         "offers": _offers(ranked, catalogue),
         "last_hop": _last_hop(ranked, catalogue),
@@ -68,10 +68,17 @@ def judge(
     }
 
 
-def _verdict(ranked: list[Ranked], measured: bool) -> str:
+def is_known(ranked: list[Ranked], gaps: list[Gap], measured: list[Measured], catalogue: Catalogue) -> bool:
+    """Whether users were measured, their systems read, and, where something is proven to end all writes, writes tried."""
+    ended = any(item.finding.confidence == "proven" and catalogue.entry(item.finding.id).ends_writes for item in ranked)
+    users = {one.of for one in measured} - {"system"}
+    return bool(users) and not any(gap.what in UNREAD for gap in gaps) and not (ended and "writes" not in users)
+
+
+def _verdict(ranked: list[Ranked], known: bool) -> str:
     if any(item.role == "cause" for item in ranked):
         return "cause_found"
-    if any(item.role == "symptom" for item in ranked) or not measured:
+    if any(item.role == "symptom" for item in ranked) or not known:
         return "unproven"
     return "healthy"
 

@@ -10,6 +10,7 @@ import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import UNREAD
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
@@ -111,16 +112,15 @@ def _verdict(screen: Screen) -> list[str]:
         lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
     users = [one for one in verdict["measured"] if one["of"] != "system"]
     if verdict["verdict"] == "unproven":
-        unread = "users feel no fault, and what is behind it could not be read"
-        hop = verdict["last_hop"] or (unread if users else "no user was measured (runbooks_health_urls on a host of role_edge)")
+        hop = verdict["last_hop"] or _why_unproven(verdict, users)
         lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
         lines += [_row("SUSPECT", f"{one['id']} ({one['confidence']})  {one['summary']}") for one in _suspects(verdict)]
         settle = [gap["what"] for gap in verdict["gaps"]] or ["what the systems behind this one do; look there by hand"]
         lines += _under("would settle", settle)
     if verdict["verdict"] == "healthy":
         what = [f"{one['system']}: {one['what']}" for one in users]
-        reads = "" if any(one["of"] == "writes" for one in users) else "; reads only, no write was tried"
-        lines.append(_row("HEALTHY", f"users feel no fault ({', '.join(what)}{reads})"))
+        reads = "" if any(one["of"] == "writes" for one in users) else "reads only, no write was tried: "
+        lines.append(_row("HEALTHY", f"{reads}users feel no fault ({', '.join(what)})"))
     risks = [one for one in findings if one["role"] == "risk"]
     lines += [_row("RISK", one["summary"]) for one in risks if one["severity"] == "critical"]
     lines += _under("risks", (one["summary"] for one in risks if one["severity"] != "critical"))
@@ -130,6 +130,15 @@ def _verdict(screen: Screen) -> list[str]:
     lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]), most=3)
     lines += _under("could not read", (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"]))
     return lines
+
+
+def _why_unproven(verdict: Json, users: t.Sequence[Json]) -> str:
+    """Why nothing is said where nobody is seen to suffer."""
+    if not users:
+        return "no user was measured (runbooks_health_urls on a host of role_edge)"
+    if any(gap["what"] in UNREAD for gap in verdict["gaps"]):
+        return "users feel no fault, and what is behind them could not be read"
+    return "reads are well, and no write was tried (a health URL may be POST https://…); see the risk below"
 
 
 def _suspects(verdict: Json) -> list[Json]:

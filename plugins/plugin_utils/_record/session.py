@@ -70,16 +70,21 @@ class Session:
 
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
         depends_on = self.run["depends_on"].get(system, [])
-        suffer = bool(self.suffering(slot, system))
-        facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, "users_suffer": suffer, **data}
+        asked = [probe for probe in self._watched(slot, system) if probe["requests"]]
+        suffer, well = any(not probe["good"] for probe in asked), bool(asked) and all(probe["good"] for probe in asked)
+        facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, "users_suffer": suffer,
+                 "users_well": well, **data}  # fmt: skip
         self.record.save_facts(slot, system, facts)
         self.record.append("facts", system=system, slot=slot)
 
     def suffering(self, slot: str, system: str) -> list[str]:
         """The URLs of those that depend on a system and were measured as bad in this look."""
+        return [str(probe["url"]) for probe in self._watched(slot, system) if probe["requests"] and not probe["good"]]
+
+    def _watched(self, slot: str, system: str) -> list[Json]:
+        """What was measured, in this look, of those that depend on a system."""
         watching = {host for host, named in self.run["depends_on"].items() if system in named}
-        seen = [probe for facts in self.record.facts(slot) if facts["system"] in watching for probe in facts.get("probes", [])]
-        return [str(probe["url"]) for probe in seen if probe["requests"] and not probe["good"]]
+        return [probe for facts in self.record.facts(slot) if facts["system"] in watching for probe in facts.get("probes", [])]
 
     def keep_failure(self, phase: str, system: str, why: str) -> None:
         """A role failed on one system: the run goes on without it."""

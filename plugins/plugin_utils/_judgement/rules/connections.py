@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import quoted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -33,6 +34,7 @@ REFUSED = {
     "database_limit": "db.connections_refused",
     "not_accepting": "db.not_accepting",
     "login_hangs": "db.logins_hang",
+    "server_error": "db.server_fails",
 }
 
 
@@ -54,6 +56,8 @@ def connection(facts: Json) -> t.Iterator[Observation]:
     if found in ("db.connections_refused", "db.not_accepting"):
         confidence = "proven"
         yield Measured(system, "connections", "system")
+    elif kind == "server_error":
+        yield RuledOut(system, "db.unreachable", "the server answered")
     elif NO_SUCH_NAME in message:
         # It may well resolve where the application runs.
         confidence = "possible"
@@ -69,6 +73,14 @@ def _slots(facts: Json) -> tuple[int, int, int]:
     groups = facts["postgresql"]["connections"]
     used = groups[0]["all_sessions"] if groups else 0
     return most, reserved, max(0, most - reserved - used)
+
+
+def slots_are_taken(facts: Json) -> bool:
+    """Whether nobody else gets in."""
+    if not was_read(facts, "settings", "connections"):
+        return False
+    most, dummy, free = _slots(facts)
+    return bool(most and free <= AS_GOOD_AS_NONE)
 
 
 def _by_role(facts: Json) -> list[Json]:
@@ -95,10 +107,11 @@ def _expected(facts: Json, user: str) -> str:
 
 def _blamed(facts: Json, usable: int) -> tuple[str, Json] | None:
     """The client that takes the slots: another one than the application, else the application itself. Nobody where the
-    application's roles are not named, or no client has half of the slots."""
-    if not common.application_users(facts):
-        return None
+    application's roles are not named (or are not there, so that they are misnamed), or no client has half of the slots."""
     roles = _by_role(facts)
+    there = [one["user"] for one in facts["postgresql"].get("application_roles", roles) if one.get("exists", True)]
+    if not any(_is_named(facts, user) for user in there):
+        return None
     others = [role for role in roles if not common.is_application(facts, role["user"])]
     own = [role for role in roles if common.is_application(facts, role["user"])]
     if others and others[0]["sessions"] >= usable / 2:
@@ -127,7 +140,8 @@ def connection_slots(facts: Json) -> t.Iterator[Observation]:
         return
     evidence: Json = {"free": free, "max": most, "reserved": reserved, "usable": usable}
     blamed = _blamed(facts, usable)
-    if (blamed is None or blamed[0] == "db.pool_too_large") and _are_in_use(facts):
+    kept_waiting = blamed is not None and _wait_for_locks(facts, blamed[1])
+    if kept_waiting or ((blamed is None or blamed[0] == "db.pool_too_large") and _are_in_use(facts)):
         yield _pile_up(facts, f"{usable - free} of {usable} connections")
         return
     if blamed is None:
@@ -155,6 +169,13 @@ def _are_in_use(facts: Json, user: str | None = None) -> bool:
     groups = [one for one in facts["postgresql"]["connections"] if not one["superuser"] and user in (None, one["user"])]
     active = sum(one["sessions"] for one in groups if one["state"] == "active")
     return bool(active > sum(one["sessions"] for one in groups) / 2)
+
+
+def _wait_for_locks(facts: Json, role: Json) -> bool:
+    """Whether most sessions of a role wait for locks: then it is a victim of whoever holds them."""
+    sessions = facts["postgresql"].get("locks", {}).get("sessions", [])
+    waiting = [one for one in sessions if one["wants"] and one["user"] == role["user"]]
+    return bool(len(waiting) >= role["sessions"] / 2)
 
 
 def _pile_up(facts: Json, what: str) -> Finding:
@@ -195,4 +216,24 @@ def role_limits(facts: Json) -> t.Iterator[Observation]:
         )  # fmt: skip
 
 
-RULES = (connection, connection_slots, role_limits)
+def application_roles(facts: Json) -> t.Iterator[Observation]:
+    """The application's roles: that they are there, may log in and do; a name that is misspelt makes the rest of the verdict blind."""
+    if not was_read(facts, "application_roles"):
+        return
+    roles = facts["postgresql"]["application_roles"]
+    for one in roles:
+        if not one["exists"]:
+            why = "runbooks_db_application_users names it, and the server has no such role"
+            yield Gap(facts["system"], f"the role {one['user']}", why)
+        elif not one["can_login"] or one["expired"]:
+            yield Finding(
+                "db.application_locked_out", "possible" if one["sessions"] else "likely", Ref(facts["system"], "role", one["user"]),
+                evidence={"user": quoted(one["user"]), "sessions": one["sessions"],
+                          "why": "its password has expired (VALID UNTIL)" if one["can_login"] else "it may not log in (NOLOGIN)"},
+            )  # fmt: skip
+    if roles and not any(one["sessions"] for one in roles):
+        names = ", ".join(one["user"] for one in roles)
+        yield Gap(facts["system"], "the application's sessions", f"{names} has none: are these its roles (runbooks_db_application_users)?")
+
+
+RULES = (connection, connection_slots, role_limits, application_roles)

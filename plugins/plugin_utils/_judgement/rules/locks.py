@@ -21,6 +21,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import backend, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.connections import slots_are_taken
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.work import restless
 
 # What sessions wait for when they use the database as users do. Leaders, job queues and CREATE INDEX CONCURRENTLY wait for
 # advisory locks and virtual transactions all day.
@@ -30,6 +32,11 @@ WAITS_OF_OTHERS = ("IPC", "IO", "LWLock", "BufferPin", "Extension")
 # One that waits until its client takes what it sends is as stuck; one that waits for what its client sends (COPY … FROM STDIN)
 # holds its locks on its own client's account.
 CLIENT_IS_SLOW = "ClientWrite"
+AT_WORK = ("active", "fastpath function call")
+# So many times more processes than processors leave too little for one that needs little.
+STARVING = 2
+# A parallel dump keeps its snapshot in a transaction that is idle.
+DUMPS = ("pg_dump", "pg_dumpall")
 # A hold explains the waits for it only if it is about as old as they are.
 SHARE_OF_THE_WAIT = 0.5
 MOST_LOOKS = 0.75
@@ -42,17 +49,26 @@ def _sessions(facts: Json) -> dict[int, Json]:
 def _name(session: Json | None, pid: int) -> str:
     if session is None or pid == 0:
         return "a prepared transaction" if pid == 0 else f"pid {pid}"
+    if session.get("backend_type") not in (None, "client backend"):
+        return f"pid {pid} ({session['backend_type']})"
     return f"pid {pid} ({session['user'] or 'unknown'}, {session['application'] or 'no application_name'})"
 
 
+def _is_named(facts: Json, session: Json) -> bool:
+    return session["user"] in common.application_users(facts)
+
+
 def _of_application(facts: Json, session: Json) -> bool:
-    """Whether a session waits as one of the application's users does: not for an advisory lock, not to change the schema."""
+    """Whether a session waits as one of the application's users does: not for an advisory lock, not to change the schema. Where no
+    slot is free, whoever waits keeps one that the application needs."""
     if session["database"] != facts["postgresql"]["server"]["database"] or session["locktype"] not in USERS_WAIT_FOR:
         return False
-    if session["locktype"] == "relation" and session["mode"] in SCHEMA_CHANGES:
+    if session.get("backend_type") != "client backend" or (session["superuser"] and not _is_named(facts, session)):
         return False
-    client = session.get("backend_type") == "client backend" and not session["superuser"]
-    return bool(client and common.is_application(facts, session["user"]))
+    own_lock = _is_named(facts, session) and session["command"].startswith("LOCK")
+    if session["locktype"] == "relation" and session["mode"] in SCHEMA_CHANGES and not own_lock:
+        return False
+    return common.is_application(facts, session["user"]) or slots_are_taken(facts)
 
 
 def _looks(facts: Json) -> dict[int, Json]:
@@ -70,13 +86,43 @@ def _waits_long(facts: Json, session: Json, looks: t.Mapping[int, Json]) -> bool
 
 
 def _waiting(facts: Json) -> dict[int, Json]:
-    """The application's sessions that have been kept waiting for locks for longer than the limit, by pid."""
-    looks = _looks(facts)
-    return {
-        pid: session
-        for pid, session in _sessions(facts).items()
-        if session["wants"] and _of_application(facts, session) and _waits_long(facts, session, looks)
-    }
+    """The application's sessions that are kept waiting for locks, by pid: for longer than the limit; or, while users suffer, behind
+    one who has been there for long, although each of them may give up soon (lock_timeout) and come again."""
+    looks, sessions = _looks(facts), _sessions(facts)
+    ours = {pid: session for pid, session in sessions.items() if session["wants"] and _of_application(facts, session)}
+    behind = {
+        pid for root in facts["postgresql"]["locks"]["roots"]
+        if facts["users_suffer"] and _has_lasted(facts, sessions.get(root["pid"])) for pid in root["holds_up"]
+    }  # fmt: skip
+    return {pid: session for pid, session in ours.items() if pid in behind or _waits_long(facts, session, looks)}
+
+
+def _has_lasted(facts: Json, session: Json | None) -> bool:
+    """Whether one that others wait for has held, or asked for, its lock for long; a prepared transaction has."""
+    limit = facts["limits"]["lock_wait_seconds_max"]
+    if session is None:
+        return True
+    if session["wants"]:
+        return bool((session["statement_seconds"] or 0) >= SHARE_OF_THE_WAIT * limit)
+    later = {one["pid"]: one["still"] for one in facts["postgresql"].get("holders", [])}
+    return bool((session["transaction_seconds"] or 0) >= limit and later.get(session["pid"], True))
+
+
+def _lock_waits_are_seen(facts: Json) -> bool:
+    """Whether users suffer and sessions of the application wait for locks, however short each wait is: then who makes them wait is
+    not ruled out."""
+    waits = any(one["wants"] and _of_application(facts, one) for one in _sessions(facts).values())
+    seen = any(
+        common.is_application(facts, one["user"])
+        and sum(common.seen_waiting(one, f"Lock/{kind}") for kind in USERS_WAIT_FOR) >= SHARE_OF_THE_WAIT * one["seen"]
+        for one in _looks(facts).values()
+    )  # fmt: skip
+    return bool(facts["users_suffer"] and (waits or seen))
+
+
+def _ruled_out(facts: Json, identity: str, why: str) -> t.Iterator[RuledOut]:
+    if not _lock_waits_are_seen(facts):
+        yield RuledOut(facts["system"], identity, why)
 
 
 def _are_several(facts: Json, waiting: t.Collection[int]) -> bool:
@@ -90,11 +136,14 @@ def blocked_sessions(facts: Json) -> t.Iterator[Observation]:
     yield Measured(facts["system"], "locks", "system")
     waiting = _waiting(facts)
     if not waiting:
-        yield RuledOut(facts["system"], "db.blocked_sessions", "no session of the application waits for a lock")
+        limit = facts["limits"]["lock_wait_seconds_max"]
+        yield from _ruled_out(facts, "db.blocked_sessions", f"no session of the application has waited {limit:g} s for a lock")
         return
+    several = _are_several(facts, waiting)
     yield Finding(
-        "db.blocked_sessions" if _are_several(facts, waiting) else "db.few_sessions_blocked",
-        "proven",
+        "db.blocked_sessions" if several else "db.few_sessions_blocked",
+        # One that waits is not shown to be what users wait for.
+        "proven" if several else "possible",
         Ref(facts["system"], "database", facts["postgresql"]["server"]["database"]),
         links=tuple(backend(facts, pid) for pid in sorted(waiting)),
         evidence={"sessions": len(waiting), "longest_seconds": max(one["statement_seconds"] or 0 for one in waiting.values())},
@@ -120,7 +169,7 @@ def queued_ddl(facts: Json) -> t.Iterator[Observation]:
         found = True
         yield Finding(
             "db.queued_ddl",
-            "proven" if _are_several(facts, held_up) else "likely",
+            "proven" if _are_several(facts, held_up) else "possible",
             backend(facts, session["pid"]),
             links=tuple(backend(facts, pid) for pid in [*held_up, *session["blockers"]]),
             evidence={
@@ -136,7 +185,7 @@ def queued_ddl(facts: Json) -> t.Iterator[Observation]:
             targets={"cancel_queued_ddl": common.to_cancel(session)},
         )
     if not found:
-        yield RuledOut(facts["system"], "db.queued_ddl", "nothing in the lock queue stands ahead of the application")
+        yield from _ruled_out(facts, "db.queued_ddl", "nothing in the lock queue stands ahead of the application")
 
 
 def _holders(facts: Json) -> t.Iterator[tuple[Json, list[int], list[int]]]:
@@ -156,7 +205,7 @@ def _is_idle(session: Json) -> bool:
 def _is_stuck(facts: Json, session: Json) -> bool:
     """Whether an active session waits on somebody else's account, now and in every look."""
     waits = session["wait_event_type"] in WAITS_OF_OTHERS or session["wait_event"] == CLIENT_IS_SLOW
-    if session["state"] != "active" or not waits:
+    if session["state"] not in AT_WORK or not waits:
         return False
     seen = _looks(facts).get(session["pid"])
     return seen is None or (not seen["on_processor"] and len(seen["waits"]) == 1)
@@ -174,8 +223,24 @@ def _is_passing(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
     return bool(hold is not None and hold < SHARE_OF_THE_WAIT * waits)
 
 
+def _is_starved(facts: Json, session: Json) -> bool:
+    """Whether a session that could run gets too little of the processors, which others' long statements use."""
+    cores = facts["limits"]["cores"]
+    if session["state"] not in AT_WORK or session["wait_event_type"] or not cores or not was_read(facts, "samples", "long_running"):
+        return False
+    others = {one["pid"] for found in restless(facts).values() for one in found}
+    return bool(others - {session["pid"]} and facts["postgresql"]["samples"]["runnable"] >= STARVING * cores)
+
+
+def _is_own_queue(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
+    """Whether users are well and all who wait are of the same client as the one who holds: how leaders are elected by a row."""
+    sessions = _sessions(facts)
+    clients = {(sessions[pid]["user"], sessions[pid]["application"]) for pid in held_up}
+    return bool(facts.get("users_well") and clients == {(session["user"], session["application"])})
+
+
 def _holder_kind(facts: Json, session: Json, held_up: t.Sequence[int]) -> str:
-    if _is_stuck(facts, session):
+    if _is_stuck(facts, session) or _is_starved(facts, session):
         return "db.blocker_waits"
     if _is_passing(facts, session, held_up):
         return "db.lock_contention"
@@ -188,19 +253,20 @@ def _holder_finding(facts: Json, identity: str, session: Json, held_up: list[int
     ended = {"db.old_idle_transaction": "terminate_idle_in_transaction", "db.blocker_waits": None}.get(
         identity, "terminate_blockers"
     )
+    doubtful = held_up and (not _are_several(facts, held_up) or _is_own_queue(facts, session, held_up))
     return Finding(
         identity,
-        "proven" if not held_up or _are_several(facts, held_up) else "likely",
+        "possible" if doubtful else "proven",
         backend(facts, session["pid"]),
         links=tuple(backend(facts, pid) for pid in all_held),
         evidence={
             "pid": session["pid"],
             "user": session["user"],
             "application": session["application"],
-            "state": session["state"],
-            "state_seconds": session["state_seconds"],
+            "state": "its state hidden (track_activities is off)" if session["state"] == "disabled" else session["state"],
+            "state_seconds": session["state_seconds"] or session["transaction_seconds"],
             "transaction_seconds": session["transaction_seconds"],
-            "waits_for": f"{session['wait_event_type']}/{session['wait_event']}",
+            "waits_for": f"{session['wait_event_type']}/{session['wait_event']}" if session["wait_event_type"] else "a processor",
             "relation": ", ".join(relations) or "a row",
             "held_up": len(held_up),
         },
@@ -223,7 +289,8 @@ def blocking_transaction(facts: Json) -> t.Iterator[Observation]:
     found = _of_kind(facts, "db.blocking_transaction")
     yield from found
     if not found:
-        yield RuledOut(facts["system"], "db.blocking_transaction", "no running transaction has long held what others wait for")
+        why = "no running transaction has long held what the application waits for"
+        yield from _ruled_out(facts, "db.blocking_transaction", why)
 
 
 def blocker_waits(facts: Json) -> t.Iterator[Observation]:
@@ -241,10 +308,10 @@ def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
     blocking = {session["pid"] for session, dummy, dummy in _holders(facts)}
     for session in facts["postgresql"]["idle_in_transaction"]:
         old = (session["transaction_seconds"] or 0) >= facts["limits"]["idle_in_transaction_seconds_max"]
-        if old and session["pid"] not in blocking:
+        if old and session["pid"] not in blocking and session["application"] not in DUMPS:
             yield _holder_finding(facts, "db.old_idle_transaction", session, [], [])
     if not found:
-        yield RuledOut(facts["system"], "db.idle_in_transaction", "no idle transaction holds up others")
+        yield from _ruled_out(facts, "db.idle_in_transaction", "no idle transaction holds up the application")
 
 
 def lock_contention(facts: Json) -> t.Iterator[Observation]:
@@ -264,8 +331,17 @@ def lock_contention(facts: Json) -> t.Iterator[Observation]:
         "likely",
         Ref(facts["system"], "database", facts["postgresql"]["server"]["database"]),
         links=tuple(backend(facts, pid) for pid in sorted(left)),
-        evidence={"sessions": len(left), **_contended(facts, left)},
+        evidence={"sessions": len(left), "holders": _contenders(facts, left), **_contended(facts, left)},
     )
+
+
+def _contenders(facts: Json, waiting: t.Mapping[int, Json]) -> str:
+    """Whose sessions had the rows when the lock table was read."""
+    roots = facts["postgresql"]["locks"]["roots"]
+    sessions = _sessions(facts)
+    pids = {root["pid"] for root in roots if set(root["holds_up"]) & waiting.keys()} & sessions.keys()
+    users = collections.Counter(str(sessions[pid]["user"] or "unknown") for pid in pids)
+    return ", ".join(f"{user} ({number})" for user, number in users.most_common(3)) or "nobody seen"
 
 
 def _contended(facts: Json, waiting: t.Mapping[int, Json]) -> Json:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import math
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import quoted
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import name_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
+    Confidence,
     Finding,
     Gap,
     Json,
@@ -19,6 +21,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import backend, statement, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.server import holder_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.work import (
     calls_of,
     is_squeezed,
@@ -31,8 +34,11 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.work
 SELECTIVE = 0.05
 # A statement that has less of the work than this is not where the time goes.
 SHARE_THAT_MATTERS = 0.25
+# A snapshot that is younger keeps little.
+OLD_SNAPSHOT_SECONDS = 60
 # How many times autovacuum's own threshold a table must have changed before its statistics are called stale.
 OVERDUE = 1.5
+WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "WITH")
 # A plan that expects more rows than this is not one for a few rows.
 A_FEW_ROWS = 100
 
@@ -99,6 +105,28 @@ def _stale(facts: Json, table: Json, plan: Json, expected: float | None) -> Find
     )  # fmt: skip
 
 
+def dead_rows(facts: Json) -> t.Iterator[Observation]:
+    """A table at work that is mostly dead rows, and the old snapshot that keeps vacuum from removing them: every statement on it
+    steps over them."""
+    if not was_read(facts, "server", "busy_tables", "samples", "plans", "oldest_xmin") or not is_squeezed(facts):
+        return
+    holder = next(iter(facts["postgresql"]["oldest_xmin"]), None)
+    if holder is None or (holder["seconds"] or math.inf) < OLD_SNAPSHOT_SECONDS:
+        return
+    for table in _tables(facts).values():
+        dead, live = table["dead_rows"] or 0, table["live_rows"] or 0
+        plan = next((one for one in _plans(facts) if set(one["pids"]) & set(table["pids"])), None)
+        if plan is None or dead < facts["limits"]["scanned_rows_max"] or dead < live:
+            continue
+        idle = holder["kind"] == "session" and str(holder["state"]).startswith("idle in transaction")
+        yield Finding(
+            "db.dead_rows", "likely", Ref(facts["system"], "table", full_name(table)),
+            links=(*(backend(facts, pid) for pid in table["pids"]), statement(facts, plan["statement"])),
+            evidence={"table": full_name(table), "dead": dead, "live": live, "holder": holder_of(holder)},
+            targets={"terminate_idle_in_transaction": common.to_end(holder) if idle else ()},
+        )  # fmt: skip
+
+
 def missing_index(facts: Json) -> t.Iterator[Observation]:
     """A statement of the application whose plan reads a big table whole to keep a few rows of it."""
     if not was_read(facts, "server", "busy_tables", "plans", "samples"):
@@ -113,6 +141,9 @@ def missing_index(facts: Json) -> t.Iterator[Observation]:
         if plan["refused"]:
             unclear = True
             yield Gap(facts["system"], who, plan["refused"])
+        if plan.get("triggers") and plan["command"] in WRITES:
+            unclear = True
+            yield Gap(facts["system"], who, "what its triggers and the foreign keys to its table read stands in no plan")
         wasted = [scan for scan in plan["scans"] if _is_wasted(facts, scan)]
         for scan in wasted:
             reason = _doubt(scan, tables.get((scan["schema"], scan["table"])))
@@ -122,9 +153,24 @@ def missing_index(facts: Json) -> t.Iterator[Observation]:
             elif not any(_is_better(other, scan) for other in wasted):
                 finding = _missing(facts, scan, plan)
                 found.setdefault(finding.subject.key, finding)
+    for key in _keys_without_index(facts):
+        found.setdefault(key.subject.key, key)
     yield from found.values()
     if not found and not unclear and somebody_seen(facts) and _plans(facts):
         yield RuledOut(facts["system"], "db.missing_index", "no statement at work reads a big table whole for a few rows")
+
+
+def _keys_without_index(facts: Json) -> t.Iterator[Finding]:
+    """Foreign keys from big tables without an index: what the application deletes, or gives another key, is looked for there by
+    reading all of them."""
+    plans = [plan for plan in _plans(facts) if plan["command"] in ("DELETE", "UPDATE", "WITH", "MERGE")]
+    for key in facts["postgresql"].get("foreign_keys", []):
+        plan = next((one for one in plans if set(one["pids"]) & set(key["pids"])), None)
+        if plan is None or key["rows"] < facts["limits"]["scanned_rows_max"]:
+            continue
+        parent = full_name({"schema": key["parent_schema"], "table": key["parent_table"]})
+        scan = {**key, "table_rows": key["rows"], "partitions": int(key["partitioned"])}
+        yield _missing(facts, scan, plan, f"the rows that refer to one of {parent}", "likely")
 
 
 def _is_wasted(facts: Json, scan: Json) -> bool:
@@ -147,6 +193,9 @@ def _doubt(scan: Json, table: Json | None) -> str | None:
         return "its condition compares no column by ="
     if scan["table_rows"] is None:
         return "how big that is, the server does not know (ANALYZE has not run since its statistics were lost)"
+    if scan["by_columns"] is not None and scan["by_columns"] > SELECTIVE * scan["table_rows"]:
+        columns = ", ".join(scan["columns"])
+        return f"by {columns} alone an index might find {scan['by_columns']:.0f} of its {scan['table_rows']:.0f} rows"
     if scan["covered_by"]:
         return f"the index {scan['covered_by']} is there and not used"
     if _overdue(table, 1.0):
@@ -160,7 +209,7 @@ def _is_better(other: Json, scan: Json) -> bool:
     return same and scan["with_rows"] is not None and other["with_rows"] is None and bool(other["columns"])
 
 
-def _missing(facts: Json, scan: Json, plan: Json) -> Finding:
+def _missing(facts: Json, scan: Json, plan: Json, looked_for: str | None = None, confidence: Confidence = "proven") -> Finding:
     columns = ", ".join(quoted(column) for column in scan["columns"])
     calls = calls_of(facts, plan["statement"])
     broken = [
@@ -170,10 +219,11 @@ def _missing(facts: Json, scan: Json, plan: Json) -> Finding:
     target = {"schema": scan["schema"], "table": scan["table"], "columns": list(scan["columns"]),
               "name": name_for(scan["table"], scan["columns"])}  # fmt: skip
     return Finding(
-        "db.missing_index", "proven", Ref(facts["system"], "table", f"{full_name(scan)} ({columns})"),
+        "db.missing_index", confidence, Ref(facts["system"], "table", f"{full_name(scan)} ({columns})"),
         links=(*(backend(facts, pid) for pid in plan["pids"]), statement(facts, plan["statement"])),
         evidence={
-            "table": full_name(scan), "columns": columns, "live": round(scan["table_rows"]), "expected": round(scan["rows"]),
+            "table": full_name(scan), "columns": columns, "live": round(scan["table_rows"]),
+            "expected": looked_for or f"about {scan['rows']:.0f}",
             "sessions": len(plan["pids"]), "user": plan["user"],
             "mean": f"; {calls['mean_ms']:g} ms on average over {calls['calls']} calls" if calls else "",
             "leftover": f"; an INVALID index is left over: {', '.join(broken)}" if broken else "",
@@ -193,4 +243,4 @@ def _by_hand(scan: Json, columns: str, broken: t.Sequence[str]) -> str:
     return f"{drop}CREATE INDEX CONCURRENTLY ON {full_name(scan)} ({columns});"
 
 
-RULES = (stale_statistics, missing_index)
+RULES = (stale_statistics, dead_rows, missing_index)

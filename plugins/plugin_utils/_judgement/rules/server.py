@@ -60,11 +60,11 @@ def wraparound(facts: Json) -> t.Iterator[Observation]:
                 "db.wraparound_near", "proven" if used >= WRITES_END_AT else "possible",
                 Ref(facts["system"], "database", one["database"]),
                 evidence={"database": one["database"], "millions": used // 1_000_000, "left": (WRITES_END_AT - used) // 1_000_000,
-                          "holder": _holder(holders[0]) if holders else "nothing that is seen"},
+                          "holder": holder_of(holders[0]) if holders else "nothing that is seen"},
             )  # fmt: skip
 
 
-def _holder(one: Json) -> str:
+def holder_of(one: Json) -> str:
     age = f" for {one['seconds']} s" if one["seconds"] is not None else ""
     return f"{one['kind']} {one['key']} ({one['user'] or one['application'] or one['state'] or 'no name'}){age}"
 
@@ -77,14 +77,19 @@ def vacuum_held_back(facts: Json) -> t.Iterator[Observation]:
         if one["kind"] != "session" and one["xids"] >= MANY_XIDS:
             yield Finding(
                 "db.vacuum_held_back", "proven", Ref(facts["system"], one["kind"].replace(" ", "_"), one["key"]),
-                evidence={"holder": _holder(one), "millions": round(one["xids"] / 1_000_000, 1)},
+                evidence={"holder": holder_of(one), "millions": round(one["xids"] / 1_000_000, 1)},
             )  # fmt: skip
 
 
 def sequences(facts: Json) -> t.Iterator[Observation]:
     """A sequence that is nearly, or wholly, used up."""
-    if not was_read(facts, "sequences"):
+    if not was_read(facts, "server", "sequences"):
         return
+    unseen = facts["postgresql"].get("sequences_unseen") or {"number": 0}
+    if unseen["number"]:
+        user = quoted(facts["postgresql"]["server"]["user"])
+        why = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {unseen['schemas']} TO {user};"
+        yield Gap(facts["system"], f"how far {unseen['number']} sequences are used up", why)
     for one in facts["postgresql"]["sequences"]:
         if one["percent"] >= NEARLY_USED_UP:
             name = f"{quoted(one['schema'])}.{quoted(one['sequence'])}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 import typing as t
 
@@ -23,6 +24,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.comm
 
 # A session counts as at work all the time from this share of the samples on.
 ALL_THE_TIME = 0.75
+# What can be cancelled and only has to be asked again. One that has written, or may have (CALL, DO), loses what it did.
+READS = ("SELECT", "WITH", "FETCH", "DECLARE")
+# A statement that takes so many times what it took before is slowed down by something else.
+SLOWED = 3
 # From this share on a kind of statement is where the server's time goes.
 MOST_OF_THE_WORK = 0.5
 
@@ -110,7 +115,7 @@ def statements_slow(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.statements_slow", f"no {limit:g} s statements of the application were seen")
 
 
-def _restless(facts: Json) -> dict[tuple[str, str], list[Json]]:
+def restless(facts: Json) -> dict[tuple[str, str], list[Json]]:
     """Long statements of others that never rest, by client."""
     limit, named = facts["limits"]["long_statement_seconds_max"], common.application_users(facts)
     taken = facts["postgresql"]["samples"]["taken"]
@@ -127,19 +132,29 @@ def _plan_is_unknown(facts: Json) -> bool:
     return any(plan["refused"] and common.is_application(facts, plan["user"]) for plan in facts["postgresql"].get("plans", []))
 
 
+def _share_of(facts: Json, pids: t.Collection[int]) -> float:
+    """The share of all work seen that some sessions had."""
+    sessions = common.samples(facts)
+    return float(sum(one["working"] for one in sessions if one["pid"] in pids) / max(1, sum(one["working"] for one in sessions)))
+
+
 def long_statements(facts: Json) -> t.Iterator[Observation]:
     """Statements of others that have run for long and never rest, while the application's get too little of the machine."""
     if not was_read(facts, "server", "long_running", "samples"):
         return
-    restless = _restless(facts)
-    if not restless or not is_squeezed(facts):
+    found = restless(facts)
+    if not found:
         if somebody_seen(facts):
             limit = facts["limits"]["long_statement_seconds_max"]
-            yield RuledOut(facts["system"], "db.long_query", f"no statement older than {limit:g} s takes the machine from others")
+            yield RuledOut(facts["system"], "db.long_query", f"no statement older than {limit:g} s is at work without a pause")
         return
-    sure = processors_are_short(facts) and "plans" in facts["postgresql"] and not _plan_is_unknown(facts)
-    for (user, application), sessions in sorted(restless.items(), key=lambda item: tuple(map(str, item[0]))):
-        queries = [one for one in sessions if not common.is_maintenance(one["command"]) and one["command"]]
+    if not is_squeezed(facts) and not facts["users_suffer"]:
+        return
+    most = _share_of(facts, {one["pid"] for sessions in found.values() for one in sessions}) >= MOST_OF_THE_WORK
+    sure = (is_squeezed(facts) or most) and processors_are_short(facts)
+    sure = sure and "plans" in facts["postgresql"] and not _plan_is_unknown(facts)
+    for (user, application), sessions in sorted(found.items(), key=lambda item: tuple(map(str, item[0]))):
+        queries = [one for one in sessions if one["command"] in READS and not one.get("writes")]
         upkeep = [one for one in sessions if one not in queries]
         if queries:
             yield _long(facts, "db.long_query", "likely" if sure else "possible", (user, application), queries)
@@ -159,7 +174,7 @@ def _long(facts: Json, identity: str, confidence: Confidence, client: tuple[str,
         evidence={
             "user": user, "application": application or "no application_name", "statements": len(sessions),
             "pids": ", ".join(str(one["pid"]) for one in sessions[:3]) + (", …" if len(sessions) > 3 else ""),
-            "command": sessions[0]["command"] or "a statement", "at_work_ms": round(at_work_ms(facts)),
+            "command": ", ".join(sorted({one["command"] or "a statement" for one in sessions})[:3]), "at_work_ms": round(at_work_ms(facts)),
             "seconds": max(one["statement_seconds"] for one in sessions), "processors": _processors(facts),
         },
         targets={"cancel_long_queries": targets} if identity == "db.long_query" else {},
@@ -180,26 +195,33 @@ def heavy_statement(facts: Json) -> t.Iterator[Observation]:
     known = [one for one in facts["postgresql"].get("plans", []) if one["statement"] == top["statement"]]
     calls = calls_of(facts, top["statement"])
     command = (known or [calls or {}])[0].get("command") or "a statement"
+    limit = facts["limits"]["application_statement_ms_max"]
     if not is_squeezed(facts) or share < MOST_OF_THE_WORK or common.is_maintenance(command):
-        if somebody_seen(facts) and not is_squeezed(facts):
+        if somebody_seen(facts) and at_work_ms(facts) < (limit / 4 if facts["users_suffer"] else limit):
             yield RuledOut(facts["system"], "db.heavy_statement", f"statements at work have run for {at_work_ms(facts):.0f} ms")
         return
-    disk = waits_for_disk(facts)
-    sure = (processors_are_short(facts) or disk >= MOST_OF_THE_WORK) and top["statement_ms"] >= facts["limits"][
-        "application_statement_ms_max"
-    ]
+    disk, slowed = waits_for_disk(facts), _slowed(calls, limit)
+    sure = (processors_are_short(facts) or disk >= MOST_OF_THE_WORK) and top["statement_ms"] >= limit and not slowed
     pids = [one["pid"] for one in common.samples(facts) if one["statement"] == top["statement"]]
     text = (known or [calls or {}])[0].get("query")
+    where = "waiting for a disk" if disk >= MOST_OF_THE_WORK else _processors(facts)
     yield Finding(
         "db.heavy_statement", "likely" if sure else "possible", statement(facts, top["statement"]),
         links=tuple(backend(facts, pid) for pid in pids),
         evidence={
             "user": top["user"], "command": command, "statement": top["statement"], "text": f": {text}" if text else "",
             "percent": round(100 * share), "at_once": top["sessions"], "running_ms": top["statement_ms"], "calls": _calls(calls),
-            "where": "waiting for a disk" if disk >= MOST_OF_THE_WORK else _processors(facts),
+            "where": f"{where}; it was quick before, so something else may slow it down" if slowed else where,
         },
-        targets=_relief(facts, top),
+        targets={} if slowed else _relief(facts, top),
     )  # fmt: skip
+
+
+def _slowed(calls: Json | None, limit: float) -> bool:
+    """Whether a statement was quick before and takes many times that now: then the machine, the table or the plan is another one."""
+    if calls is None or calls["window_mean_ms"] is None or calls["mean_ms_before"] is None:
+        return False
+    return bool(calls["mean_ms_before"] < limit and calls["window_mean_ms"] >= SLOWED * calls["mean_ms_before"])
 
 
 def _calls(calls: Json | None) -> str:
@@ -218,17 +240,33 @@ def _calls(calls: Json | None) -> str:
 
 def _relief(facts: Json, top: Json) -> dict[str, tuple[Json, ...]]:
     """Its running copies can be cancelled by its query id, and its role's next sessions get a limit on their statements."""
-    if not top["user"] or not top["statement"].lstrip("-").isdigit():
+    if not top["user"] or not top["database"] or not top["statement"].lstrip("-").isdigit():
         return {}
-    database = facts["postgresql"]["server"]["database"]
-    cancel = {"query_id": top["statement"], "user": top["user"], "database": database}
-    own = [
-        one["setting"] for one in facts["postgresql"].get("role_settings", [])
-        if (one["user"], one["database"], one["name"]) == (top["user"], database, "statement_timeout")
-    ]  # fmt: skip
-    limit = {"role": top["user"], "database": database, "name": "statement_timeout", "before": own[0] if own else None}
-    limitable = common.is_writable(facts) and "role_settings" in facts["postgresql"]
-    return {"cancel_heavy_statement": (cancel,), "limit_statement_time": (limit,) if limitable else ()}
+    cancel = {"query_id": top["statement"], "user": top["user"], "database": top["database"]}
+    if "role_settings" not in facts["postgresql"] or not common.is_writable(facts):
+        return {"cancel_heavy_statement": (cancel,)}
+    settings = {
+        (one["user"], one["database"]): one["setting"] for one in facts["postgresql"]["role_settings"]
+        if one["name"] == "statement_timeout"
+    }  # fmt: skip
+    own = settings.get((top["user"], top["database"]))
+    limit = {"role": top["user"], "database": top["database"], "name": "statement_timeout", "before": own}
+    nearest = (own, settings.get((top["user"], None)), settings.get((None, top["database"])), settings.get((None, None)),
+               common.setting(facts, "statement_timeout"))  # fmt: skip
+    now = _milliseconds(next((one for one in nearest if one is not None), "0"))
+    tighter = 0 < now <= 1000 * facts["limits"]["application_statement_seconds_max"]
+    return {"cancel_heavy_statement": (cancel,), "limit_statement_time": () if tighter else (limit,)}
+
+
+def _milliseconds(setting: str) -> float:
+    """A time as PostgreSQL writes it; 0 where it cannot be read.
+
+    >>> _milliseconds("3s"), _milliseconds("250"), _milliseconds("1min"), _milliseconds("often")
+    (3000.0, 250.0, 60000.0, 0.0)
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(us|ms|s|min|h|d)?\s*", setting)
+    units = {"us": 0.001, None: 1.0, "ms": 1.0, "s": 1000.0, "min": 60000.0, "h": 3600000.0, "d": 86400000.0}
+    return float(found[1]) * units[found[2]] if found else 0.0
 
 
 RULES = (long_statements, heavy_statement, statements_slow, unseen)
