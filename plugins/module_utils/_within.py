@@ -26,7 +26,7 @@ def within(seconds: float, act: t.Callable[[], T]) -> T:
     def run() -> None:
         try:
             done.append(act())
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+        except BaseException as error:
             raised.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -225,7 +225,8 @@ database:
           processor or wanted one, on average.
       type: dict
       sample: {taken: 8, seconds: 0.21, runnable: 1.5,
-               work: [{user: custody_app, database: custody_db, statement: "123", seen: 8, working: 7, sessions: 1, statement_ms: 412}],
+               work: [{user: custody_app, database: custody_db, statement: "123", seen: 8, working: 7, sessions: 1,
+                       statement_ms: 412}],
                sessions: [{pid: 4711, user: custody_app, application: api, database: custody_db, superuser: false,
                            statement: "123", seen: 8, working: 7, on_processor: 6, waits: {CPU: 6, IO/DataFileRead: 2},
                            statement_ms: 412, age_ms: 412}]}

@@ -92,7 +92,8 @@ ATTACKS = [
     "SELECT lpad(repeat('x', 9), 60000000) FROM tenants",
     "SELECT format('%60000000s', 'x') FROM tenants",
     "SELECT CAST('x' AS char(10000000)) FROM tenants",
-    "SELECT length(a || a) FROM (SELECT b || b AS a FROM (SELECT name || 'x' AS b FROM (SELECT CAST('x' AS text) AS name) z) y) x, tenants",
+    "SELECT length(a || a) FROM (SELECT b || b AS a FROM (SELECT name || 'x' AS b FROM (SELECT CAST('x' AS text) AS name) z) y)"
+    " x, tenants",
     "SELECT * FROM tenants WHERE name = replace(replace('xx', 'x', 'xxxxxxxxxx'), 'x', 'xxxxxxxxxx')",
     "SELECT " + "1+" * 40000 + "1",
     "SELECT * FROM tenants WHERE name <> 'x--'; COMMIT; SET default_transaction_read_only = off; COMMIT; CREATE TABLE owned ()",
@@ -314,8 +315,11 @@ def test_planning_that_goes_on_after_its_time_is_ended(server: Lab, monkeypatch:
 
 
 def test_why_there_is_no_plan_tells_nothing_of_the_statement(server: Lab) -> None:
-    for text in ("SELECT * FROM tenants WHERE created = 'hunter2'", "SELECT * FROM tenants WHERE CAST('31.12.1979' AS date) > now()",
-                 "SELECT * FROM tenants WHERE id = 'hunter2'"):  # fmt: skip
+    for text in (
+        "SELECT * FROM tenants WHERE created = 'hunter2'",
+        "SELECT * FROM tenants WHERE CAST('31.12.1979' AS date) > now()",
+        "SELECT * FROM tenants WHERE id = 'hunter2'",
+    ):
         with pytest.raises(UnplannableError) as error:
             planning.plan_of(login(server, "custody_planner"), busy_with(server, text), timeout_ms=2000, lock_timeout_ms=50)
         assert "hunter2" not in str(error.value)

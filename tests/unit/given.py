@@ -96,7 +96,15 @@ def samples(*sessions: Json, runnable: float = 4.0) -> Json:
     """What eight looks at these sessions say."""
     work: dict[str, Json] = {}
     for one in sessions:
-        nothing = {"user": one["user"], "database": one["database"], "statement": one["statement"], "seen": 0, "working": 0, "sessions": 0, "statement_ms": 0}
+        nothing = {
+            "user": one["user"],
+            "database": one["database"],
+            "statement": one["statement"],
+            "seen": 0,
+            "working": 0,
+            "sessions": 0,
+            "statement_ms": 0,
+        }
         row = work.setdefault(one["statement"], nothing)
         row["seen"] += one["seen"]
         row["working"] += one["working"]

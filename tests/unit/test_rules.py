@@ -665,7 +665,10 @@ def test_an_index_that_would_find_most_of_the_table_is_not_proven_to_be_missing(
 
 def test_a_misnamed_role_is_said() -> None:
     gone = given.database([], application_roles=[role("misspelt", 0, exists=False, can_login=False)])
-    assert [gap.what for gap in of(Gap, connections.application_roles, gone)] == ["the role misspelt", "the application's sessions"]
+    assert [gap.what for gap in of(Gap, connections.application_roles, gone)] == [
+        "the role misspelt",
+        "the application's sessions",
+    ]
     idle = given.database([], application_roles=[role(sessions=0), role("worker")])
     assert of(Gap, connections.application_roles, idle) == []
 

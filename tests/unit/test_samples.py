@@ -56,7 +56,9 @@ def test_what_the_looks_say_together() -> None:
     assert (first["seen"], first["working"], first["on_processor"], first["statement_ms"], first["age_ms"]) == (2, 2, 4, 30, 30)
     assert (second["working"], second["statement_ms"], second["age_ms"], second["waits"]) == (0, 0, 900, {"Lock/tuple": 2})
     assert (told["taken"], told["runnable"]) == (3, 1.3)
-    assert told["work"] == [{"user": "app", "database": "shop", "statement": "q1", "seen": 4, "working": 2, "sessions": 2, "statement_ms": 20}]
+    assert told["work"] == [
+        {"user": "app", "database": "shop", "statement": "q1", "seen": 4, "working": 2, "sessions": 2, "statement_ms": 20}
+    ]
 
 
 def counters(statement: str, calls: int, total: float) -> Json:

@@ -127,9 +127,7 @@ def answers(host: str, port: int, timeout: float = 2.0) -> bool:
     return False
 
 
-def _opened(
-    login: Login, options: t.Mapping[str, str], sleep: t.Callable[[float], None]
-) -> psycopg2.extensions.connection:
+def _opened(login: Login, options: t.Mapping[str, str], sleep: t.Callable[[float], None]) -> psycopg2.extensions.connection:
     """A session, even where it takes some tries: while many clients try to connect, each try takes a slot for a moment, the
     reserved ones too. Raises RefusedConnectionError."""
     for _attempt in range(TRIES_WHEN_FULL - 1):

@@ -36,7 +36,7 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objid = (hashtext(%s)::bigint 
 
 
 def take_lock(connection: psycopg2.extensions.connection) -> None:
-    """Takes the advisory lock for as long as this session lasts. Raises PostgresqlError naming the holder, if it is one of ours."""
+    """Takes the advisory lock until this session ends. Raises PostgresqlError naming the holder, if it is one of ours."""
     with connection.cursor() as cursor:
         cursor.execute(TAKE_LOCK, (ADVISORY_KEY,))
         if (cursor.fetchone() or (False,))[0]:

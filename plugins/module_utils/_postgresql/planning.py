@@ -81,7 +81,8 @@ WHERE coalesce(o.schema, 'pg_catalog') <> 'pg_catalog'
       AND p.oprnamespace <> 'pg_catalog'::regnamespace AND (p.oprowner IN (TABLE others) OR f.proowner IN (TABLE others)))
 UNION ALL
 SELECT 'the type ' || y.name FROM unnest(%(type_schemas)s::text[], %(types)s::text[]) AS y (schema, name)
-WHERE NOT EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND (y.schema IS NULL OR p.typnamespace = y.schema::regnamespace))
+WHERE NOT EXISTS (SELECT FROM pg_type p
+                  WHERE p.typname = y.name AND (y.schema IS NULL OR p.typnamespace = y.schema::regnamespace))
    OR NOT (coalesce(y.schema, 'pg_catalog') = 'pg_catalog'
            AND EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND p.typtype IN ('b', 'r', 'm')
                        AND p.typnamespace = 'pg_catalog'::regnamespace))
@@ -96,7 +97,8 @@ WHERE NOT EXISTS (SELECT FROM pg_type p WHERE p.typname = y.name AND (y.schema I
 HOOKS = """
 WITH RECURSIVE others AS (SELECT oid FROM pg_roles WHERE NOT rolsuper
 ), family AS (
-    SELECT unnest(%(tables)s::bigint[])::oid AS oid UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
+    SELECT unnest(%(tables)s::bigint[])::oid AS oid
+    UNION SELECT i.inhrelid FROM pg_inherits i JOIN family f ON i.inhparent = f.oid
 ), parts AS (
     SELECT 'pg_class'::regclass AS class, oid AS part FROM family
     UNION ALL SELECT 'pg_class'::regclass, x.indexrelid FROM pg_index x JOIN family f ON f.oid = x.indrelid
@@ -211,7 +213,9 @@ def _end(login: Login, opened: t.Sequence[psycopg2.extensions.connection]) -> No
     with contextlib.suppress(RefusedConnectionError, psycopg2.Error, IndexError):
         pid = opened[0].info.backend_pid
         with connected(login) as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user", (pid,))
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND usename = current_user", (pid,)
+            )
 
 
 def _be_careful(connection: psycopg2.extensions.connection, timeout_ms: int, lock_timeout_ms: int) -> None:

@@ -258,7 +258,7 @@ def _scan(node: Json, join: _Join | None) -> Scan:
     own, unclear, others = _comparisons(node.get("Filter"), alias)
     joined: tuple[Comparison, ...] = ()
     if join is not None:
-        joined, of_join, dummy = _comparisons(join.condition, alias)
+        joined, of_join, _rest = _comparisons(join.condition, alias)
         unclear = unclear or (of_join if not own else None)
     return Scan(
         node["Schema"], node["Relation Name"], own, node["Plan Rows"], joined,

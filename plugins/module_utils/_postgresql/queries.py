@@ -178,7 +178,8 @@ FROM (SELECT NULL::bigint AS query_id) AS missing,
      LATERAL (SELECT pid, leader_pid, usesysid, usename, application_name, datname, query, query_start, state, backend_type,
                      wait_event_type, wait_event, query_id FROM pg_stat_activity) AS a
 LEFT JOIN pg_roles r ON r.oid = a.usesysid
-WHERE a.state IN ('active', 'fastpath function call') AND a.backend_type IN ('client backend', 'parallel worker') AND a.pid <> pg_backend_pid()
+WHERE a.state IN ('active', 'fastpath function call') AND a.backend_type IN ('client backend', 'parallel worker')
+  AND a.pid <> pg_backend_pid()
 GROUP BY 1
 """
 

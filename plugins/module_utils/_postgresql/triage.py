@@ -284,8 +284,9 @@ def _schema_of_statements(look: _Look) -> str:
     if not server["statements_trusted"]:
         schema = server["statements_schema"]
         raise UnansweredError(
-            f"pg_stat_statements lies in the schema {schema}, whose owner is no superuser and could put a function of their own in "
-            "its place, which would run as this role: CREATE SCHEMA monitoring; ALTER EXTENSION pg_stat_statements SET SCHEMA monitoring"
+            f"pg_stat_statements lies in the schema {schema}, whose owner is no superuser and could put a "
+            "function of their own in its place, which would run as this role: "
+            "CREATE SCHEMA monitoring; ALTER EXTENSION pg_stat_statements SET SCHEMA monitoring"
         )
     return str(server["statements_schema"])
 
@@ -349,7 +350,8 @@ def _planned(look: _Look, row: Row, locked: list[int], *, cut: bool) -> Row:
 
 Maker = t.Callable[[_Look, Diagnostic], t.Any]
 MAKERS: dict[str, Maker] = {
-    "locks": _locks, "application_roles": _application_roles, "samples": _samples, "statements": _statements, "plans": _plans, "holders": _holders,
+    "locks": _locks, "application_roles": _application_roles, "samples": _samples, "statements": _statements,
+    "plans": _plans, "holders": _holders,
 }  # fmt: skip
 
 

@@ -79,7 +79,7 @@ def slots_are_taken(facts: Json) -> bool:
     """Whether nobody else gets in."""
     if not was_read(facts, "settings", "connections"):
         return False
-    most, dummy, free = _slots(facts)
+    most, _used, free = _slots(facts)
     return bool(most and free <= AS_GOOD_AS_NONE)
 
 
@@ -217,7 +217,7 @@ def role_limits(facts: Json) -> t.Iterator[Observation]:
 
 
 def application_roles(facts: Json) -> t.Iterator[Observation]:
-    """The application's roles: that they are there, may log in and do; a name that is misspelt makes the rest of the verdict blind."""
+    """The application's roles: that they are there, may log in and do; a misspelt name makes the rest of the verdict blind."""
     if not was_read(facts, "application_roles"):
         return
     roles = facts["postgresql"]["application_roles"]
@@ -227,13 +227,19 @@ def application_roles(facts: Json) -> t.Iterator[Observation]:
             yield Gap(facts["system"], f"the role {one['user']}", why)
         elif not one["can_login"] or one["expired"]:
             yield Finding(
-                "db.application_locked_out", "possible" if one["sessions"] else "likely", Ref(facts["system"], "role", one["user"]),
+                "db.application_locked_out",
+                "possible" if one["sessions"] else "likely",
+                Ref(facts["system"], "role", one["user"]),
                 evidence={"user": quoted(one["user"]), "sessions": one["sessions"],
                           "why": "its password has expired (VALID UNTIL)" if one["can_login"] else "it may not log in (NOLOGIN)"},
             )  # fmt: skip
     if roles and not any(one["sessions"] for one in roles):
         names = ", ".join(one["user"] for one in roles)
-        yield Gap(facts["system"], "the application's sessions", f"{names} has none: are these its roles (runbooks_db_application_users)?")
+        yield Gap(
+            facts["system"],
+            "the application's sessions",
+            f"{names} has none: are these its roles (runbooks_db_application_users)?",
+        )
 
 
 RULES = (connection, connection_slots, role_limits, application_roles)

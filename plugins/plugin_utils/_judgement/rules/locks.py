@@ -59,8 +59,8 @@ def _is_named(facts: Json, session: Json) -> bool:
 
 
 def _of_application(facts: Json, session: Json) -> bool:
-    """Whether a session waits as one of the application's users does: not for an advisory lock, not to change the schema. Where no
-    slot is free, whoever waits keeps one that the application needs."""
+    """Whether a session waits as one of the application's users does: not for an advisory lock, not to change the schema. Where
+    no slot is free, whoever waits keeps one that the application needs."""
     if session["database"] != facts["postgresql"]["server"]["database"] or session["locktype"] not in USERS_WAIT_FOR:
         return False
     if session.get("backend_type") != "client backend" or (session["superuser"] and not _is_named(facts, session)):
@@ -86,8 +86,8 @@ def _waits_long(facts: Json, session: Json, looks: t.Mapping[int, Json]) -> bool
 
 
 def _waiting(facts: Json) -> dict[int, Json]:
-    """The application's sessions that are kept waiting for locks, by pid: for longer than the limit; or, while users suffer, behind
-    one who has been there for long, although each of them may give up soon (lock_timeout) and come again."""
+    """The application's sessions that are kept waiting for locks, by pid: for longer than the limit; or, while users suffer,
+    behind one who has been there for long, although each of them may give up soon (lock_timeout) and come again."""
     looks, sessions = _looks(facts), _sessions(facts)
     ours = {pid: session for pid, session in sessions.items() if session["wants"] and _of_application(facts, session)}
     behind = {
@@ -109,8 +109,8 @@ def _has_lasted(facts: Json, session: Json | None) -> bool:
 
 
 def _lock_waits_are_seen(facts: Json) -> bool:
-    """Whether users suffer and sessions of the application wait for locks, however short each wait is: then who makes them wait is
-    not ruled out."""
+    """Whether users suffer and sessions of the application wait for locks, however short each wait is: then who makes them wait
+    is not ruled out."""
     waits = any(one["wants"] and _of_application(facts, one) for one in _sessions(facts).values())
     seen = any(
         common.is_application(facts, one["user"])
@@ -226,7 +226,12 @@ def _is_passing(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
 def _is_starved(facts: Json, session: Json) -> bool:
     """Whether a session that could run gets too little of the processors, which others' long statements use."""
     cores = facts["limits"]["cores"]
-    if session["state"] not in AT_WORK or session["wait_event_type"] or not cores or not was_read(facts, "samples", "long_running"):
+    if (
+        session["state"] not in AT_WORK
+        or session["wait_event_type"]
+        or not cores
+        or not was_read(facts, "samples", "long_running")
+    ):
         return False
     others = {one["pid"] for found in restless(facts).values() for one in found}
     return bool(others - {session["pid"]} and facts["postgresql"]["samples"]["runnable"] >= STARVING * cores)

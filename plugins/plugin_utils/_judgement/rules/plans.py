@@ -138,12 +138,9 @@ def missing_index(facts: Json) -> t.Iterator[Observation]:
     tables, found, unclear = _tables(facts), dict[str, Finding](), False
     for plan in _plans(facts):
         who = f"the plan of {plan['command'] or 'a statement'} of {plan['user']}"
-        if plan["refused"]:
+        for reason in _unseen(plan):
             unclear = True
-            yield Gap(facts["system"], who, plan["refused"])
-        if plan.get("triggers") and plan["command"] in WRITES:
-            unclear = True
-            yield Gap(facts["system"], who, "what its triggers and the foreign keys to its table read stands in no plan")
+            yield Gap(facts["system"], who, reason)
         wasted = [scan for scan in plan["scans"] if _is_wasted(facts, scan)]
         for scan in wasted:
             reason = _doubt(scan, tables.get((scan["schema"], scan["table"])))
@@ -153,11 +150,19 @@ def missing_index(facts: Json) -> t.Iterator[Observation]:
             elif not any(_is_better(other, scan) for other in wasted):
                 finding = _missing(facts, scan, plan)
                 found.setdefault(finding.subject.key, finding)
-    for key in _keys_without_index(facts):
-        found.setdefault(key.subject.key, key)
+    keys = {key.subject.key: key for key in _keys_without_index(facts)}
+    found = {**keys, **found}
     yield from found.values()
     if not found and not unclear and somebody_seen(facts) and _plans(facts):
         yield RuledOut(facts["system"], "db.missing_index", "no statement at work reads a big table whole for a few rows")
+
+
+def _unseen(plan: Json) -> t.Iterator[str]:
+    """Why a plan does not tell everything that the statement reads."""
+    if plan["refused"]:
+        yield plan["refused"]
+    if plan.get("triggers") and plan["command"] in WRITES:
+        yield "what its triggers and the foreign keys to its table read stands in no plan"
 
 
 def _keys_without_index(facts: Json) -> t.Iterator[Finding]:

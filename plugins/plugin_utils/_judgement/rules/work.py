@@ -174,7 +174,8 @@ def _long(facts: Json, identity: str, confidence: Confidence, client: tuple[str,
         evidence={
             "user": user, "application": application or "no application_name", "statements": len(sessions),
             "pids": ", ".join(str(one["pid"]) for one in sessions[:3]) + (", …" if len(sessions) > 3 else ""),
-            "command": ", ".join(sorted({one["command"] or "a statement" for one in sessions})[:3]), "at_work_ms": round(at_work_ms(facts)),
+            "command": ", ".join(sorted({one["command"] or "a statement" for one in sessions})[:3]),
+            "at_work_ms": round(at_work_ms(facts)),
             "seconds": max(one["statement_seconds"] for one in sessions), "processors": _processors(facts),
         },
         targets={"cancel_long_queries": targets} if identity == "db.long_query" else {},
@@ -218,7 +219,7 @@ def heavy_statement(facts: Json) -> t.Iterator[Observation]:
 
 
 def _slowed(calls: Json | None, limit: float) -> bool:
-    """Whether a statement was quick before and takes many times that now: then the machine, the table or the plan is another one."""
+    """Whether a statement was quick before and takes many times that now: the machine, the table or the plan is another one."""
     if calls is None or calls["window_mean_ms"] is None or calls["mean_ms_before"] is None:
         return False
     return bool(calls["mean_ms_before"] < limit and calls["window_mean_ms"] >= SLOWED * calls["mean_ms_before"])
