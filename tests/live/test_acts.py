@@ -212,6 +212,59 @@ def test_an_index_that_somebody_built_anew_is_not_dropped_by_an_undo(server: Lab
         assert indexes(server) == [("odd_idx", True, "audit_entries")]
 
 
+def test_an_index_that_takes_the_name_while_it_is_dropped_stays(server: Lab) -> None:
+    """Whoever may rename gives the name to another index between the look and the drop."""
+    with acting(login(server), check_mode=False) as connection:
+        oid = index.act(connection, WANTED, index.plan(connection, WANTED))
+        gone = index.Wanted("public", "audit_entries", "absent", "odd_idx", ("tenant_id",), oid=oid, transaction_seconds_max=9e4)
+        planned = index.plan(connection, gone)
+        with faults.superuser(server) as cursor:
+            cursor.execute("ALTER INDEX odd_idx RENAME TO other_odd_idx; ALTER INDEX custody_keys_tenant RENAME TO odd_idx")
+            try:
+                with pytest.raises(PostgresqlError, match="another index now"):
+                    index.act(connection, gone, planned)
+                cursor.execute("SELECT indisvalid FROM pg_index WHERE indexrelid = 'odd_idx'::regclass")
+                assert cursor.fetchall() == [(True,)]
+            finally:
+                cursor.execute("ALTER INDEX odd_idx RENAME TO custody_keys_tenant; DROP INDEX other_odd_idx")
+
+
+def test_a_per_cent_sign_in_a_name_is_one(server: Lab) -> None:
+    """``%s`` in a name read as a placeholder once made another statement of the one that was meant."""
+    with faults.superuser(server) as cursor:
+        cursor.execute(
+            'SET ROLE custody_owner; CREATE TABLE "odd %s %(a)s" ("%s" int); CREATE INDEX keep ON custody_keys (label)'
+        )
+        try:
+            with acting(login(server), check_mode=False) as connection:
+                wanted = index.Wanted("public", "odd %s %(a)s", "present", "odd %s", ("%s",), transaction_seconds_max=9e4)
+                oid = index.act(connection, wanted, index.plan(connection, wanted))
+                gone = index.Wanted("public", "odd %s %(a)s", "absent", "odd %s", ("%s",), oid=oid, transaction_seconds_max=9e4)
+                planned = index.plan(connection, gone)
+                assert planned.drop == ((oid, "odd %s"),)
+                index.act(connection, gone, planned)
+            cursor.execute("SELECT count(*) FROM pg_class WHERE relname IN ('odd %s', 'keep')")
+            assert cursor.fetchone() == (1,)
+        finally:
+            cursor.execute('DROP TABLE "odd %s %(a)s"; DROP INDEX keep')
+
+
+def test_an_advisory_lock_of_the_application_stops_nobody(server: Lab) -> None:
+    with session(server) as hostile:
+        run(hostile, "SELECT pg_advisory_lock(hashtext('sre.runbooks effects'))")
+        assert isolated(server).connection_limit == 5
+    with faults.superuser(server) as cursor:
+        cursor.execute("ALTER ROLE billing CONNECTION LIMIT -1")
+
+
+def test_an_advisory_lock_of_another_run_stops_this_one(server: Lab) -> None:
+    with (
+        acting(login(server, "custody_mitigation"), check_mode=False),
+        pytest.raises(PostgresqlError, match="another run is acting on this database"),
+    ):
+        isolated(server)
+
+
 def auto_conf(lab: Lab) -> list[tuple[str, str]]:
     with faults.superuser(lab) as cursor:
         cursor.execute("SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%postgresql.auto.conf' ORDER BY 1")

@@ -83,7 +83,7 @@ def test_a_dead_host_is_a_gap_and_the_others_are_read(lab: Lab, root: pathlib.Pa
     assert {"system": "dead-db", "what": "everything", "why": "no facts came: the system was unreachable"} in played.findings[
         "gaps"
     ]
-    assert played.line("HEALTHY")
+    assert played.line("UNPROVEN")
 
 
 def test_only_a_dead_host_is_not_healthy(lab: Lab, root: pathlib.Path) -> None:
@@ -108,7 +108,7 @@ def test_a_database_that_cannot_be_read_is_said_and_not_called_a_cause_while_use
 ) -> None:
     played = harness.play(lab, root, variables={**FAST, **variables, "incident_declare": "never"})
     assert played.code == 0, played.output
-    assert played.line("HEALTHY")
+    assert played.line("UNPROVEN")
     assert [finding["evidence"]["kind"] for finding in played.findings["findings"]] == kinds
     assert "could not read" in played.output
     assert why in played.output

@@ -77,6 +77,27 @@ def test_why_nobody_gets_in(server: Lab, name: str, changes: dict[str, t.Any], s
     assert (read["connected"], read["refusal"]["kind"]) == (False, kind)
 
 
+HOSTILE_SETTINGS = {
+    "statement_timeout": "'1ms'", "idle_session_timeout": "'1ms'", "transaction_timeout": "'1ms'",
+    "idle_in_transaction_session_timeout": "'1ms'", "array_nulls": "off", "transform_null_equals": "on",
+    "quote_all_identifiers": "on", "IntervalStyle": "sql_standard", "DateStyle": "'SQL, DMY'",
+    "default_transaction_isolation": "serializable", "search_path": "public", "standard_conforming_strings": "off",
+}  # fmt: skip
+
+
+def test_what_a_database_s_owner_sets_for_everybody_hides_nothing(server: Lab) -> None:
+    with faults.superuser(server) as cursor:
+        for name, value in HOSTILE_SETTINGS.items():
+            cursor.execute(f"ALTER DATABASE custody_db SET {name} = {value}")
+    try:
+        read = triage(login(server), Limits(), NAMES, login(server, "custody_planner"))
+    finally:
+        with faults.superuser(server) as cursor:
+            cursor.execute("ALTER DATABASE custody_db RESET ALL")
+    assert read["connected"]
+    assert read["gaps"] == []
+
+
 def test_while_a_catalog_is_locked_the_server_listens_and_logins_hang(server: Lab) -> None:
     with contextlib.closing(psycopg2.connect(postgres.dsn(server, "postgres"))) as person, person.cursor() as cursor:
         cursor.execute("LOCK TABLE pg_authid IN ACCESS EXCLUSIVE MODE")

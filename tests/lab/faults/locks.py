@@ -12,7 +12,8 @@ from collections.abc import Callable
 import psycopg2
 import psycopg2.extensions
 
-from tests.lab.faults.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, Session, grow, superuser
+from tests.lab.faults.connections import application_sessions, release_clients
+from tests.lab.faults.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, Session, grow, suffers, superuser
 from tests.lab.load import TENANTS
 from tests.lab.state import Lab, wait_until
 
@@ -214,7 +215,70 @@ def no_standby_wanted(lab: Lab) -> None:
         cursor.execute("SELECT pg_reload_conf()")
 
 
+def impatient(fault: Fault) -> None:
+    """The application gives up on a lock after 300 ms and comes again; somebody has its rows, idle in transaction."""
+    with superuser(fault.lab) as cursor:
+        cursor.execute("ALTER ROLE custody_app SET lock_timeout = '300ms'")
+    fault.lab.write("app.json", {"recycles": True})
+    service = fault.draw.choice(SERVICES)
+    fault.hold(fault.connect("holder", "custody_owner", "console"), "UPDATE custody_usage SET signatures = signatures")
+
+    def come_again(connection: psycopg2.extensions.connection) -> None:
+        with contextlib.suppress(psycopg2.OperationalError, psycopg2.InterfaceError), connection.cursor() as cursor:
+            while True:
+                with contextlib.suppress(psycopg2.errors.LockNotAvailable):
+                    cursor.execute(WRITE.format(1))
+
+    for _ in range(fault.draw.randint(6, 12)):
+        worker = fault.connect("waiter", "custody_app", service)
+        worker.autocommit = True
+        threading.Thread(target=come_again, args=(worker,), daemon=True).start()
+    wait_until(lambda: suffers(fault.lab), 40, "writes that fail", 0.2)
+
+
+def patient_again(lab: Lab) -> None:
+    with superuser(lab) as cursor:
+        cursor.execute("ALTER ROLE custody_app RESET lock_timeout")
+        cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'custody-api'")
+    lab.file("app.json").unlink(missing_ok=True)
+
+
+def own_lock(fault: Fault) -> None:
+    """The application's workers lock a table for themselves; a console that has read it is idle in its transaction."""
+    fault.hold(fault.connect("holder", "reporting", "console"), "SELECT count(*) FROM custody_keys")
+    for number in range(fault.draw.randint(4, 8)):
+        worker = fault.connect("waiter", "custody_app", "signing-api")
+        fault.issue(worker, "LOCK TABLE custody_keys IN ACCESS EXCLUSIVE MODE")
+        fault.until_waiting(number + 1)
+
+
+def waiting_crowd(fault: Fault) -> None:
+    """Another service waits for somebody's row with more and more sessions, until the application gets in no more."""
+    with superuser(fault.lab) as cursor:
+        cursor.execute("GRANT UPDATE ON batch_jobs TO billing")
+    statement = "UPDATE batch_jobs SET done = true WHERE id = 1"
+    fault.hold(fault.connect("holder", "batch", "nightly-batch"), statement)
+    fault.lab.write("app.json", {"recycles": True})
+
+    def full() -> bool:
+        with contextlib.suppress(psycopg2.OperationalError):
+            while True:
+                fault.issue(fault.connect("waiter", "billing", "billing-worker"), statement)
+        return application_sessions(fault.lab) == 0
+
+    wait_until(full, 40, "the end of the application's idle connections", 0.2)
+
+
+def nobody_waits(lab: Lab) -> None:
+    release_clients(lab)
+    with superuser(lab) as cursor:
+        cursor.execute("REVOKE UPDATE ON batch_jobs FROM billing")
+
+
 FAULTS: dict[str, Kind] = {
+    "impatient": Kind(impatient, patient_again),
+    "own-lock": Kind(own_lock, locks=True),
+    "waiting-crowd": Kind(waiting_crowd, nobody_waits),
     "queued-ddl": Kind(queued_ddl, locks=True),
     "queued-lock": Kind(queued_lock, locks=True),
     "blocking": Kind(blocking, locks=True),

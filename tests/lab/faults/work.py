@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
 import threading
 import time
 
@@ -227,7 +228,40 @@ def missing_index_join(fault: Fault) -> None:
     grow(fault, add, at_once=16, most=96)
 
 
+PAYMENTS = """
+CREATE TABLE payments (id int PRIMARY KEY, note text);
+CREATE TABLE payment_lines (line int NOT NULL, payment int NOT NULL REFERENCES payments (id));
+INSERT INTO payments SELECT i FROM generate_series(1, 1000) AS i;
+INSERT INTO payment_lines SELECT i, 1 + i % 500 FROM generate_series(1, 400000) AS i;
+GRANT SELECT, UPDATE ON payments TO custody_app;
+GRANT SELECT ON payments, payment_lines TO custody_planner;
+"""
+
+
+def foreign_key(fault: Fault) -> None:
+    """Payments get another number; for each, all lines are read for those that refer to it: the column has no index."""
+    fault.sessions.append(Session("table", 0, "", "custody_owner", "", "custody_db", "public.payment_lines (payment)"))
+    with superuser(fault.lab) as cursor:
+        cursor.execute("SET ROLE custody_owner")
+        cursor.execute(PAYMENTS)
+        cursor.execute("RESET ROLE; ANALYZE payments, payment_lines")
+    numbers = itertools.count(501)
+
+    def add() -> None:
+        one = next(numbers)
+        statement = f"UPDATE payments SET id = -id WHERE id IN ({one}, -{one})"
+        fault.work(fault.connect("client", "custody_app", "payment-api"), statement)
+
+    grow(fault, add, at_once=12, most=96)
+
+
+def no_payments(lab: Lab) -> None:
+    with superuser(lab) as cursor:
+        cursor.execute("DROP TABLE IF EXISTS payment_lines, payments")
+
+
 FAULTS: dict[str, Kind] = {
+    "foreign-key": Kind(foreign_key, no_payments),
     "long-query": Kind(long_query),
     "dump": Kind(dump),
     "heavy-statement": Kind(heavy_statement),
