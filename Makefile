@@ -31,7 +31,7 @@ test: setup system ## everything that checks
 	@scripts/test.sh
 
 lint: setup ## style, lint and types, offline
-	ruff check . && ruff format --check --quiet plugins/module_utils plugins/plugin_utils plugins/action plugins/filter tests || exit 1
+	ruff check . && ruff format --check --quiet plugins/module_utils plugins/plugin_utils plugins/action tests || exit 1
 	yamllint --strict .
 	ANSIBLE_COLLECTIONS_PATH=$(CURDIR)/.collections ansible-lint --offline --profile production
 	$(MAKE) --no-print-directory types

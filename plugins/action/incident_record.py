@@ -12,17 +12,21 @@ import sys
 import typing as t
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, trouble, utc_now
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import refuse_slips, whole_text
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
@@ -34,6 +38,7 @@ NO_INCIDENT = (
     "this run has no incident, because --limit (or --skip-tags always) left localhost out: "
     "choose systems with -e target=NAME instead"
 )
+SETTINGS = "__incident_settings"
 # The vendors are spoken to from here; a module of its own for each message would cost half a second a message.
 IN_PLACE = {
     "pagerduty_incident": pagerduty.INCIDENT,
@@ -56,10 +61,11 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "findings_max_age": {"type": "float", "default": 300.0},
     "prompt_seconds": {"type": "float", "default": 120.0},
     "update_minutes": {"type": "float", "default": 20.0},
+    "seconds_before_verdict": {"type": "float", "default": 4.0},
+    "record_group": {"type": "str"},
+    "keep_healthy_days": {"type": "float", "default": 7.0},
     "alert_file": {"type": "str"},
-    "channels": {"type": "dict", "default": {}},
     "contacts": {"type": "dict", "default": {}},
-    "channels_off": {"type": "list", "elements": "str", "default": []},
     "kind": {"type": "str", "choices": ["database", "edge"]},
     "data": {"type": "dict", "default": {}},
     "limits": {"type": "dict", "default": {}},
@@ -88,6 +94,8 @@ class ActionModule(ActionBase):
             return self._operate(args["operation"], args)
         except RecordError as error:
             raise AnsibleActionFail(str(error)) from error
+        except OSError as error:
+            raise AnsibleActionFail(trouble(error, pathlib.Path(str(error.filename or ".")).parent)) from error
 
     def _operate(self, operation: str, args: Json) -> Json:
         if operation == "open":
@@ -97,9 +105,19 @@ class ActionModule(ActionBase):
         run = self._run_of_localhost()
         if run["ended"]:
             return {"changed": False, "skip": True, "mitigations": []}
-        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), args["channels"])
+        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), self._channels()["on"])
         result: Json = getattr(self, f"_{operation}")(session, args) or {}
         return {"changed": False, **result}
+
+    def _channels(self) -> Json:
+        """The channels that are on, and why others are off. They hold secrets, so they are never arguments of a task: those
+        are printed (ANSIBLE_DISPLAY_ARGS_TO_STDOUT, -vvv)."""
+        if SETTINGS not in self._vars:
+            return {"on": {}, "off": []}
+        settings, wanted, public = (
+            self._templar.template(self._vars[name]) for name in (SETTINGS, "incident_channels", "incident_public")
+        )
+        return channels_from(wanted, settings, public=boolean(public))
 
     def _run_of_localhost(self) -> Json:
         hosts = self._vars["hostvars"]
@@ -124,9 +142,12 @@ class ActionModule(ActionBase):
             declare=args["declare_mode"], relapse_window=args["relapse_window"], group=args["group"],
             hosts=tuple(groups.get(args["group"], [])), watchers=watchers, alert_file=args["alert_file"],
             check=self._task.check_mode, pid=os.getppid(), update_minutes=args["update_minutes"],
+            seconds_before_verdict=args["seconds_before_verdict"], group_name=args["record_group"] or None,
+            keep_healthy_days=args["keep_healthy_days"],
         )  # fmt: skip
         # The words are read as they were typed: a template in them is text, and is never run.
         refuse_slips(sys.argv)
+        self._channels()  # what is wrong with them is said before anything is touched
         run = open_run(asked, {name: self._word(name) for name in NAMES}, shipped(), utc_now())
         if run["ended"]:
             display_line(f"another run works on {run['incident_id']}; this alert was noted there")
@@ -150,14 +171,15 @@ class ActionModule(ActionBase):
         if not text:
             raise RecordError("there is no text: -e text='what you saw or did', or type it when asked")
         if operation == "say":
-            return self._say(root, identity, text, args["channels"])
+            return self._say(root, identity, text)
         if not self._task.check_mode:
             record.append("note", text=text)
         display_line(f"noted in {folder.name}: {text}")
         return {"changed": True}
 
-    def _say(self, root: pathlib.Path, identity: str, text: str, channels: Json) -> Json:
+    def _say(self, root: pathlib.Path, identity: str, text: str) -> Json:
         """A person's update to everybody. What cannot be sent now stays in the outbox, and the run is not green."""
+        channels = self._channels()["on"]
         run = open_given(root, identity, utc_now(), os.getppid(), "update", check=self._task.check_mode)
         session = Session(run, shipped(), Outside(self._execute, display_line, self._ask), channels)
         try:
@@ -231,7 +253,7 @@ class ActionModule(ActionBase):
         session.close(args["findings_max_age"])
 
     def _screen(self, session: Session, args: Json) -> Json:
-        lines, sentence, stats = session.screen(args["channels_off"])
+        lines, sentence, stats = session.screen(self._channels()["off"])
         display_line("")
         for line in lines:
             display_line(line)
@@ -241,6 +263,8 @@ class ActionModule(ActionBase):
         return {"ansible_stats": {"data": stats, "per_host": False, "aggregate": False}}
 
     def _execute(self, module: str, args: Json) -> Json:
+        if module == MAIL:
+            return deliver(args, check_mode=self._task.check_mode)
         if module in IN_PLACE:
             return IN_PLACE[module].in_place(args, check_mode=self._task.check_mode)
         name = module if "." in module else f"sre.runbooks.{module}"

@@ -15,9 +15,13 @@ options:
     type: str
     required: true
   timeout:
-    description: How long to wait for an answer, in seconds.
+    description: How long one exchange may take, from the first byte sent to the last one read, in seconds.
     type: float
     default: 10.0
+  budget:
+    description: How long everything together may take, in seconds. No try and no pause is begun that would end later.
+    type: float
+    default: 120.0
   tries:
     description:
       - How often a request is tried when the vendor does not answer, limits the rate or fails with 5xx.
@@ -28,4 +32,8 @@ options:
     description: Whether the vendor's certificate is verified.
     type: bool
     default: true
+  allow_plaintext:
+    description: Whether the key may be sent unencrypted to another machine, because something else encrypts it on its way.
+    type: bool
+    default: false
 """

@@ -91,18 +91,20 @@ options:
     description: How often those who wait should hear something, in minutes.
     type: float
     default: 20.0
+  seconds_before_verdict:
+    description: How long all channels together are waited for before the verdict, in seconds.
+    type: float
+    default: 4.0
+  record_group:
+    description: A group whose members may read and write what is recorded.
+    type: str
+  keep_healthy_days:
+    description: After how many days what was closed because all was well is removed.
+    type: float
+    default: 7.0
   alert_file:
     description: A file with the alert's text, V(-) for the standard input.
     type: str
-  channels:
-    description: The channels that are on, as P(sre.runbooks.channels#filter) tells them.
-    type: dict
-    default: {}
-  channels_off:
-    description: The channels that are not, with the reason.
-    type: list
-    elements: str
-    default: []
   contacts:
     description: Whom to call when the pager is down.
     type: dict

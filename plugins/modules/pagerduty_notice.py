@@ -41,7 +41,9 @@ options:
   incident_id:
     description: The incident's id.
     type: str
-    required: true
+  incident_key:
+    description: The key of the open incident, where its id is not known.
+    type: str
   responders:
     description: Whom to call in, users by name, e-mail address or id, or escalation policies by name or id.
     type: list
@@ -56,6 +58,13 @@ options:
   escalation_level:
     description: The level of the escalation policy to call.
     type: int
+  auth_scheme:
+    description:
+      - What O(api_key) is, an API key (V(token)) or an OAuth token that has scopes (V(bearer)). C(docs/access.md) of the
+        collection lists the scopes that each call needs.
+    type: str
+    choices: [token, bearer]
+    default: token
 """
 
 EXAMPLES = r"""

@@ -29,6 +29,13 @@ options:
     type: list
     elements: str
     required: true
+  auth_scheme:
+    description:
+      - What O(api_key) is, an API key (V(token)) or an OAuth token that has scopes (V(bearer)). C(docs/access.md) of the
+        collection lists the scopes that each call needs.
+    type: str
+    choices: [token, bearer]
+    default: token
 """
 
 EXAMPLES = r"""

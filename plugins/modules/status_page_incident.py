@@ -85,6 +85,12 @@ options:
     description: Whether subscribers are told.
     type: bool
     default: true
+  tried_before:
+    description:
+      - Whether an earlier request for the same may have been carried out. Then it is looked for several times, since what was
+        just written is not always listed at once, before it is written.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
@@ -19,7 +20,7 @@ def incident(**changes: t.Any) -> Json:
             "urgency": "high", "service": {"id": "PS"}, "priority": None, "html_url": "https://x/Q1", **changes}  # fmt: skip
 
 
-LOOK = "/incidents?incident_key=db%2Fprod&statuses%5B%5D=triggered&statuses%5B%5D=acknowledged&limit=100&offset=0"
+LOOK = "/incidents?incident_key=db%2Fprod&date_range=all&statuses%5B%5D=triggered&statuses%5B%5D=acknowledged&limit=100&offset=0"
 CREATE = {"type": "incident", "title": "Down", "service": {"type": "service_reference", "id": "PS"}, "incident_key": "db/prod"}
 SERVICES = Call("GET", "/services?query=Shop&limit=100&offset=0", answer={"services": [{"id": "PS", "name": "Shop"}]})
 WANTED = Wanted("triggered", incident_key="db/prod", service="Shop", title="Down")
@@ -67,13 +68,22 @@ EXCHANGES: list[tuple[str, Wanted, list[Call], str | None, bool, int]] = [
     ("the note before the end", Wanted("resolved", incident_id="Q1", note="n"),
      [GET, notes(), note("n"), put({"status": "resolved"}, status="resolved")], "resolved", True, 2),
     ("created, and the answer was lost", WANTED, [found(), SERVICES, created(lost=True), found(incident())], "triggered", False, 1),
-    ("not created: tried again", WANTED, [found(), SERVICES, created(status=500, answer=None), found(), created()],
+    ("not created: tried again", WANTED, [found(), SERVICES, created(status=500, answer=None), *[found()] * 4, created()],
      "triggered", False, 1),
     ("somebody was quicker", WANTED, [found(), SERVICES, created(status=400, answer=REJECTED), found(incident())],
      "triggered", True, 0),
     ("a change whose answer was lost is looked up", Wanted("acknowledged", incident_id="Q1"),
      [GET, Call("PUT", "/incidents/Q1", {"incident": {"type": "incident", "status": "acknowledged"}}, lost=True),
       Call("GET", "/incidents/Q1", answer={"incident": incident(status="acknowledged")})], "acknowledged", True, 1),
+    ("created, and listed late", WANTED, [found(), SERVICES, created(lost=True), found(), found(), found(incident())],
+     "triggered", False, 1),
+    ("tried before, and listed late", dataclasses.replace(WANTED, tried_before=True), [found(), found(), found(incident())],
+     "triggered", True, 0),
+    ("tried before, and not done", dataclasses.replace(WANTED, tried_before=True), [found(), *[found()] * 4, SERVICES, created()],
+     "triggered", False, 1),
+    ("a note tried before, and listed late", Wanted("triggered", incident_id="Q1", note="n", tried_before=True),
+     [GET, notes(), notes(), notes("n")], "triggered", True, 0),
+    ("of another key is another one", WANTED, [found(incident(incident_key="db")), SERVICES, created()], "triggered", False, 1),
     ("a note whose answer was lost is looked up", Wanted("triggered", incident_id="Q1", note="n"),
      [GET, notes(), Call("POST", "/incidents/Q1/notes", {"note": {"content": "n"}}, lost=True), notes("n")], "triggered", True, 1),
 ]  # fmt: skip

@@ -8,7 +8,7 @@ import typing as t
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, ending, key_of, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, alerted_since, ending, key_of, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
 
 Json = dict[str, t.Any]
@@ -26,6 +26,8 @@ def verdict(kind: str = "cause_found", system: str | None = "db", **changes: t.A
     return {"verdict": kind, "offers": offers, "findings": [], "measured": [{}], "gaps": [], **changes}
 
 
+OUTCOME = {"kind": "outcome", "effect": CANCEL, "system": "db", "epoch": 0}
+DONE, FAILED = {**OUTCOME, "status": "done", "changed": True}, {**OUTCOME, "status": "failed", "changed": False}
 INTENT = {"kind": "intent", "effect": CANCEL, "system": "db", "epoch": 0}
 FINDING = {"mitigations": [CANCEL], "subject": {"system": "db"}, "targets": {CANCEL: [TARGET]}}
 BY_NAME = [{"mitigation": ISOLATE, "system": "db", "targets": [BILLING, LEDGER], "by_name": True}]
@@ -34,7 +36,10 @@ STEPS: list[tuple[str, Words, Json | None, list[Json], list[Step]]] = [
     ("nothing asked", Words(), verdict(), [], []),
     ("offered here", ASKED, verdict(), [], [Step(CANCEL, "db", (TARGET,))]),
     ("offered on another system only", ASKED, verdict(system="db2"), [], []),
-    ("done by a run that was killed", ASKED, verdict("healthy", None), [INTENT], [Step(CANCEL, "db", (), found_done=True)]),
+    ("done by a run that was killed", ASKED, verdict("healthy", None), [INTENT], [Step(CANCEL, "db", (), before="unknown")]),
+    ("done before", ASKED, verdict("healthy", None), [INTENT, DONE], [Step(CANCEL, "db", (), before="done")]),
+    ("done, and then tried again in vain", ASKED, verdict("healthy", None), [INTENT, DONE, INTENT, FAILED],
+     [Step(CANCEL, "db", (), before="done")]),
     ("begun by a run that was killed, and still sick", ASKED, verdict(), [INTENT], [Step(CANCEL, "db", (TARGET,))]),
     ("not offered, but a finding names a target", UNOFFERED, verdict("healthy", None, findings=[FINDING]), [],
      [Step(CANCEL, "db", (TARGET,))]),
@@ -53,6 +58,7 @@ REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
     (ASKED, verdict("healthy", None), [], "was refused: the verdict is healthy and offers no mitigation"),
     (ASKED, verdict("unproven", None), [], "verdict is unproven"),
     (ASKED, verdict("unproven", None), [INTENT], "verdict is unproven"),
+    (ASKED, verdict("healthy", None), [INTENT, FAILED], "was refused: the verdict is healthy"),
     (ASKED, verdict("healthy", None), [{**INTENT, "epoch": 1}], "was refused"),
     (Words(mitigate=("terminate_blockers",)), verdict(), [], "offers cancel_queued_ddl"),
     (UNOFFERED, verdict("healthy", None), [], "no finding on db names anything"),
@@ -140,3 +146,26 @@ def test_ending(name: str, events: list[Json], found: Json | None, unsent: list[
 
 def test_a_check_that_would_have_acted_is_green() -> None:
     assert ending([JUDGED], verdict(), ["pagerduty:declared"], check=True) is None
+
+
+def seen(kind: str, run: str = "mine", **fields: t.Any) -> Json:
+    return {"kind": kind, "run": run, **fields}
+
+
+LOOK, ALERT = [seen("run_started"), seen("facts", slot="diagnose"), seen("judged")], seen("note", "other", alert=True)
+VERIFY = [seen("outcome"), seen("facts", slot="verify"), seen("verified")]
+ALERTED: list[tuple[str, list[Json], bool]] = [
+    ("none", LOOK, False),
+    ("before the run", [ALERT, *LOOK], False),
+    ("during the look", [LOOK[0], ALERT, *LOOK[1:]], True),
+    ("after the look", [*LOOK, ALERT], True),
+    ("after the first look, and looked again", [*LOOK, ALERT, *VERIFY], False),
+    ("after the second look", [*LOOK, *VERIFY, ALERT], True),
+    ("a person's note", [*LOOK, seen("note", "other")], False),
+    ("without a look nothing was seen", [seen("run_started"), ALERT], False),
+]
+
+
+@pytest.mark.parametrize(("name", "events", "expected"), ALERTED, ids=[one[0] for one in ALERTED])
+def test_an_alert_that_was_perhaps_not_seen(name: str, events: list[Json], expected: bool) -> None:
+    assert alerted_since(events, "mine") is expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import os
@@ -63,7 +64,7 @@ INCIDENTS: list[tuple[str, dict[str, t.Any], bool]] = [
 
 @pytest.mark.parametrize(("name", "fields", "found"), INCIDENTS, ids=[one[0] for one in INCIDENTS])
 def test_the_incident_that_is_not_over(tmp_path: pathlib.Path, name: str, fields: dict[str, t.Any], found: bool) -> None:
-    incident(tmp_path, "x", **fields)
+    incident(tmp_path, "db-x-20261124T0214Z", **fields)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "incident.json").write_text("{")
     assert (current_incident(tmp_path, "k", NOW, 3600.0) is not None) is found
@@ -71,7 +72,7 @@ def test_the_incident_that_is_not_over(tmp_path: pathlib.Path, name: str, fields
 
 def test_a_folder_that_cannot_be_written_names_the_way_out(tmp_path: pathlib.Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(RecordError, match="cannot be written .* incident_record_root="):
+    with pytest.raises(RecordError, match="cannot be read or written .* incident_record_root="):
         writable_root(tmp_path / "file" / "incidents")
 
 
@@ -104,9 +105,13 @@ def test_a_held_file_lock_is_waited_for_and_then_told(tmp_path: pathlib.Path) ->
 
 ME = lock.this_run(os.getpid(), "me")
 ELSEWHERE = {"host": "other", "boot": "other", "pid": 1, "start": "1", "run": "theirs"}
-HERE = {"host": ME.host, "boot": ME.boot, "run": "theirs"}
+HERE = {"host": ME.host, "boot": ME.boot, "namespace": ME.namespace, "user": ME.user, "run": "theirs"}
 HOLDERS: list[tuple[str, dict[str, t.Any], bool]] = [
-    ("this very run", {**HERE, "pid": ME.pid, "start": ME.start}, False),
+    ("this very run", dataclasses.asdict(ME), False),
+    ("another run of a process of this number elsewhere", {**dataclasses.asdict(ME), "host": "other", "run": "theirs"}, True),
+    ("another container of this host, whose process was number 1", {**HERE, "namespace": "pid:[1]", "pid": 1, "start": "1"}, True),
+    ("another user's process may be hidden", {**HERE, "user": 4711, "pid": 2**22 + 1, "start": "1"}, os.getuid() != 0),
+    ("a process whose start nobody could read", {**HERE, "pid": 2**22 + 1, "start": lock.UNKNOWN}, True),
     ("a dead process of this host", {**HERE, "pid": 2**22 + 1, "start": "1"}, False),
     ("a reused pid of this host", {**HERE, "pid": os.getppid(), "start": "1"}, False),
     ("a live process of this host", {**HERE, "pid": os.getppid(), "start": lock.process_start(os.getppid())}, True),

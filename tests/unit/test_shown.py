@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import (
     Source,
@@ -210,16 +211,20 @@ def test_the_picture_tells_when_what_happened() -> None:
     assert svg({**INCIDENT, "declared_at": None}, []) == ""
 
 
+COMMON: Json = {"url": "u", "token": "t", "timeout": 1.0, "tries": 2, "allow_plaintext": False}
 SETTINGS = {
-    "pagerduty": {"url": "u", "token": "t", "from": "f", "service": "s", "timeout": 1.0, "tries": 2},
-    "status_page": {"url": "u", "token": "t", "page_id": "p", "timeout": 1.0, "tries": 2},
+    "pagerduty": {**COMMON, "from": "f", "service": "s", "auth_scheme": "bearer"},
+    "status_page": {**COMMON, "page_id": "p"},
 }
 
 
 def test_channels() -> None:
     told = channels_from(["pagerduty", "status_page"], SETTINGS, public=True)
     assert told["off"] == []
-    assert told["on"]["pagerduty"]["login"] == {"api_url": "u", "api_key": "t", "timeout": 1.0, "tries": 2, "from_email": "f"}
+    assert told["on"]["pagerduty"]["login"] == {
+        "api_url": "u", "api_key": "t", "timeout": 1.0, "tries": 2, "allow_plaintext": False, "from_email": "f",
+        "auth_scheme": "bearer",
+    }  # fmt: skip
     assert channels_from([], SETTINGS, public=True) == {"on": {}, "off": []}
 
 
@@ -228,5 +233,5 @@ def test_a_channel_without_credentials_or_consent_is_off_and_says_why() -> None:
     assert channels_from(["pagerduty", "status_page"], bare, public=False) == {
         "on": {}, "off": ["pagerduty (not configured: incident_pagerduty_token)", "status_page (incident_public is false)"],
     }  # fmt: skip
-    with pytest.raises(ValueError, match="no channel slack; there are: pagerduty, status_page"):
+    with pytest.raises(RecordError, match="no channel slack; there are: pagerduty, status_page"):
         channels_from(["slack"], SETTINGS, public=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 import pytest
@@ -27,11 +28,11 @@ def body(status: str, update: str = "one", **more: t.Any) -> Json:
 
 
 def unresolved(*incidents: Json) -> Call:
-    return Call("GET", f"{PAGE}/incidents/unresolved?limit=100", answer=list(incidents))
+    return Call("GET", f"{PAGE}/incidents/unresolved?page=1&per_page=100", answer=list(incidents))
 
 
 def everything(*incidents: Json) -> Call:
-    return Call("GET", f"{PAGE}/incidents?limit=100", answer=list(incidents))
+    return Call("GET", f"{PAGE}/incidents?page=1&limit=100", answer=list(incidents))
 
 
 COMPONENTS = Call("GET", f"{PAGE}/components?page=1&per_page=100", answer=[{"id": "c1", "name": "API"}])
@@ -50,6 +51,11 @@ def now(update: str) -> Call:
 EXCHANGES: list[tuple[str, Wanted, list[Call], int]] = [
     ("create", FIRST, [unresolved(incident(metadata={})), POST], 1),
     ("there already", FIRST, [unresolved(incident())], 0),
+    ("told by another controller", FIRST, [unresolved(incident("two", status="identified"))], 0),
+    ("tried before, and listed late", dataclasses.replace(FIRST, tried_before=True), [unresolved(), unresolved(incident())], 0),
+    ("tried before, and not done", dataclasses.replace(FIRST, tried_before=True), [unresolved(), *[unresolved()] * 4, POST], 1),
+    ("on the second page", FIRST, [unresolved(*[incident(metadata={})] * 100), Call(
+        "GET", f"{PAGE}/incidents/unresolved?page=2&per_page=100", answer=[incident()])], 0),
     ("update", NEXT, [unresolved(incident()), PATCH], 1),
     ("nothing to resolve", Wanted("k", "resolved"), [unresolved(), everything()], 0),
     ("resolved already", Wanted("k", "resolved", update_key="end"),
@@ -60,7 +66,7 @@ EXCHANGES: list[tuple[str, Wanted, list[Call], int]] = [
      [unresolved(incident(None))], 0),
     ("created, and the answer was lost", FIRST,
      [unresolved(), Call("POST", POST.path, POST.body, lost=True), unresolved(incident())], 1),
-    ("not created: tried again", FIRST, [unresolved(), Call("POST", POST.path, POST.body, status=500), unresolved(), POST], 1),
+    ("not created: tried again", FIRST, [unresolved(), Call("POST", POST.path, POST.body, status=500), *[unresolved()] * 4, POST], 1),
     ("updated, and the answer was lost", NEXT,
      [unresolved(incident()), Call("PATCH", PATCH.path, PATCH.body, lost=True), now("two")], 1),
     ("not updated: tried again", NEXT,

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import pathlib
+import threading
+import time
 import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import OutcomeUnknownError
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.calls import NOTICE
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from, outcome_unknown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import next_update
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import UndoStep, undo_lines, undo_steps
 
 from tests.unit.http_script import Call, Script
-from tests.unit.test_session import CANCEL, CHANNELS, WELL, Runs
+from tests.unit.test_pagerduty import incident
+from tests.unit.test_session import CANCEL, CHANNELS, WELL, Runs, gone
 
 Json = dict[str, t.Any]
-MAIL = "community.general.mail"
-BROKEN_OFF = "Failed to send mail to 'x@example.org': Connection unexpectedly closed"
-REFUSED = "Failed to send mail to 'x@example.org': (451, b'4.3.0 try again later')"
+MAIL = "mail"
+BROKEN_OFF = {"failed": True, "msg": "mail server mail:25: Connection unexpectedly closed", "unknown": True}
+REFUSED = {"failed": True, "msg": "mail server mail:25 refused: (451, b'4.3.0 try again later')", "unknown": False}
 TOLD = {
     **CHANNELS["pagerduty"], "responders": ["Database"], "status_updates": True, "escalate_after": 5.0, "escalate_to": 2,
 }  # fmt: skip
-ALL = {"pagerduty": TOLD, "mail": {"login": {"host": "mail", "sender": "a@example.org", "to": ["x@example.org"]}}}
+MAIL_LOGIN: Json = {"host": "mail", "port": 25, "username": None, "password": None, "secure": "starttls", "ca_path": None,
+                    "sender": "a@example.org", "to": ["x@example.org"], "timeout": 10.0, "allow_plaintext": False}  # fmt: skip
+ALL = {"pagerduty": TOLD, "mail": {"login": MAIL_LOGIN}}
 
 
 class Once(Runs):
@@ -38,8 +45,10 @@ class Once(Runs):
 
 
 @pytest.fixture
-def runs(tmp_path: pathlib.Path) -> Once:
-    return Once(tmp_path)
+def runs(tmp_path: pathlib.Path) -> t.Iterator[Once]:
+    found = Once(tmp_path)
+    yield found
+    found.kill()
 
 
 def outbox(runs: Once) -> t.Any:
@@ -60,8 +69,8 @@ def test_every_channel_hears_every_stage_once(runs: Once) -> None:
 
 @pytest.mark.parametrize(("answer", "maybe", "green"), [(BROKEN_OFF, 4, True), (REFUSED, 0, False)],
                          ids=["broken off: nobody can tell", "refused: tried again"])  # fmt: skip
-def test_a_mail_without_a_clear_answer_is_not_sent_again(runs: Once, answer: str, maybe: int, green: bool) -> None:
-    runs.vendors.answers[MAIL] = {"failed": True, "msg": answer}
+def test_a_mail_without_a_clear_answer_is_not_sent_again(runs: Once, answer: Json, maybe: int, green: bool) -> None:
+    runs.vendors.answers[MAIL] = answer
     # What was refused keeps the later ones of its channel back, and is tried once in each task: declare, confirm, update, close.
     assert (runs.play(CANCEL) is None) is green
     assert len(outbox(runs).maybe()) == maybe
@@ -88,8 +97,8 @@ def test_a_run_killed_while_it_sent_what_cannot_be_looked_up_leaves_maybe_sent(r
 
 
 def test_check_mode_shows_a_mail_and_runs_nothing_of_it(runs: Once) -> None:
+    runs.vendors.answers[MAIL] = lambda args: deliver(args, check_mode=True)
     runs.play(CANCEL, check=True)
-    assert runs.calls(MAIL) == []
     shown = [line for line in runs.lines if "would send" in line and " MAIL " in line]
     assert len(shown) == 4
     assert "[P2] Database degradation (db): opened" in shown[0]
@@ -229,7 +238,7 @@ NOTICES: list[tuple[str, Json, list[Call]]] = [
     ("a status update", {"status_update": "We are back."}, [
         Call("POST", "/incidents/Q1/status_updates", {"message": "We are back."}, answer={"status_update": {}})]),
     ("the next level", {"escalation_level": 2}, [
-        Call("PUT", "/incidents/Q1", {"incident": {"type": "incident", "escalation_level": 2}}, answer={"incident": {}})]),
+        Call("PUT", "/incidents/Q1", {"incident": {"type": "incident", "escalation_level": 2}}, answer={"incident": incident()})]),
 ]  # fmt: skip
 
 
@@ -253,17 +262,6 @@ def test_a_call_in_place_says_what_is_wrong_with_its_arguments() -> None:
     assert told == {"failed": True, "msg": "one of the following is required: responders, status_update, escalation_level"}
 
 
-UNKNOWN: list[tuple[str, Json, bool]] = [
-    (MAIL, {"msg": BROKEN_OFF}, True), (MAIL, {"msg": REFUSED}, False), (MAIL, {"msg": "Unable to Connect mail:25"}, False),
-    ("pagerduty_notice", {"unknown": True}, True), ("pagerduty_notice", {"msg": "HTTP 401"}, False),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("module", "result", "expected"), UNKNOWN)
-def test_whether_a_failed_message_may_have_arrived(module: str, result: Json, expected: bool) -> None:
-    assert outcome_unknown(module, result) is expected
-
-
 def test_the_mail_channel_s_login_holds_what_the_module_needs() -> None:
     settings = {
         "mail": {
@@ -271,14 +269,130 @@ def test_the_mail_channel_s_login_holds_what_the_module_needs() -> None:
             "port": 25,
             "username": "",
             "password": "",
-            "secure": "try",
+            "secure": "starttls",
+            "ca_path": "",
             "timeout": 10.0,
             "from": "a",
             "to": ["b"],
+            "allow_plaintext": False,
         }
     }
     assert channels_from(["mail"], settings, public=False)["on"]["mail"]["login"] == {
-        "host": "m", "port": 25, "username": None, "password": None, "secure": "try", "timeout": 10, "sender": "a", "to": ["b"],
+        "host": "m", "port": 25, "username": None, "password": None, "secure": "starttls", "ca_path": None, "timeout": 10.0,
+        "sender": "a", "to": ["b"], "allow_plaintext": False,
     }  # fmt: skip
     settings["mail"]["to"] = []
     assert channels_from(["mail"], settings, public=False)["off"] == ["mail (not configured: incident_mail_to)"]
+
+
+# -- channels that do not answer -----------------------------------------------------------------------------------------
+
+DOWN = {"failed": True, "msg": "PagerDuty: no answer", "unknown": False, "down": True}
+LOST = {"failed": True, "msg": "PagerDuty: no answer", "unknown": True, "down": True}
+BUSY = {"failed": True, "msg": "PagerDuty: HTTP 429", "unknown": False, "down": False}
+
+
+@pytest.mark.parametrize(("answer", "tried"), [(DOWN, 2), (BUSY, 4)], ids=["down: left out until the end", "busy: tried again"])
+def test_a_channel_that_is_down_is_down_for_the_run(runs: Once, answer: Json, tried: int) -> None:
+    runs.vendors.answers["pagerduty_incident"] = answer
+    runs.play()
+    assert len(runs.calls("pagerduty_incident")) == tried
+    assert len(runs.calls(MAIL)) == 2
+    runs.vendors.answers = {}
+    runs.play()
+    assert [args.get("note", args.get("title")).split(":")[0] for args in runs.calls("pagerduty_incident")[tried:]] == [
+        "Database degradation (db)", "Cause",
+    ]  # fmt: skip
+
+
+def test_before_the_verdict_a_channel_gets_one_try_and_little_time(runs: Once) -> None:
+    session = runs.session(runs.open())
+    session.teller.declare({})
+    (first,) = runs.calls("pagerduty_incident")
+    assert (first["tries"], first["timeout"] <= 4.0, first["budget"] <= 4.0) == (1, True, True)
+
+
+def test_the_channels_are_told_side_by_side(runs: Once) -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def together(args: Json) -> Json:
+        both.wait()
+        return {"changed": True, "incident": {"id": "1", "status": "x", "url": ""}, "requests": []}
+
+    channels = {"pagerduty": CHANNELS["pagerduty"], "mail": ALL["mail"]}
+    runs.vendors.answers = {"pagerduty_incident": together, MAIL: together}
+    runs.session(runs.open(), channels).teller.declare({})
+    assert len(runs.vendors.calls) == 2
+
+
+def test_one_that_hangs_holds_up_no_other_and_not_the_run(runs: Once) -> None:
+    hangs = threading.Event()
+    runs.vendors.answers["pagerduty_incident"] = lambda args: {"failed": not hangs.wait(60)}
+    run = runs.open()
+    run["seconds_before_verdict"] = 0.2
+    started = time.monotonic()
+    session = runs.session(run)
+    session.teller.declare({})
+    hangs.set()
+    assert time.monotonic() - started < 10
+    assert [args["subject"] for args in runs.calls(MAIL)] == ["[P2] Database degradation (db): opened"]
+    assert session.teller.unsent() == ["pagerduty:declared", "pagerduty:responders"]
+
+
+def test_what_may_have_arrived_is_looked_for_before_it_is_sent_again(runs: Once) -> None:
+    runs.vendors.answers["pagerduty_incident"] = LOST
+    runs.play()
+    runs.vendors.answers = {}
+    runs.play()
+    tried_before = [args.get("tried_before", False) for args in runs.calls("pagerduty_incident")]
+    assert tried_before == [False, True, True, False]
+
+
+def test_a_notice_finds_its_incident_by_the_key_where_the_id_was_lost(runs: Once) -> None:
+    runs.vendors.answers["pagerduty_incident"] = {"changed": True, "incident": None, "adopted": False, "requests": []}
+    runs.play()
+    assert {(args.get("incident_id"), args["incident_key"]) for args in runs.calls("pagerduty_notice")} == {(None, "db/db")}
+
+
+# -- a person's words, and runs that are ended ----------------------------------------------------------------------------
+
+
+def say(runs: Once, text: str, killed_at: str | None = None) -> None:
+    """An update; killed before the first, or after the last thing that it does under a name."""
+    runs.kill()
+    session = runs.session(runs.open(pid=gone(runs)))
+    with contextlib.ExitStack() as stack:
+        if killed_at:
+            stack.enter_context(pytest.raises(KeyboardInterrupt))
+            stack.enter_context(pytest.MonkeyPatch.context()).setattr(*KILLS[killed_at](session))
+        session.teller.say(text)
+
+
+def _killed(*_: t.Any, **__: t.Any) -> t.NoReturn:
+    raise KeyboardInterrupt
+
+
+KILLS: dict[str, t.Callable[[t.Any], tuple[t.Any, str, t.Any]]] = {
+    "before it is queued": lambda session: (session.teller.outbox, "queue", _killed),
+    "before it is sent": lambda session: (session.teller, "flush", _killed),
+}
+
+
+@pytest.mark.parametrize("killed_at", KILLS)
+def test_an_update_that_was_ended_is_neither_lost_nor_doubled(runs: Once, killed_at: str) -> None:
+    runs.play()
+    runs.vendors.calls = []
+    say(runs, "first", killed_at)
+    say(runs, "second")
+    say(runs, "second")
+    said = [args["note"].split("\n")[0] for args in runs.calls("pagerduty_incident")]
+    assert said == ["first", "second"]
+
+
+def test_the_same_words_later_are_another_update(runs: Once) -> None:
+    runs.play()
+    runs.vendors.calls = []
+    say(runs, "still at it")
+    runs.now += datetime.timedelta(minutes=20)
+    say(runs, "still at it")
+    assert len(runs.calls("pagerduty_incident")) == 2

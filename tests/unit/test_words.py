@@ -81,7 +81,7 @@ IDS = [
 
 @pytest.mark.parametrize(("targets", "taken", "expected"), IDS)
 def test_ids(targets: tuple[str, ...], taken: tuple[str, ...], expected: str) -> None:
-    made = new_id("db", targets, NOW, taken)
+    made = new_id("db", targets, NOW, lambda name: name in taken)
     assert made == expected == checked_id(made)
 
 
@@ -92,8 +92,9 @@ def test_malformed_ids_never_become_a_path(identity: str) -> None:
 
 
 PLAIN = [
-    ("\x1b[31mred\x1b[0m\r\n", "[31mred[0m\n"),
-    ("a\x00b\x07c", "abc"),
+    ("\x1b[31mred\x1b[0m\r\n", " [31mred [0m  "),
+    ("a\x00b\x07c", "a b c"),
+    ("orders\u2028DO       curl\u0085x\vy\ud800", "orders DO       curl x y"),
     ("right\u202eto left", "rightto left"),
     ("x" * 600, "x" * 499 + "…"),
     (83, "83"),

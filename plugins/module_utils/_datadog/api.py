@@ -8,11 +8,14 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Json, Settings
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._http import shape
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings, header_value, patience
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError, UnusableAnswerError
 
 URL = "https://api.datadoghq.com"
 PAGE = 100
+MOST_PAGES = 50
+LARGEST = 1e300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,51 +43,83 @@ class Series:
     points: int
 
 
-def settings(url: str, api_key: str, application_key: str, tries: int) -> Settings:
-    """How Datadog is spoken to."""
-    headers = {"DD-API-KEY": api_key, "DD-APPLICATION-KEY": application_key, "Accept": "application/json"}
-    return Settings("Datadog", url, headers, "Check the site in the URL and both keys", tries)
+def settings(params: t.Mapping[str, t.Any]) -> Settings:
+    """How Datadog is spoken to. Raises HttpError."""
+    headers = {
+        "DD-API-KEY": header_value("api_key", params["api_key"]),
+        "DD-APPLICATION-KEY": header_value("application_key", params["application_key"]),
+        "Accept": "application/json",
+    }
+    return Settings("Datadog", params["api_url"], headers, "Check the site in the URL and both keys", **patience(params))
 
 
 def monitor(client: Client, identity: int) -> Monitor:
-    """GET /api/v1/monitor/{id}. Raises ApiError."""
-    data = client.get(f"/api/v1/monitor/{identity}", [("group_states", "all")])
-    groups = (data.get("state") or {}).get("groups") or {}
-    troubled = {name: group["status"] for name, group in sorted(groups.items()) if group.get("status") != "OK"}
-    return Monitor(data["id"], data.get("name") or "", data.get("type") or "", data.get("overall_state") or "Unknown", troubled)
+    """GET /api/v1/monitor/{id}. Raises HttpError."""
+    return client.get(f"/api/v1/monitor/{identity}", [("group_states", "all")], _monitor)
+
+
+def _monitor(data: t.Any) -> Monitor:
+    groups = shape.mapping_or_empty(shape.mapping_or_empty(data, "state"), "groups")
+    states = {name: shape.text_or_none(group, "status") or "Unknown" for name, group in sorted(groups.items())}
+    troubled = {name: state for name, state in states.items() if state != "OK"}
+    return _named(data, "overall_state", troubled)
+
+
+def _named(data: t.Any, state: str, troubled: t.Mapping[str, str]) -> Monitor:
+    name, kind = shape.text_or_none(data, "name") or "", shape.text_or_none(data, "type") or ""
+    return Monitor(shape.number(data, "id"), name, kind, shape.text_or_none(data, state) or "Unknown", troubled)
 
 
 def search(client: Client, query: str) -> list[Monitor]:
-    """GET /api/v1/monitor/search, all pages. Raises ApiError."""
+    """GET /api/v1/monitor/search, all pages. Raises HttpError."""
+
+    def page_of(data: t.Any) -> tuple[list[Monitor], int]:
+        monitors = [_named(one, "status", {}) for one in shape.items(data, "monitors")]
+        return monitors, shape.number(shape.mapping(data, "metadata"), "page_count")
+
     found: list[Monitor] = []
-    page = 0
-    while True:
-        query_string = [("query", query), ("page", str(page)), ("per_page", str(PAGE))]
-        data = client.get("/api/v1/monitor/search", query_string)
-        found += [Monitor(one["id"], one["name"], one.get("type") or "", one["status"], {}) for one in data["monitors"]]
-        page += 1
-        if page >= data["metadata"]["page_count"]:
+    for page in range(MOST_PAGES):
+        asked = [("query", query), ("page", str(page)), ("per_page", str(PAGE))]
+        monitors, pages = client.get("/api/v1/monitor/search", asked, page_of)
+        found += monitors
+        if page + 1 >= pages:
             return found
+    raise UnusableAnswerError(f"Datadog: the search {query!r} has more than {MOST_PAGES} pages: narrow it")
 
 
 def series(client: Client, query: str, start: int, end: int) -> list[Series]:
     """GET /api/v1/query between two moments (seconds since 1970). Raises HttpError where Datadog says that it failed."""
-    data = client.get("/api/v1/query", [("from", str(start)), ("to", str(end)), ("query", query)])
-    if data.get("status") != "ok" or data.get("error"):
-        raise HttpError(f"Datadog: the query {query!r} failed: {data.get('error') or data.get('status')}")
-    return [_series(one, end) for one in data.get("series") or []]
+
+    def read(data: t.Any) -> list[Series]:
+        if shape.text(data, "status") != "ok" or data.get("error"):
+            raise HttpError(f"Datadog: the query {query!r} failed: {str(data.get('error') or data['status'])[:300]}")
+        return [_series(one, end) for one in shape.items_or_empty(data, "series")]
+
+    return client.get("/api/v1/query", [("from", str(start)), ("to", str(end)), ("query", query)], read)
 
 
-def _series(data: Json, end: int) -> Series:
-    points = [(at / 1000, value) for at, value in data.get("pointlist") or [] if value is not None]
+def _series(data: t.Any, end: int) -> Series:
+    pairs = [_point(pair) for pair in shape.items_or_empty(data, "pointlist")]
+    points = [(at, value) for at, value in pairs if value is not None]
     values = [value for _at, value in points]
     last_at, last = points[-1] if points else (None, None)
     return Series(
-        metric=data.get("metric") or "",
-        scope=data.get("scope") or "",
+        metric=shape.text_or_none(data, "metric") or "",
+        scope=shape.text_or_none(data, "scope") or "",
         last=last,
         last_age_seconds=None if last_at is None else round(end - last_at, 1),
         highest=max(values, default=None),
         mean=sum(values) / len(values) if values else None,
         points=len(values),
     )
+
+
+def _point(pair: t.Any) -> tuple[float, float | None]:
+    """When (seconds since 1970) and how much. Raises ShapeError."""
+    if len(shape.items(pair)) != 2 or not all(one is None or _is_number(one) for one in pair) or pair[0] is None:
+        raise shape.ShapeError("a point is no pair of numbers")
+    return pair[0] / 1000, None if pair[1] is None else float(pair[1])
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST

@@ -11,11 +11,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._datadog import api
 from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings, http_argument_spec
-
-
-def _settings(params: Params) -> Settings:
-    return api.settings(params["api_url"], params["api_key"], params["application_key"], params["tries"])
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
 
 
 def _monitors(params: Params, client: Client) -> Json:
@@ -37,7 +33,7 @@ _LOGIN: dict[str, dict[str, t.Any]] = {
 }
 MONITOR = Call(
     {**_LOGIN, "monitors": {"type": "list", "elements": "int"}, "query": {"type": "str"}},
-    _settings,
+    api.settings,
     _monitors,
     required_one_of=[("monitors", "query")],
 )
@@ -48,6 +44,6 @@ METRIC = Call(
         "window": {"type": "int", "default": 900},
         "now": {"type": "int"},
     },
-    _settings,
+    api.settings,
     _metric,
 )

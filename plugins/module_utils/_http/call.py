@@ -10,8 +10,9 @@ import typing as t
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError, OutcomeUnknownError
-from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import UrlTransport
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import DownError, HttpError, OutcomeUnknownError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Transport, UrlTransport
+from ansible_collections.sre.runbooks.plugins.module_utils._no_log import without_secrets
 
 Json = dict[str, t.Any]
 Params = t.Mapping[str, t.Any]
@@ -19,21 +20,28 @@ Params = t.Mapping[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Call:
-    """What a vendor's module is: its options, how the vendor is spoken to, and what is done (raises HttpError)."""
+    """What a vendor's module is: its options, how the vendor is spoken to, and what is done (both raise HttpError)."""
 
     argument_spec: t.Mapping[str, t.Mapping[str, t.Any]]
     settings: t.Callable[[Params], Settings]
     work: t.Callable[[Params, Client], Json]
     required_one_of: t.Sequence[t.Sequence[str]] = ()
 
-    def make(self, params: Params, *, check_mode: bool) -> Json:
-        """The module's result, with ``failed`` and ``msg`` where it failed; ``unknown`` where it may have been done."""
-        transport = UrlTransport(params["timeout"], params["validate_certs"])
-        client = Client(self.settings(params), transport, check_mode=check_mode)
+    def make(self, params: Params, *, check_mode: bool, transport: Transport | None = None) -> Json:
+        """The module's result, without secrets. Where it failed, ``failed`` and ``msg``; ``unknown`` where it may have been
+        done all the same, ``down`` where nobody answered."""
+        return without_secrets(self._made(params, check_mode, transport), self.argument_spec, params)
+
+    def _made(self, params: Params, check_mode: bool, transport: Transport | None) -> Json:
         try:
+            client = Client(
+                self.settings(params), transport or UrlTransport(params["validate_certs"]), check_mode=check_mode
+            )
             result = self.work(params, client)
+        except OutcomeUnknownError as error:
+            return {"failed": True, "msg": str(error), "unknown": True, "down": error.down}
         except HttpError as error:
-            return {"failed": True, "msg": str(error), "unknown": isinstance(error, OutcomeUnknownError)}
+            return {"failed": True, "msg": str(error), "unknown": False, "down": isinstance(error, DownError)}
         requests = [dataclasses.asdict(sent) for sent in client.sent]
         return {"changed": bool(client.sent), **result, "requests": requests}
 
@@ -41,5 +49,5 @@ class Call:
         """The same from arguments that nobody has looked at yet."""
         checked = ArgumentSpecValidator(self.argument_spec, required_one_of=self.required_one_of).validate(dict(args))
         if checked.error_messages:
-            return {"failed": True, "msg": "; ".join(checked.error_messages)}
+            return without_secrets({"failed": True, "msg": "; ".join(checked.error_messages)}, self.argument_spec, args)
         return self.make(checked.validated_parameters, check_mode=check_mode)

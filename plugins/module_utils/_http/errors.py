@@ -20,12 +20,24 @@ class ApiError(HttpError):
 
 
 class NetworkError(HttpError):
-    """No answer. ``sent`` is False only where it is certain that the vendor never saw the request."""
+    """No answer, or not all of it. The vendor may have seen the request."""
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        super().__init__(message)
-        self.sent = sent
+
+class UnreachedError(NetworkError):
+    """No answer, and it is certain that the vendor never saw the request."""
+
+
+class DownError(HttpError):
+    """No try got an answer in time: the vendor, or the way to it, is down."""
+
+
+class UnusableAnswerError(HttpError):
+    """The vendor answered, and what it says is not what its documentation says. Nothing follows from it."""
 
 
 class OutcomeUnknownError(HttpError):
-    """A write got no clear answer: it may have been done. Look before you write again."""
+    """A write got no clear answer: it may have been done. Look before you write again. ``down``: there was none at all."""
+
+    def __init__(self, message: str, *, down: bool = False) -> None:
+        super().__init__(message)
+        self.down = down

@@ -1,18 +1,29 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a request travels: Ansible's own URL opener behind a small interface (private to the collection)."""
+"""How a request travels: Ansible's own URL opener behind a small interface, with a deadline and a size (private)."""
 
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
+import socket
+import ssl
 import typing as t
 import urllib.error
+import urllib.parse
+import zlib
 
 from ansible.module_utils.urls import open_url
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import NetworkError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import NetworkError, UnreachedError
+from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 Method = t.Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
+# More than any answer that the runbooks ask for; what is larger is not read, packed or not.
+LARGEST_ANSWER = 4 * 1024 * 1024
+PIECE = 65536
+# What comes about before a request can have been sent.
+BEFORE_SENDING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,37 +36,101 @@ class Response:
 
 
 class Transport(t.Protocol):
-    """Sends one request. Raises NetworkError when there is no answer."""
+    """Sends one request and has its whole answer within so many seconds. Raises NetworkError when there is none."""
 
-    def __call__(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None) -> Response: ...
+    def __call__(
+        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float
+    ) -> Response: ...
 
 
 @dataclasses.dataclass(frozen=True)
 class UrlTransport:
     """The real network. Redirects are not followed: a token must not travel to another host."""
 
-    timeout: float = 10.0
     validate_certs: bool = True
 
-    def __call__(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None) -> Response:
+    def __call__(
+        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float
+    ) -> Response:
         try:
-            answer = open_url(
+            # Each read of a socket begins its time limit anew: a byte a second would go on for ever.
+            return within(seconds, lambda: self._exchange(method, url, headers, data, seconds))
+        except LateError as error:
+            raise NetworkError(f"not within {seconds:.3g} s") from error
+
+    def _exchange(
+        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float
+    ) -> Response:
+        try:
+            answer = self._opened(method, url, headers, data, seconds)
+            return _response(answer.getcode(), answer, answer.headers)
+        except NetworkError:
+            raise
+        except Exception as error:  # open_url lets through what urllib, http.client, ssl and socket raise
+            reason = getattr(error, "reason", error)
+            raise (UnreachedError if isinstance(reason, BEFORE_SENDING) else NetworkError)(str(reason)) from error
+
+    def _opened(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> t.Any:
+        try:
+            return open_url(
                 url,
                 method=method,
-                headers=dict(headers),
+                headers={**headers, "Accept-Encoding": "identity"},
                 data=data,
-                timeout=self.timeout,
+                timeout=seconds,
                 validate_certs=self.validate_certs,
                 follow_redirects="none",
                 http_agent="sre.runbooks",
+                use_proxy=not is_loopback(url),
+                use_netrc=False,
+                decompress=False,
             )
-            return _response(answer.getcode(), answer.read(), answer.headers)
-        except urllib.error.HTTPError as error:
-            return _response(error.code, error.read(), error.headers)
-        except Exception as error:  # open_url lets through what urllib, http.client, ssl and socket raise
-            reason = getattr(error, "reason", error)
-            raise NetworkError(str(reason), sent=not isinstance(reason, ConnectionRefusedError)) from error
+        except urllib.error.HTTPError as error:  # an answer like any other
+            return error
 
 
-def _response(status: int, body: bytes, headers: t.Any) -> Response:
-    return Response(status, body, {str(name).lower(): str(value) for name, value in headers.items()})
+def is_loopback(url: str) -> bool:
+    """Whether a request stays on this machine.
+
+    >>> is_loopback("http://127.0.0.1:8080/x"), is_loopback("http://[::1]/"), is_loopback("http://localhost.example.org")
+    (True, True, False)
+    """
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class _Readable(t.Protocol):
+    def read(self, amount: int) -> bytes: ...
+
+
+def _response(status: int, answer: _Readable, headers: t.Any) -> Response:
+    named = {str(name).lower(): str(value) for name, value in headers.items()}
+    body = _read(answer)
+    if named.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
+        body = _unpacked(body)
+    return Response(status, body, named)
+
+
+def _read(answer: _Readable) -> bytes:
+    pieces, size = [], 0
+    while piece := answer.read(PIECE):
+        pieces.append(piece)
+        size += len(piece)
+        _refuse_more(size)
+    return b"".join(pieces)
+
+
+def _unpacked(body: bytes) -> bytes:
+    """What was asked for unpacked and came packed all the same, as far as it is not too large."""
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
+    content = unpacker.decompress(body, LARGEST_ANSWER + 1)
+    _refuse_more(len(content))
+    return content
+
+
+def _refuse_more(size: int) -> None:
+    if size > LARGEST_ANSWER:
+        raise NetworkError(f"the answer is larger than {LARGEST_ANSWER // 1024 // 1024} MiB")

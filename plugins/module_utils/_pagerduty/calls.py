@@ -9,13 +9,16 @@ import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings, http_argument_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import URL, Incident, PagerDuty, settings
-from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.ensure import Wanted, ensure
-
-
-def _settings(params: Params) -> Settings:
-    return settings(params["api_url"], params["api_key"], params.get("from_email"), params["tries"])
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import (
+    AUTH_SCHEMES,
+    URL,
+    Incident,
+    PagerDuty,
+    settings,
+)
+from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.ensure import PLANNED, Wanted, ensure
 
 
 def _data(incident: Incident | None) -> Json | None:
@@ -38,7 +41,8 @@ def _oncalls(params: Params, client: Client) -> Json:
 
 
 def _notice(params: Params, client: Client) -> Json:
-    api, identity = PagerDuty(client), params["incident_id"]
+    api = PagerDuty(client)
+    identity = params["incident_id"] or _by_key(api, params["incident_key"])
     if params["responders"]:
         requester = api.identify("users", params["from_email"])
         targets = [api.target(wanted) for wanted in params["responders"]]
@@ -50,29 +54,43 @@ def _notice(params: Params, client: Client) -> Json:
     return {}
 
 
-INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
+def _by_key(api: PagerDuty, key: str) -> str:
+    """The id of the open incident of a key. One that has just been created is not always listed at once."""
+    found = api.open_by_key(key) or (None if api.client.check_mode else api.client.seen(lambda: api.open_by_key(key)))
+    if found is None and not api.client.check_mode:
+        raise HttpError(f"PagerDuty: there is no open incident of the key {key}")
+    return found.id if found else PLANNED
+
+
+_COMMON: dict[str, dict[str, t.Any]] = {
     **http_argument_spec(URL),
+    "auth_scheme": {"type": "str", "default": "token", "choices": list(AUTH_SCHEMES)},
+}
+INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
+    **_COMMON,
     "from_email": {"type": "str", "required": True},
     "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved"]},
     "incident_key": {"type": "str", "no_log": False},
     "urgency": {"type": "str", "choices": ["high", "low"]},
     **{name: {"type": "str"} for name in ("incident_id", "service", "title", "priority", "escalation_policy", "body")},
     **{name: {"type": "str"} for name in ("note", "resolution")},
+    "tried_before": {"type": "bool", "default": False},
 }
-INCIDENT = Call(INCIDENT_SPEC, _settings, _incident, required_one_of=[("incident_key", "incident_id")])
+INCIDENT = Call(INCIDENT_SPEC, settings, _incident, required_one_of=[("incident_key", "incident_id")])
 ONCALL_SPEC: dict[str, dict[str, t.Any]] = {
-    **http_argument_spec(URL),
+    **_COMMON,
     "escalation_policies": {"type": "list", "elements": "str", "required": True},
 }
-ONCALL = Call(ONCALL_SPEC, _settings, _oncalls)
+ONCALL = Call(ONCALL_SPEC, settings, _oncalls)
 NOTICE_KINDS = ("responders", "status_update", "escalation_level")
 NOTICE_SPEC: dict[str, dict[str, t.Any]] = {
-    **http_argument_spec(URL),
+    **_COMMON,
     "from_email": {"type": "str", "required": True},
-    "incident_id": {"type": "str", "required": True},
+    "incident_id": {"type": "str"},
+    "incident_key": {"type": "str", "no_log": False},
     "responders": {"type": "list", "elements": "str"},
     "responder_message": {"type": "str", "default": "Please join."},
     "status_update": {"type": "str"},
     "escalation_level": {"type": "int"},
 }
-NOTICE = Call(NOTICE_SPEC, _settings, _notice, required_one_of=[NOTICE_KINDS])
+NOTICE = Call(NOTICE_SPEC, settings, _notice, required_one_of=[NOTICE_KINDS, ("incident_id", "incident_key")])

@@ -18,7 +18,10 @@ ALREADY_OPEN = "matching dedup key already exists"
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """The incident as it should be. ``title``, ``body`` and ``escalation_policy`` count only where it is created."""
+    """The incident as it should be. ``title``, ``body`` and ``escalation_policy`` count only where it is created.
+
+    ``tried_before``: an earlier request for the same may have been carried out and not be listed yet.
+    """
 
     state: str
     incident_key: str | None = None
@@ -31,6 +34,7 @@ class Wanted:
     body: str | None = None
     note: str | None = None
     resolution: str | None = None
+    tried_before: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +54,11 @@ def ensure(api: PagerDuty, wanted: Wanted) -> Result:
             return Result(None, None, adopted=False)
         after, adopted = _create(api, wanted)
         if wanted.note and (after is not None or api.client.check_mode):
-            _note(api, after.id if after else PLANNED, wanted.note, is_new=not adopted)
+            _note(api, after.id if after else PLANNED, wanted, is_new=not adopted)
         return Result(None, after, adopted)
     # The note comes first: what is said about the end belongs before the end.
     if wanted.note:
-        _note(api, before.id, wanted.note, is_new=before.id == PLANNED)
+        _note(api, before.id, wanted, is_new=before.id == PLANNED)
     return Result(before, _change(api, before, wanted), adopted=True)
 
 
@@ -62,7 +66,12 @@ def _find(api: PagerDuty, wanted: Wanted) -> Incident | None:
     if wanted.incident_id == PLANNED and api.client.check_mode:
         status = "acknowledged" if wanted.state == "acknowledged" else "triggered"
         return Incident(PLANNED, 0, wanted.incident_key or "", "", status, wanted.urgency or "", "", None, "")
-    return api.get(wanted.incident_id) if wanted.incident_id else api.open_by_key(wanted.incident_key or "")
+    if wanted.incident_id:
+        return api.get(wanted.incident_id)
+    found = api.open_by_key(wanted.incident_key or "")
+    if found is None and wanted.tried_before:
+        return api.client.seen(lambda: api.open_by_key(wanted.incident_key or ""))
+    return found
 
 
 def _create(api: PagerDuty, wanted: Wanted) -> tuple[Incident | None, bool]:
@@ -128,6 +137,10 @@ def _status_differs(current: str, wanted: str) -> bool:
     return current != wanted
 
 
-def _note(api: PagerDuty, identity: str, note: str, *, is_new: bool) -> None:
-    if is_new or not api.has_note(identity, note):
-        api.add_note(identity, note)
+def _note(api: PagerDuty, identity: str, wanted: Wanted, *, is_new: bool) -> None:
+    note = wanted.note or ""
+    if not is_new and api.has_note(identity, note):
+        return
+    if not is_new and wanted.tried_before and api.client.seen(lambda: api.has_note(identity, note) or None):
+        return
+    api.add_note(identity, note)

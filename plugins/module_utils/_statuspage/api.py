@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import typing as t
+import urllib.parse
 
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Json, Settings
+from ansible_collections.sre.runbooks.plugins.module_utils._http import shape
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import (
+    Client,
+    Json,
+    Settings,
+    header_value,
+    patience,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
 
 URL = "https://api.statuspage.io/v1"
 PAGE = 100
+# The newest incidents are looked through as far as this for one that is resolved.
+MOST_PAGES = 20
 # Statuspage has no idempotency key; this namespace in an incident's metadata is ours.
 MARKER = "sre_runbooks"
 
@@ -32,26 +42,41 @@ class Incident:
     url: str
 
     @classmethod
-    def from_api(cls, data: Json) -> Incident:
-        marker = (data.get("metadata") or {}).get(MARKER) or {}
-        updates = data.get("incident_updates") or []
+    def from_api(cls, data: t.Any) -> Incident:
+        """Raises ShapeError."""
+        marker = _marker(data)
+        updates = shape.items_or_empty(data, "incident_updates")
+        parts = shape.items_or_empty(data, "components")
         return cls(
-            id=data["id"],
-            name=data["name"],
-            status=data["status"],
-            impact=data.get("impact_override"),
-            key=marker.get("incident"),
-            update_key=marker.get("update"),
-            last_body=updates[0].get("body") if updates else None,
-            components={part["id"]: part["status"] for part in data.get("components") or []},
-            url=data.get("shortlink") or "",
+            id=shape.text(data, "id"),
+            name=shape.text(data, "name"),
+            status=shape.text(data, "status"),
+            impact=shape.text_or_none(data, "impact_override"),
+            key=_text(marker.get("incident")),
+            update_key=_text(marker.get("update")),
+            last_body=shape.text_or_none(updates[0], "body") if updates else None,
+            components={shape.text(part, "id"): shape.text(part, "status") for part in parts},
+            url=shape.text_or_none(data, "shortlink") or "",
         )
 
 
-def settings(url: str, key: str, tries: int) -> Settings:
-    """How Statuspage is spoken to."""
+def _marker(data: t.Any) -> Json:
+    """Our marker in an incident's metadata; what somebody else has put there is none."""
+    metadata = shape.mapping(data).get("metadata")
+    marker = metadata.get(MARKER) if isinstance(metadata, dict) else None
+    return marker if isinstance(marker, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def settings(params: t.Mapping[str, t.Any]) -> Settings:
+    """How Statuspage is spoken to. Raises HttpError."""
+    key = header_value("api_key", params["api_key"])
     headers = {"Authorization": f"OAuth {key}", "Accept": "application/json"}
-    return Settings("Statuspage", url, headers, "Check the URL, the page id and the API key", tries)
+    way_out = "Check the URL, the page id and the API key"
+    return Settings("Statuspage", params["api_url"], headers, way_out, **patience(params))
 
 
 class Statuspage:
@@ -59,30 +84,33 @@ class Statuspage:
 
     def __init__(self, client: Client, page_id: str) -> None:
         self.client = client
-        self.path = f"/pages/{page_id}"
+        self.path = f"/pages/{urllib.parse.quote(page_id, safe='')}"
+
+    def _incident_path(self, identity: str) -> str:
+        return f"{self.path}/incidents/{urllib.parse.quote(identity, safe='{}')}"
 
     def get(self, identity: str) -> Incident:
-        return Incident.from_api(self.client.get(f"{self.path}/incidents/{identity}"))
+        return self.client.get(self._incident_path(identity), (), Incident.from_api)
+
+    def _pages(
+        self, path: str, size: str, read: t.Callable[[t.Any], t.Any], most: int = MOST_PAGES
+    ) -> t.Iterator[t.Any]:
+        """What is on the pages of a collection; ``size`` is what the collection calls the length of a page."""
+        for page in range(1, most + 1):
+            query = [("page", str(page)), (size, str(PAGE))]
+            found = self.client.get(path, query, lambda data: [read(one) for one in shape.items(data)])
+            yield from found
+            if len(found) < PAGE:
+                return
 
     def by_key(self, key: str, *, resolved: bool) -> Incident | None:
-        """The unresolved incident with our marker; with ``resolved`` also the newest resolved one."""
-        path = f"{self.path}/incidents" + ("" if resolved else "/unresolved")
-        for data in self.client.get(path, [("limit", str(PAGE))]):
-            incident = Incident.from_api(data)
-            if incident.key == key:
-                return incident
-        return None
+        """The unresolved incident with our marker; with ``resolved`` the newest one, in whatever state."""
+        path, size = (f"{self.path}/incidents", "limit") if resolved else (f"{self.path}/incidents/unresolved", "per_page")
+        return next((one for one in self._pages(path, size, Incident.from_api) if one.key == key), None)
 
     def components(self) -> dict[str, str]:
         """The ids of the page's components by their names."""
-        found: dict[str, str] = {}
-        page = 1
-        while True:
-            parts = self.client.get(f"{self.path}/components", [("page", str(page)), ("per_page", str(PAGE))])
-            found |= {part["name"]: part["id"] for part in parts}
-            if len(parts) < PAGE:
-                return found
-            page += 1
+        return dict(self._pages(f"{self.path}/components", "per_page", _name_and_id))
 
     def identify(self, wanted: t.Mapping[str, str]) -> dict[str, str]:
         """Component states by id, from states by name or id. Raises HttpError naming the components there are."""
@@ -100,7 +128,7 @@ class Statuspage:
         def look() -> Incident | None:
             return self.by_key(key, resolved=False)
 
-        return self.client.write_looking("POST", f"{self.path}/incidents", {"incident": incident}, look, _incident)
+        return self.client.write_looking("POST", f"{self.path}/incidents", {"incident": incident}, look, Incident.from_api)
 
     def update(self, identity: str, incident: Json, done: t.Callable[[Incident], bool]) -> Incident | None:
         """An update (None in check mode); after an unknown outcome ``done`` tells from the incident whether it arrived."""
@@ -109,9 +137,9 @@ class Statuspage:
             current = self.get(identity)
             return current if done(current) else None
 
-        path = f"{self.path}/incidents/{identity}"
-        return self.client.write_looking("PATCH", path, {"incident": incident}, look, _incident)
+        body = {"incident": incident}
+        return self.client.write_looking("PATCH", self._incident_path(identity), body, look, Incident.from_api, looks=1)
 
 
-def _incident(answer: Json) -> Incident | None:
-    return Incident.from_api(answer) if answer else None
+def _name_and_id(part: t.Any) -> tuple[str, str]:
+    return shape.text(part, "name"), shape.text(part, "id")

@@ -9,7 +9,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
-from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings, http_argument_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import URL, Incident, Statuspage, settings
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.ensure import Wanted, ensure
@@ -25,10 +25,6 @@ def problems(params: Params) -> t.Iterator[str]:
     for component, state in params["components"].items():
         if state not in STATES:
             yield f"component {component} cannot be {state!r}; it can be {', '.join(STATES)}"
-
-
-def _settings(params: Params) -> Settings:
-    return settings(params["api_url"], params["api_key"], params["tries"])
 
 
 def _data(incident: Incident | None) -> Json | None:
@@ -57,5 +53,6 @@ INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
     "impact": {"type": "str", "choices": ["none", "minor", "major", "critical"]},
     "components": {"type": "dict", "default": {}},
     "deliver_notifications": {"type": "bool", "default": True},
+    "tried_before": {"type": "bool", "default": False},
 }
-INCIDENT = Call(INCIDENT_SPEC, _settings, _incident)
+INCIDENT = Call(INCIDENT_SPEC, settings, _incident)

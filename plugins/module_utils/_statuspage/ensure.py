@@ -18,7 +18,10 @@ PLANNED = "{id}"
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """The incident as it should be. ``update_key`` names this update, so that it is posted once whatever its words."""
+    """The incident as it should be. ``update_key`` names this update, so that it is posted once whatever its words.
+
+    ``tried_before``: an earlier request for the same may have been carried out and not be listed yet.
+    """
 
     key: str
     status: str
@@ -29,6 +32,7 @@ class Wanted:
     update_key: str | None = None
     components: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     deliver_notifications: bool = True
+    tried_before: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +48,9 @@ def ensure(page: Statuspage, wanted: Wanted) -> Result:
     before = _find(page, wanted)
     if before is None and wanted.status == "resolved":
         return Result(None, None)
+    if before is not None and not wanted.incident_id and wanted.status == "investigating":
+        # Another controller, or a record that is lost, has told it already: to begin again would look like a second incident.
+        return Result(before, before)
     components = page.identify(wanted.components) if wanted.components else {}
     if before is not None and is_done(before, wanted, components):
         return Result(before, before)
@@ -51,7 +58,17 @@ def ensure(page: Statuspage, wanted: Wanted) -> Result:
     if before is None:
         if not wanted.name:
             raise HttpError("Statuspage: there is no open incident of this key, and a name is needed to create one")
+        listed = page.client.seen(lambda: page.by_key(wanted.key, resolved=False)) if wanted.tried_before else None
+        if listed is not None and is_done(listed, wanted, components):
+            return Result(listed, listed)
+        if listed is not None:
+            return _updated(page, listed, wanted, components)
         return Result(None, page.create({"name": wanted.name, **body}, wanted.key))
+    return _updated(page, before, wanted, components)
+
+
+def _updated(page: Statuspage, before: Incident, wanted: Wanted, components: t.Mapping[str, str]) -> Result:
+    body = _body(wanted, components)
     after = page.update(before.id, body, lambda current: is_done(current, wanted, components))
     return Result(before, after or dataclasses.replace(before, status=wanted.status))
 

@@ -51,14 +51,16 @@ class Actor:
         incident = self.record.incident
         findings, events = self.context.fresh_findings(max_age), self.record.events()
         steps = steps_for(system, self.words, findings, events, incident["epoch"], self.catalogue)
+        if steps and self.run.get("unrecorded"):
+            raise RecordError(f"nothing is done that cannot be recorded: {self.run['unrecorded']}")
         todo = []
         for step in steps:
-            if not step.found_done:
+            if step.before is None:
                 self._approve(step.mitigation, step.system, len(step.targets), prompt_seconds)
                 todo += self._parts(step)
-            elif incident["state"] == "open":
-                detail = "an earlier run did it, and the cause is gone"
-                self._outcome("outcome", Effect(step.mitigation, system), "done", detail, changed=True, made={})
+            elif step.before == "unknown" and incident["state"] == "open":
+                detail = "an earlier run was ended as it set out to do it, and the cause is gone; whether by it is not known"
+                self._outcome("outcome", Effect(step.mitigation, system), "unknown", detail, changed=False, made={})
             else:
                 self.show("mitigate", f"{step.mitigation} on {system}: done before, nothing to do")
         return todo

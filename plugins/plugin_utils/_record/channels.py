@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
 KNOWN = ("pagerduty", "status_page", "mail")
@@ -19,10 +21,15 @@ NEEDED = {
 
 def channels_from(wanted: t.Sequence[str], settings: t.Mapping[str, Json], *, public: bool) -> Json:
     """The channels that are on (``on``: name to settings, with ``login`` as the module's arguments) and, for those that
-    were asked for and are not, why (``off``). Raises ValueError for an unknown name."""
+    were asked for and are not, why (``off``). Raises RecordError for an unknown name."""
+    if not isinstance(wanted, (list, tuple)):
+        raise RecordError(
+            f"incident_channels is a list of names ({', '.join(KNOWN)}), not {plain(wanted, 80)!r}: "
+            """-e '{"incident_channels": ["pagerduty"]}'"""
+        )
     unknown = [name for name in wanted if name not in KNOWN]
     if unknown:
-        raise ValueError(f"there is no channel {', '.join(unknown)}; there are: {', '.join(KNOWN)}")
+        raise RecordError(f"there is no channel {', '.join(map(str, unknown))}; there are: {', '.join(KNOWN)}")
     on: Json = {}
     off: list[str] = []
     for name in dict.fromkeys(wanted):
@@ -36,22 +43,15 @@ def channels_from(wanted: t.Sequence[str], settings: t.Mapping[str, Json], *, pu
     return {"on": on, "off": off}
 
 
-def outcome_unknown(module: str, result: Json) -> bool:
-    """Whether a failed message may have arrived all the same: no clear answer after it was handed over."""
-    if module == "community.general.mail":
-        message = str(result.get("msg", ""))
-        # A refusal has the server's code in it; what broke off after the text was handed over has not.
-        return message.startswith("Failed to send mail") and not re.search(r"\(\d{3}, b", message)
-    return bool(result.get("unknown"))
-
-
 def _common(settings: Json) -> Json:
     return {"api_url": settings["url"], "api_key": settings["token"], "timeout": settings["timeout"],
-            "tries": settings["tries"]}  # fmt: skip
+            "tries": settings["tries"], "allow_plaintext": settings["allow_plaintext"]}  # fmt: skip
 
 
 _LOGIN: dict[str, t.Callable[[Json], Json]] = {
-    "pagerduty": lambda settings: {**_common(settings), "from_email": settings["from"]},
+    "pagerduty": lambda settings: {
+        **_common(settings), "from_email": settings["from"], "auth_scheme": settings["auth_scheme"],
+    },
     "status_page": lambda settings: {**_common(settings), "page_id": settings["page_id"]},
     "mail": lambda settings: {
         "host": settings["host"],
@@ -59,7 +59,9 @@ _LOGIN: dict[str, t.Callable[[Json], Json]] = {
         "username": settings["username"] or None,
         "password": settings["password"] or None,
         "secure": settings["secure"],
-        "timeout": int(settings["timeout"]),
+        "ca_path": settings["ca_path"] or None,
+        "timeout": settings["timeout"],
+        "allow_plaintext": settings["allow_plaintext"],
         "sender": settings["from"],
         "to": settings["to"],
     },

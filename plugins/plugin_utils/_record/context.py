@@ -51,4 +51,5 @@ class Context:
         if found is None:
             return None
         age = (self.record.clock() - moment_of(found["at"])).total_seconds()
-        return found if found["run"] == self.run["run"] or age <= max_age else None
+        # A clock that was set back makes findings of the future; how old those are, nobody knows.
+        return found if found["run"] == self.run["run"] or 0 <= age <= max_age else None

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run at a time: the lock file of an incident (private to the collection).
 
-A lock names the host, its boot, and the run's process with its start time, so that a lock left by a killed run on this
-host is seen to be dead at once; one of another host lasts until its lease ends, which every event renews.
+A lock names the run's process with its start, and where that number means anything: host, boot, pid namespace and user. A
+lock left by a killed run is seen to be dead at once by whoever could see its process; for everybody else it lasts until its
+lease ends, which every event renews.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import pathlib
 import socket
 import typing as t
@@ -21,6 +23,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 
 LEASE_SECONDS = 900.0
 NAME = "lock.json"
+UNKNOWN = "unknown"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Owner:
 
     host: str
     boot: str
+    namespace: str
+    user: int
     pid: int
     start: str
     run: str
@@ -46,13 +51,24 @@ def process_start(pid: int) -> str | None:
 def this_run(pid: int, run: str) -> Owner:
     """The owner that a run with this ansible-playbook process is."""
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
-    boot_id = boot.read_text().strip() if boot.exists() else "unknown"
-    return Owner(socket.gethostname(), boot_id, pid, process_start(pid) or "unknown", run)
+    try:
+        boot_id, namespace = boot.read_text().strip(), os.readlink("/proc/self/ns/pid")
+    except OSError:  # no Linux, or a /proc that shows nothing
+        boot_id = namespace = UNKNOWN
+    return Owner(socket.gethostname(), boot_id, namespace, os.getuid(), pid, process_start(pid) or UNKNOWN, run)
+
+
+def _could_be_seen(holder: t.Mapping[str, t.Any], me: Owner) -> bool:
+    """Whether the holder's process would be seen from here, if it were there: where numbers of processes mean the same, /proc
+    can be read, and does not hide others' processes (hidepid)."""
+    same_place = all(holder.get(name) == getattr(me, name) != UNKNOWN for name in ("host", "boot", "namespace"))
+    readable = me.start != UNKNOWN and holder.get("start") != UNKNOWN
+    return same_place and readable and (holder.get("user") == me.user or me.user == 0)
 
 
 def is_alive(holder: t.Mapping[str, t.Any], me: Owner, now: datetime.datetime) -> bool:
     """Whether a lock's owner may still be at work."""
-    if holder["host"] == me.host and holder["boot"] == me.boot:
+    if _could_be_seen(holder, me):
         return process_start(int(holder["pid"])) == str(holder["start"])
     return moment_of(holder["until"]) > now
 
@@ -61,9 +77,9 @@ def holder_of(folder: pathlib.Path, me: Owner, now: datetime.datetime) -> dict[s
     """Who holds the incident, None when nobody does, a dead run does, or we do."""
     try:
         holder: dict[str, t.Any] = json.loads((folder / NAME).read_text())
-        mine = (holder["pid"], holder["start"]) == (me.pid, me.start)
+        mine = all(holder.get(name) == value for name, value in dataclasses.asdict(me).items())
         return None if mine or not is_alive(holder, me, now) else holder
-    except (OSError, ValueError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 

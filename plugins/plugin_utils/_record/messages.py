@@ -8,9 +8,11 @@ The words have no measurements in them: a rerun after a crash must say the same 
 
 from __future__ import annotations
 
+import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import shortened
 
 Json = dict[str, t.Any]
 
@@ -18,11 +20,22 @@ URGENCY = {"P1": "high", "P2": "high", "P3": "low", "P4": "low"}
 IMPACT = {"P1": "critical", "P2": "major", "P3": "minor", "P4": "none"}
 COMPONENT = {"P1": "major_outage", "P2": "degraded_performance", "P3": "degraded_performance", "P4": "operational"}
 NOTICE = "pagerduty_notice"
+MAIL = "mail"
+LONGEST_TITLE = 200
 STATUS = {"declared": "investigating", "identified": "identified", "mitigated": "monitoring", "resolved": "resolved"}
 
 
 def title(incident: Json) -> str:
-    return f"{incident['title']} ({', '.join(incident['targets'])})"
+    """What the incident is called, short enough for every vendor."""
+    return shortened(f"{incident['title']} ({', '.join(incident['targets'])})", LONGEST_TITLE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """The mitigations that were carried out, and those of which nobody knows."""
+
+    known: t.Sequence[str] = ()
+    unknown: t.Sequence[str] = ()
 
 
 def _identity(incident: Json, stage: str, channel: str) -> str:
@@ -30,25 +43,26 @@ def _identity(incident: Json, stage: str, channel: str) -> str:
     return f"{channel}:{stage}{epoch}"
 
 
-def _said(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> list[str]:
+def _said(incident: Json, stage: str, verdict: Json | None, done: Done) -> list[str]:
     """What there is to say at a stage, in sentences."""
     causes = [f for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
     if stage == "identified":
         return [f"Cause: {f['id']} ({f['confidence']}): {f['told']}." for f in causes]
     if stage == "mitigated":
-        return [f"Done: {', '.join(done)}. Whether users see the recovery is being verified."]
+        return [f"Done: {', '.join(done.known)}. Whether users see the recovery is being verified."]
     if stage == "resolved":
-        return ["Recovered, as users see it: the checks passed several times in a row and the cause is gone."]
+        unknown = f" Not known whether {', '.join(done.unknown)} was carried out." if done.unknown else ""
+        return [f"Recovered, as users see it: the checks passed several times in a row and the cause is gone.{unknown}"]
     return ["Reopened: the same trouble is back." if incident["epoch"] else "Users are affected; the cause is being looked for."]
 
 
-def _note(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> str:
+def _note(incident: Json, stage: str, verdict: Json | None, done: Done) -> str:
     """The note for the engineers. It ends with the incident's id, which also tells our notes from others."""
     mark = f"{incident['id']} {stage}" + (f" #{incident['epoch']}" if incident["epoch"] else "")
     return "\n".join([*_said(incident, stage, verdict, done), f"[{mark}]"])
 
 
-def pagerduty(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str], settings: Json) -> Json:
+def pagerduty(incident: Json, stage: str, verdict: Json | None, done: Done, settings: Json) -> Json:
     """The arguments of pagerduty_incident for a stage."""
     args: Json = {"state": "triggered", "incident_key": incident["key"]}
     if stage == "declared" and not incident["epoch"]:
@@ -70,7 +84,7 @@ def status_page(incident: Json, stage: str, settings: Json) -> Json:
     """The arguments of status_page_incident for a stage: what the public reads, nothing of the inside."""
     state = "operational" if stage == "resolved" else COMPONENT[incident["severity"]]
     return {
-        "key": incident["id"],
+        "key": incident["key"],
         "update_key": _identity(incident, stage, "status_page"),
         "status": STATUS[stage],
         "name": settings["texts"]["name"],
@@ -81,18 +95,18 @@ def status_page(incident: Json, stage: str, settings: Json) -> Json:
     }
 
 
-def mail(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str]) -> Json:
-    """The arguments of community.general.mail for a stage: what the engineers' note says, to those who are not paged."""
+def mail(incident: Json, stage: str, verdict: Json | None, done: Done) -> Json:
+    """What a mail says at a stage: the engineers' note, to those who are not paged."""
     words = {"declared": "opened", "mitigated": "being verified"}.get(stage, stage)
     said = _said(incident, stage, verdict, done)
     return {
         "subject": f"[{incident['severity']}] {title(incident)}: {words}",
         "body": "\n".join([*said, "", f"Incident {incident['id']}"]) + "\n",
-        "headers": [f"X-Incident={incident['id']}"],
+        "incident": incident["id"],
     }
 
 
-def extras(incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str], settings: Json) -> list[Message]:
+def extras(incident: Json, stage: str, verdict: Json | None, done: Done, settings: Json) -> list[Message]:
     """What PagerDuty can be told besides, each at most once: whom to call in, and the words for the stakeholders."""
     found = []
     if stage == "declared" and settings.get("responders"):
@@ -120,14 +134,14 @@ def person_says(incident: Json, text: str, number: int, channels: t.Mapping[str,
         found.append(Message(_identity(incident, stage, "pagerduty"), "pagerduty", "update", "pagerduty_incident", args))
     page = incident.get("vendors", {}).get("status_page")
     if "status_page" in channels and page:
-        args = {"key": incident["id"], "update_key": _identity(incident, stage, "status_page"), "status": page["status"],
+        args = {"key": incident["key"], "update_key": _identity(incident, stage, "status_page"), "status": page["status"],
                 "body": text, "deliver_notifications": channels["status_page"].get("notify", True)}  # fmt: skip
         found.append(Message(_identity(incident, stage, "status_page"), "status_page", "update", "status_page_incident", args))
     return found
 
 
 def messages_for(
-    incident: Json, stage: str, verdict: Json | None, done: t.Sequence[str], channels: t.Mapping[str, Json]
+    incident: Json, stage: str, verdict: Json | None, done: Done, channels: t.Mapping[str, Json]
 ) -> list[Message]:
     """The messages of a stage, for each channel that is on. A public channel is never in ``channels`` for an incident
     that is not public."""
@@ -141,5 +155,5 @@ def messages_for(
         found.append(Message(_identity(incident, stage, "status_page"), "status_page", stage, "status_page_incident", args))
     if "mail" in channels:
         args = mail(incident, stage, verdict, done)
-        found.append(Message(_identity(incident, stage, "mail"), "mail", stage, "community.general.mail", args, once=True))
+        found.append(Message(_identity(incident, stage, "mail"), "mail", stage, MAIL, args, once=True))
     return found

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
+import os
 import pathlib
 import shutil
 import tempfile
@@ -14,15 +16,19 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import read_alert
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
-    all_incidents,
     current_incident,
     file_lock,
     incident_folder,
+    make_folder,
+    prune_healthy,
+    remember_key,
     stamp,
     writable_root,
+    write_whole,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import (
     Words,
@@ -35,7 +41,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 
 Json = dict[str, t.Any]
 SEVERITIES = ("P1", "P2", "P3", "P4")
-ALERT_BYTES = 65536
+OPENING_SECONDS = 120.0
+CHECK_FOLDER = "sre-runbooks-check-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,26 +62,27 @@ class Opening:
     check: bool
     pid: int
     update_minutes: float = 20.0
+    seconds_before_verdict: float = 4.0
+    group_name: str | None = None
+    keep_healthy_days: float = 7.0
 
 
 def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, now: datetime.datetime) -> Json:
     """Validates everything, finds or creates the incident, takes the lock. Returns what the run's other tasks need.
 
     Raises RecordError before anything is touched. An alert for an incident that another run works on is noted there
-    and ends well (``ended``).
+    and ends well (``ended``). Where nothing can be recorded the run looks all the same, in a folder that will be lost
+    (``unrecorded`` says why), and does nothing.
     """
     words = words_from(raw, catalogue)
     targets = targets_from(words.target, asked.hosts, asked.group)
     if asked.severity not in SEVERITIES:
         raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
-    alert = _read_alert(asked.alert_file, asked.pid)
+    alert = read_alert(asked.alert_file, asked.pid)
     owner = lock.this_run(asked.pid, f"{now:%Y%m%dT%H%M%SZ}-{asked.pid}")
-    root = pathlib.Path(asked.root).expanduser().absolute()
-    if asked.check:
-        root = _copy_for_check(root)
-    else:
-        writable_root(root)
-    with file_lock(root / ".opening", 30, "the record's folder"):
+    root, unrecorded = _root_for(asked, key_for(asked.runbook, targets, words.incident_key), now)
+    with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
+        prune_healthy(root, now, asked.keep_healthy_days)
         try:
             record, incident, relapse = _find_or_create(asked, words, targets, root, owner, now)
         except LockHeldError:
@@ -100,7 +108,20 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
         "ended": False,
         "pid": asked.pid,
         "update_minutes": asked.update_minutes,
+        "seconds_before_verdict": asked.seconds_before_verdict,
+        "unrecorded": unrecorded,
     }
+
+
+def _root_for(asked: Opening, key: str, now: datetime.datetime) -> tuple[pathlib.Path, str | None]:
+    """Where this run records what it does, and why that will be lost."""
+    root = pathlib.Path(asked.root).expanduser().absolute()
+    if asked.check:
+        return _copy_for_check(root, key, asked, now), None
+    try:
+        return writable_root(root, asked.group_name), None
+    except RecordError as error:
+        return _temporary(asked.pid), str(error)
 
 
 def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, asked: str, *, check: bool) -> Json:
@@ -108,9 +129,11 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
     folder = incident_folder(root, identity)
     owner = lock.this_run(pid, f"{now:%Y%m%dT%H%M%SZ}-{pid}")
     if check:
-        folder = _copy_for_check(root, closed=True) / folder.name
+        copied = _temporary(pid) / folder.name
+        shutil.copytree(folder, copied)
+        folder = copied
     else:
-        with file_lock(root / ".opening", 30, "the record's folder"):
+        with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
             lock.take(folder, owner, now)
     record = Record(folder, owner.run)
     systems = sorted({event["system"] for event in record.events() if event.get("effect") and event.get("system")})
@@ -118,7 +141,8 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
     return {
         "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems, "expected": systems,
         "depends_on": {}, "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
-        "ended": False, "pid": pid, "update_minutes": 0.0,
+        "ended": False, "pid": pid, "update_minutes": 0.0, "unrecorded": None,
+        "seconds_before_verdict": 4.0,
     }  # fmt: skip
 
 
@@ -147,48 +171,49 @@ def _find_or_create(
         if not asked.check:
             lock.take(folder, owner, now)
         return Record(folder, owner.run), incident, incident["state"] == "resolved"
-    taken = {found_folder.name for found_folder, dummy in all_incidents(root)}
-    identity = new_id(asked.runbook, targets, now, taken)
-    folder = root / identity
-    folder.mkdir()
+    # A folder without an incident is left of a run that was killed as it made it.
+    identity = new_id(asked.runbook, targets, now, lambda name: (root / name / "incident.json").exists())
+    folder = make_folder(root / identity)
     lock.take(folder, owner, now)
     record = Record(folder, owner.run)
     incident = record.update(
         id=identity, key=key, runbook=asked.runbook, title=asked.title, severity=asked.severity, targets=list(targets),
         state="open", epoch=0, opened_at=stamp(now), detected_at=stamp(now), vendors={},
     )  # fmt: skip
+    remember_key(folder, key)
     return record, incident, False
 
 
-def _copy_for_check(root: pathlib.Path, *, closed: bool = False) -> pathlib.Path:
-    """Check mode keeps its record in a temporary folder, beginning with a copy of what there is."""
-    copy = pathlib.Path(tempfile.mkdtemp(prefix="sre-runbooks-check-"))
-    for folder, incident in all_incidents(root):
-        if closed or incident["state"] != "closed":
-            shutil.copytree(folder, copy / folder.name)
+def _temporary(pid: int) -> pathlib.Path:
+    """A folder that ends with the run; those of runs that were killed end now."""
+    place = pathlib.Path(tempfile.gettempdir())
+    for left in place.glob(f"{CHECK_FOLDER}*"):
+        owner, _dash, start = left.name.removeprefix(CHECK_FOLDER).rpartition("-")[0].partition("-")
+        dead = start != lock.UNKNOWN and owner.isdigit() and lock.process_start(int(owner)) != start
+        with contextlib.suppress(OSError):
+            if dead and left.stat().st_uid == os.geteuid():
+                shutil.rmtree(left)
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"{CHECK_FOLDER}{pid}-{lock.process_start(pid) or lock.UNKNOWN}-"))
+
+
+def remove_temporary(folder: pathlib.Path) -> None:
+    """Removes the folder of a run in check mode, or of one that could not be recorded."""
+    if folder.parent.name.startswith(CHECK_FOLDER):
+        shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _copy_for_check(root: pathlib.Path, key: str, asked: Opening, now: datetime.datetime) -> pathlib.Path:
+    """Check mode keeps its record in a temporary folder, beginning with a copy of the incident that it is about."""
+    copy = _temporary(asked.pid)
+    found = current_incident(root, key, now, asked.relapse_window) if root.exists() else None
+    if found is not None:
+        shutil.copytree(found[0], copy / found[0].name)
+        remember_key(copy / found[0].name, key)
     return copy
 
 
-def _read_alert(path: str | None, pid: int) -> str | None:
-    """The alert's text, cut; ``-`` is the standard input. Raises RecordError when it cannot be read."""
-    if not path:
-        return None
-    # A task's own standard input is closed by Ansible; the run's process still has the real one.
-    source = f"/proc/{pid}/fd/0" if path == "-" else path
-    try:
-        with open(source, "rb") as handle:
-            if handle.isatty():
-                raise RecordError("incident_alert_file=- reads the standard input, and that is a terminal: pipe the alert in")
-            content = handle.read(ALERT_BYTES)
-    except (OSError, ValueError) as error:
-        raise RecordError(f"the alert {plain(path, 200)} cannot be read ({error}); nothing was touched") from error
-    return content.decode("utf-8", "replace")
-
-
 def _keep_alert(record: Record, alert: str) -> None:
-    folder = record.path / "evidence"
-    folder.mkdir(exist_ok=True)
-    (folder / f"alert-{record.run}.txt").write_text(alert)
+    write_whole(make_folder(record.path / "evidence") / f"alert-{record.run}.txt", alert)
     first = next((line for line in alert.splitlines() if line.strip()), "")
     record.update(alert=plain(first, 160))
 
@@ -202,5 +227,6 @@ def _note_alert(
     if found is None:  # it was resolved and closed between the two looks
         raise RecordError("the incident was closed while this alert came in: start the runbook again")
     record = Record(found[0], owner.run)
-    record.append("note", text=f"the same alert came again: {plain(alert.strip().splitlines()[0] if alert.strip() else '', 160)}")
+    first = alert.strip().splitlines()[0] if alert.strip() else ""
+    record.append("note", text=f"the same alert came again: {plain(first, 160)}", alert=True)
     return {"incident_id": found[1]["id"], "path": str(found[0]), "ended": True}

@@ -15,16 +15,17 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 Json = dict[str, t.Any]
 # After this many tries without effect the same again is no plan.
 MOST_FRUITLESS = 2
+Before = t.Literal["done", "unknown"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One mitigation on one system. ``found_done`` where an earlier run did it and only its outcome was not recorded."""
+    """One mitigation on one system. ``before``: an earlier run did it (``done``), or set out to and nobody knows (``unknown``)."""
 
     mitigation: str
     system: str
     targets: tuple[Json, ...]
-    found_done: bool = False
+    before: Before | None = None
 
 
 def done_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
@@ -37,13 +38,31 @@ def done_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
     return list(dict.fromkeys(done))
 
 
-def begun_effects(events: t.Iterable[Json], epoch: int) -> set[tuple[str, str]]:
-    """The pairs that a run has set out to do."""
-    return {
-        (event["effect"], event["system"])
-        for event in events
-        if event["kind"] == "intent" and event.get("epoch") == epoch and "system" in event
-    }
+def begun_effects(events: t.Iterable[Json], epoch: int) -> dict[tuple[str, str], Before]:
+    """The pairs that a run has set out to do since the incident was last opened, and whether it did: one that failed and
+    changed nothing is none, one of which no outcome was recorded is ``unknown``."""
+    found: dict[tuple[str, str], Before] = {}
+    before: dict[tuple[str, str], Before | None] = {}
+    for event in events:
+        if event.get("epoch") != epoch or "system" not in event or event["kind"] not in ("intent", "outcome"):
+            continue
+        pair = (event["effect"], event["system"])
+        if event["kind"] == "intent":
+            before[pair] = found.get(pair)
+            found[pair] = "unknown"
+        elif event["status"] == "done":
+            found[pair] = "done"
+        elif event["status"] == "failed" and not event.get("changed"):
+            earlier = before.pop(pair, None)
+            found.pop(pair, None)
+            if earlier is not None:
+                found[pair] = earlier
+    return found
+
+
+def unknown_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
+    """The mitigations of which nobody knows whether they were carried out, in their order."""
+    return list(dict.fromkeys(name for (name, _system), state in begun_effects(events, epoch).items() if state == "unknown"))
 
 
 def fruitless_tries(events: t.Iterable[Json], mitigation: str, system: str, epoch: int) -> list[str]:
@@ -115,7 +134,7 @@ def steps_for(
                 if offer["system"] == system
             ]
         elif any(one[0] == name for one in begun) and verdict["verdict"] == "healthy":
-            steps += [Step(name, system, (), found_done=True)] if (name, system) in begun else []
+            steps += [Step(name, system, (), begun[name, system])] if (name, system) in begun else []
         elif words.mitigate_unoffered:
             steps += _unoffered(name, system, words, verdict, catalogue)
         else:
@@ -155,6 +174,17 @@ def standing_proof(events: t.Sequence[Json]) -> Json | None:
     return None
 
 
+def alerted_since(events: t.Sequence[Json], run: str) -> bool:
+    """Whether an alert was noted after a run's last look at its systems began: what it tells was perhaps not seen."""
+    own = [(number, event) for number, event in enumerate(events) if event["run"] == run]
+    looks = [(number, event["slot"]) for number, event in own if event["kind"] == "facts"]
+    if not looks:
+        return False
+    first = min(number for number, slot in looks if slot == looks[-1][1])
+    begun = max((number for number, event in own if number < first and event["kind"] != "facts"), default=0)
+    return any(event.get("alert") for event in events[begun:])
+
+
 def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, check: bool) -> str | None:
     """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run."""
     kinds = {event["kind"]: event for event in events}
@@ -164,11 +194,13 @@ def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *,
     if "judged" in kinds and verdict is not None and not verdict["measured"]:
         return "nothing could be read, neither what users feel nor a system: see what could not be read above"
     outcomes = [event for event in events if event["kind"] == "outcome" and "system" in event]
-    broken = [event for event in outcomes if event["status"] != "done"]
+    broken = [event for event in outcomes if event["status"] not in ("done", "unknown")]
     if broken:
         return f"{broken[0]['effect']} on {broken[0]['system']} failed: {broken[0]['detail']}"
     if check:
         return None
+    if "alerted" in kinds:
+        return "an alert came in after the last look, so this run did not close the incident: run it again"
     if outcomes and not kinds.get("verified", {}).get("proven"):
         why = kinds["verified"]["why"] if "verified" in kinds else "it was not verified in this run: --tags verify,close"
         return f"not recovered: {', '.join(sorted({e['effect'] for e in outcomes}))} was carried out, but {why}"

@@ -19,10 +19,22 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict im
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context, Outside
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, ending, standing_proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import OPENING_SECONDS, remove_temporary
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import (
+    alerted_since,
+    done_effects,
+    ending,
+    standing_proof,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html, to_markdown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_update, render
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp, write_whole
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
+    file_lock,
+    moment_of,
+    remember_healthy,
+    stamp,
+    write_whole,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import companion, left_out, next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
@@ -66,7 +78,7 @@ class Session:
         if incident["state"] != "open":
             return False
         acted = any(event["kind"] in ("intent", "outcome") and "system" in event for event in events)
-        return acted or (bool(incident.get("declared_at")) and self._healthy())
+        return acted or (self._healthy() and (bool(incident.get("declared_at")) or self._alerted()))
 
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
         depends_on = self.run["depends_on"].get(system, [])
@@ -124,18 +136,34 @@ class Session:
 
     def close(self, max_age: float) -> None:
         """Sends what is left, resolves after a proven recovery, and writes the report."""
-        incident = self.record.incident
-        if incident["state"] == "open" and self._recovered(max_age):
-            incident = self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
-            self.show("close", "would be resolved after a proven recovery" if self.run["check"] else "resolved")
-        elif incident["state"] == "open" and not incident.get("declared_at") and self._healthy():
-            self.record.update(state="closed", closed_at=stamp(self.record.clock()))
+        # An alert is noted under the same lock: none comes between the look at the notes and the end of the incident.
+        with file_lock(self.record.path.parent / ".opening", OPENING_SECONDS, "the record's folder"):
+            incident = self._closed(self.record.incident, max_age)
         if incident["state"] == "resolved" and incident.get("declared_at"):
             # Also when an earlier run resolved it and was killed before it could say so.
             self.teller.tell("resolved", self.record.load("findings.json"))
         self.teller.escalate()
-        self.teller.flush()
+        self.teller.last_flush()
         self.write_report()
+
+    def _closed(self, incident: Json, max_age: float) -> Json:
+        """The incident as it is after what was seen: resolved, closed because all was well, or open."""
+        recovered = incident["state"] == "open" and self._recovered(max_age)
+        well = incident["state"] == "open" and not incident.get("declared_at") and self._healthy()
+        if (recovered or well) and self._alerted():
+            self.record.append("alerted")
+            return incident
+        if recovered:
+            self.show("close", "would be resolved after a proven recovery" if self.run["check"] else "resolved")
+            return self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
+        if well:
+            self.record.update(state="closed", closed_at=stamp(self.record.clock()))
+            remember_healthy(self.record.path)
+        return incident
+
+    def _alerted(self) -> bool:
+        """Whether an alert came in that this run has perhaps not seen."""
+        return alerted_since(self.record.events(), self.run["run"])
 
     def _healthy(self) -> bool:
         judged = [event for event in self.record.of_run() if event["kind"] == "judged"]
@@ -192,10 +220,12 @@ class Session:
         target = ",".join(self.run["targets"]) if self.context.words.target else None
         shown = Screen(
             incident, verdict, events, unsent, list(self.teller.channels), off, next_command(argv, target),
-            _relative(self.record.path / "report.html"), self.run["check"], self._notes(), left_out(argv), self._undo(),
+            self._report_place(), self.run["check"], self._notes(), left_out(argv), self._undo(),
             lines(self.record.facts("diagnose")) if judged else (),
         )  # fmt: skip
         sentence = ending(events, verdict, unsent, check=self.run["check"])
+        if self.run.get("unrecorded"):
+            sentence = f"this run was not recorded: {self.run['unrecorded']}"
         stats = {
             "incident_id": incident["id"],
             "incident_state": incident["state"],
@@ -206,10 +236,15 @@ class Session:
         self.end()
         return render(shown, self.context.catalogue), sentence, stats
 
+    def _report_place(self) -> str:
+        if self.run["check"] or self.run.get("unrecorded"):
+            return "not kept (--check)" if self.run["check"] else "not kept"
+        return _relative(self.record.path / "report.html")
+
     def _notes(self) -> list[str]:
         """What else a person should know at the end of the run."""
         incident, events = self.record.incident, self.record.events()
-        notes = _warnings(self.record.path)
+        notes = [self.run["unrecorded"]] if self.run.get("unrecorded") else _warnings(self.record.path)
         if not incident.get("declared_at") and "torn" in {event["kind"] for event in events}:
             notes.append("a crash tore the timeline's last line; it was skipped")
         if incident["state"] == "open" and incident.get("declared_at") and self.teller.channels and not self.run["check"]:
@@ -251,9 +286,10 @@ class Session:
         return lines or ["nothing was taken back"], failed[0] if failed else None
 
     def end(self) -> None:
-        """Gives the incident free for the next run."""
+        """Gives the incident free for the next run; what was only for this one goes."""
         if not self.run["check"]:
             lock.release(self.record.path, self.owner, self.record.clock())
+        remove_temporary(self.record.path)
 
 
 def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:

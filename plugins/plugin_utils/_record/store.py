@@ -4,17 +4,22 @@
 """The incident's folder: written by one action plugin, read by anyone (private to the collection).
 
 ``incident.json`` is replaced whole; ``timeline.jsonl`` and ``outbox.jsonl`` only grow, under a file lock, synced to the
-disk. A torn last line, left by a crash, is skipped and told.
+disk. A torn last line, left by a crash, is skipped and told. Only the user who runs it reads it, whatever the umask; or, where
+the root is set-group-ID, the group.
 """
 
 from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
+import shutil
+import stat
 import time
 import typing as t
 
@@ -25,6 +30,10 @@ Json = dict[str, t.Any]
 # How many incidents are named when the one that was asked for is not there.
 NEWEST = 3
 EFFECT_WAIT_SECONDS = 120.0
+# As much as a run may write.
+ROOM_BYTES = 1024 * 1024
+# How many old folders a run removes at most, so that it does not wait for it.
+MOST_PRUNED = 20
 
 
 def utc_now() -> datetime.datetime:
@@ -39,10 +48,50 @@ def moment_of(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
+def is_shared(folder: pathlib.Path) -> bool:
+    """Whether a folder is for its group too: then it is set-group-ID, and what is made in it belongs to that group."""
+    return bool(folder.stat().st_mode & stat.S_ISGID)
+
+
+def make_folder(path: pathlib.Path) -> pathlib.Path:
+    """A folder in one that is there; one that is there already stays as it is."""
+    with contextlib.suppress(FileExistsError):
+        path.mkdir()
+        path.chmod(0o2770 if is_shared(path.parent) else 0o700)
+    return path
+
+
+def opened(path: pathlib.Path, flags: int) -> t.BinaryIO:
+    """A file for those who may read the folder and for nobody else."""
+    mode = 0o660 if is_shared(path.parent) else 0o600
+    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, mode)
+    if os.fstat(handle).st_uid == os.geteuid() and stat.S_IMODE(os.fstat(handle).st_mode) != mode:
+        os.fchmod(handle, mode)
+    return os.fdopen(handle, "r+b")
+
+
+def trouble(error: OSError, root: pathlib.Path) -> str:
+    """What a person can do about a file that cannot be read or written."""
+    path = pathlib.Path(str(error.filename or root))
+    way_out = "Give a folder that can: -e incident_record_root=/path"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the record in {root} cannot be written: no space is left ({error.strerror}). Make some, or: {way_out}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        try:
+            whose = f"it belongs to {path.owner() if path.exists() else path.parent.owner()}"
+        except (OSError, KeyError):
+            whose = "it belongs to another user"
+        return (
+            f"the record {path} cannot be read or written ({error.strerror}): {whose}. Whoever works on incidents shares a "
+            f"group: -e incident_record_group=NAME when the folder is made. {way_out}"
+        )
+    return f"the record {path} cannot be read or written ({error.strerror}). {way_out}"
+
+
 @contextlib.contextmanager
 def file_lock(path: pathlib.Path, seconds: float, what: str) -> t.Iterator[None]:
     """An exclusive lock on a file, held by this process. Raises RecordError when it is not free in time."""
-    with path.open("a") as handle:
+    with opened(path, os.O_RDWR) as handle:
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -58,13 +107,14 @@ def file_lock(path: pathlib.Path, seconds: float, what: str) -> t.Iterator[None]
 def append_line(path: pathlib.Path, data: Json) -> None:
     """One line, whole and on the disk before this returns."""
     line = json.dumps(data, sort_keys=True, default=str) + "\n"
-    with path.open("a+b") as handle:
+    with opened(path, os.O_RDWR) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         handle.seek(0, os.SEEK_END)
         if handle.tell():
             handle.seek(-1, os.SEEK_END)
             # After a torn line the next one starts on its own, so that only the torn one is lost.
             line = line if handle.read(1) == b"\n" else "\n" + line
+            handle.seek(0, os.SEEK_END)
         handle.write(line.encode())
         handle.flush()
         os.fsync(handle.fileno())
@@ -89,8 +139,8 @@ def read_lines(path: pathlib.Path) -> tuple[list[Json], int]:
 def write_whole(path: pathlib.Path, content: str) -> None:
     """A file replaced whole or not at all."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with partial.open("w") as handle:
-        handle.write(content)
+    with opened(partial, os.O_RDWR | os.O_TRUNC) as handle:
+        handle.write(content.encode("utf-8", "replace"))
         handle.flush()
         os.fsync(handle.fileno())
     partial.replace(path)
@@ -135,8 +185,7 @@ class Record:
         return [event for event in self.events() if event["run"] == self.run]
 
     def save_facts(self, slot: str, system: str, facts: Json) -> None:
-        folder = self.path / "facts" / f"{self.run}-{slot}"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(make_folder(self.path / "facts") / f"{self.run}-{slot}")
         write_whole(folder / f"{system.replace('/', '_')}.json", as_json(facts))
 
     def facts(self, slot: str, run: str | None = None) -> list[Json]:
@@ -152,25 +201,40 @@ class Record:
         return json.loads(path.read_text()) if path.exists() else None
 
     @contextlib.contextmanager
-    def effects(self) -> t.Iterator[None]:
+    def effects(self, seconds: float = EFFECT_WAIT_SECONDS) -> t.Iterator[None]:
         """Held around every outward effect: what a killed run left unfinished is waited for, not overtaken."""
-        with file_lock(self.path / "effects.lock", EFFECT_WAIT_SECONDS, "an effect of an earlier run"):
+        with file_lock(self.path / "effects.lock", seconds, "an effect of an earlier run"):
             yield
 
 
-def writable_root(root: pathlib.Path) -> pathlib.Path:
+def writable_root(root: pathlib.Path, group: str | None = None) -> pathlib.Path:
     """The folder that holds all incidents. Raises RecordError naming the way out when it cannot be written."""
     probe = root / f".writable-{os.getpid()}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
+        if not root.exists():
+            root.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(root)
+            _give_to(root, group)
+        # An empty file can be made on a full disk.
+        with opened(probe, os.O_RDWR) as handle:
+            handle.write(b"0" * ROOM_BYTES)
+            handle.flush()
+            os.fsync(handle.fileno())
     except OSError as error:
-        raise RecordError(
-            f"the record's folder {root} cannot be written ({error.strerror}); nothing was done. "
-            "Give one that can: -e incident_record_root=/path"
-        ) from error
+        raise RecordError(trouble(error, root)) from error
+    except LookupError as error:
+        raise RecordError(f"there is no group {group} on this machine (incident_record_group)") from error
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink()
     return root
+
+
+def _give_to(root: pathlib.Path, group: str | None) -> None:
+    """Lets a group read and write what is recorded. Raises LookupError for one that is not there."""
+    if group:
+        shutil.chown(root, group=group)
+        root.chmod(0o2770)
 
 
 def incident_folder(root: pathlib.Path, identity: str) -> pathlib.Path:
@@ -201,11 +265,69 @@ def current_incident(
     root: pathlib.Path, key: str, now: datetime.datetime, relapse_window: float
 ) -> tuple[pathlib.Path, Json] | None:
     """The incident of a key that is not over: unresolved, or resolved less than the window (seconds) ago."""
-    for folder, incident in all_incidents(root):
-        if incident.get("key") != key or incident["state"] == "closed":
-            continue
-        if incident["state"] == "open":
-            return folder, incident
-        if (now - moment_of(incident["resolved_at"])).total_seconds() < relapse_window:
-            return folder, incident
+    folder = _of_key(root, key)
+    if folder is None:
+        return None
+    try:
+        incident: Json = json.loads((folder / "incident.json").read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    if incident.get("key") != key or incident["state"] == "closed":
+        return None
+    if incident["state"] == "open" or (now - moment_of(incident["resolved_at"])).total_seconds() < relapse_window:
+        return folder, incident
     return None
+
+
+# -- the index of the newest incident by key: a root may hold ten thousand ----------------------------------------------
+
+
+def _index(root: pathlib.Path, key: str) -> pathlib.Path:
+    return root / ".keys" / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _of_key(root: pathlib.Path, key: str) -> pathlib.Path | None:
+    """The newest incident's folder of a key. The caller keeps others from opening incidents meanwhile."""
+    if not (root / ".keys").exists():
+        _make_index(root)
+    try:
+        return root / checked_id(_index(root, key).read_text().strip())
+    except (FileNotFoundError, RecordError):
+        return None
+
+
+def _make_index(root: pathlib.Path) -> None:
+    """Once for a root that was made before there was an index."""
+    partial = make_folder(root / f".keys-{os.getpid()}")
+    for folder, incident in reversed(all_incidents(root)):
+        write_whole(partial / _index(root, str(incident.get("key"))).name, folder.name)
+    partial.rename(root / ".keys")
+
+
+def remember_key(folder: pathlib.Path, key: str) -> None:
+    """Lets an incident be found by its key."""
+    make_folder(folder.parent / ".keys")
+    write_whole(_index(folder.parent, key), folder.name)
+
+
+# -- what was opened for an alert and found healthy goes after a while ---------------------------------------------------
+
+
+def remember_healthy(folder: pathlib.Path) -> None:
+    """Lets an incident that was closed because all was well be removed later."""
+    write_whole(make_folder(folder.parent / ".healthy") / folder.name, "")
+
+
+def prune_healthy(root: pathlib.Path, now: datetime.datetime, days: float) -> None:
+    """Removes the oldest of those that are older than so many days, a few at a time; with 0 none."""
+    markers = root / ".healthy"
+    if not days or not markers.exists():
+        return
+    limit = now.timestamp() - 86400 * days
+    old = sorted((one.stat().st_mtime, one) for one in markers.iterdir())
+    for _age, marker in [pair for pair in old if pair[0] < limit][:MOST_PRUNED]:
+        folder = root / marker.name
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            if json.loads((folder / "incident.json").read_text())["state"] == "closed":
+                shutil.rmtree(folder)
+        marker.unlink(missing_ok=True)

