@@ -20,4 +20,5 @@ def without_secrets(result: Json, spec: t.Mapping[str, t.Mapping[str, t.Any]], p
     """
     given = [params.get(name) for name, option in spec.items() if option.get("no_log")]
     secrets = {str(value) for value in given if value} | {str(value).strip() for value in given if value}
-    return t.cast("Json", remove_values(result, secrets - {""}))
+    cleaned: Json = remove_values(result, secrets - {""})  # type: ignore[no-untyped-call]
+    return cleaned

@@ -69,7 +69,9 @@ def _delivered(args: t.Mapping[str, t.Any], check_mode: bool) -> Json:
 def _refuse_plaintext(args: t.Mapping[str, t.Any]) -> None:
     if args["secure"] not in SECURE:
         raise MailError(f"incident_mail_secure is one of {', '.join(SECURE)}, not {args['secure']!r}")
-    safe = args["secure"] != "never" or is_loopback(f"smtp://[{args['host']}]" if ":" in args["host"] else f"smtp://{args['host']}")
+    safe = args["secure"] != "never" or is_loopback(
+        f"smtp://[{args['host']}]" if ":" in args["host"] else f"smtp://{args['host']}"
+    )
     if args["password"] and not safe and not args["allow_plaintext"]:
         raise MailError("the password would be sent unencrypted: incident_mail_secure is starttls or always")
 

@@ -40,9 +40,7 @@ class Script:
         self.now = 0.0
         self.sent_headers: list[t.Mapping[str, str]] = []
 
-    def __call__(
-        self, method: str, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float
-    ) -> Response:
+    def __call__(self, method: str, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> Response:
         assert self.calls, f"unexpected {method} {url}"
         call = self.calls.popleft()
         body = json.loads(data) if data else None
@@ -56,9 +54,7 @@ class Script:
 
     def client(self, *, check_mode: bool = False, tries: int = 3, **patience: t.Any) -> Client:
         settings = Settings("Vendor", URL, {"Authorization": "Token token=secret"}, "Check the key", tries, **patience)
-        return Client(
-            settings, self, check_mode=check_mode, sleep=self._sleep, jitter=lambda: 0.0, clock=lambda: self.now
-        )
+        return Client(settings, self, check_mode=check_mode, sleep=self._sleep, jitter=lambda: 0.0, clock=lambda: self.now)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -94,7 +94,9 @@ def test_a_write_without_a_clear_answer_is_not_sent_again_blindly(call: Call) ->
 def test_a_write_that_was_done_and_whose_answer_was_lost_is_found() -> None:
     script = Script(post(lost=True), Call("GET", "/things", answer={"id": "x"}))
     client = script.client()
-    found = client.write_looking("POST", "/things", {"a": 1}, lambda: client.get("/things", (), lambda data: data["id"]), lambda answer: answer["id"])
+    found = client.write_looking(
+        "POST", "/things", {"a": 1}, lambda: client.get("/things", (), lambda data: data["id"]), lambda answer: answer["id"]
+    )
     assert found == "x"
     assert len(client.sent) == 1
     script.finish()

@@ -109,7 +109,11 @@ HERE = {"host": ME.host, "boot": ME.boot, "namespace": ME.namespace, "user": ME.
 HOLDERS: list[tuple[str, dict[str, t.Any], bool]] = [
     ("this very run", dataclasses.asdict(ME), False),
     ("another run of a process of this number elsewhere", {**dataclasses.asdict(ME), "host": "other", "run": "theirs"}, True),
-    ("another container of this host, whose process was number 1", {**HERE, "namespace": "pid:[1]", "pid": 1, "start": "1"}, True),
+    (
+        "another container of this host, whose process was number 1",
+        {**HERE, "namespace": "pid:[1]", "pid": 1, "start": "1"},
+        True,
+    ),
     ("another user's process may be hidden", {**HERE, "user": 4711, "pid": 2**22 + 1, "start": "1"}, os.getuid() != 0),
     ("a process whose start nobody could read", {**HERE, "pid": 2**22 + 1, "start": lock.UNKNOWN}, True),
     ("a dead process of this host", {**HERE, "pid": 2**22 + 1, "start": "1"}, False),

@@ -34,9 +34,7 @@ class Call:
 
     def _made(self, params: Params, check_mode: bool, transport: Transport | None) -> Json:
         try:
-            client = Client(
-                self.settings(params), transport or UrlTransport(params["validate_certs"]), check_mode=check_mode
-            )
+            client = Client(self.settings(params), transport or UrlTransport(params["validate_certs"]), check_mode=check_mode)
             result = self.work(params, client)
         except OutcomeUnknownError as error:
             return {"failed": True, "msg": str(error), "unknown": True, "down": error.down}

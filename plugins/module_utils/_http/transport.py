@@ -49,18 +49,14 @@ class UrlTransport:
 
     validate_certs: bool = True
 
-    def __call__(
-        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float
-    ) -> Response:
+    def __call__(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> Response:
         try:
             # Each read of a socket begins its time limit anew: a byte a second would go on for ever.
             return within(seconds, lambda: self._exchange(method, url, headers, data, seconds))
         except LateError as error:
             raise NetworkError(f"not within {seconds:.3g} s") from error
 
-    def _exchange(
-        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float
-    ) -> Response:
+    def _exchange(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> Response:
         try:
             answer = self._opened(method, url, headers, data, seconds)
             return _response(answer.getcode(), answer, answer.headers)

@@ -92,9 +92,7 @@ class Statuspage:
     def get(self, identity: str) -> Incident:
         return self.client.get(self._incident_path(identity), (), Incident.from_api)
 
-    def _pages(
-        self, path: str, size: str, read: t.Callable[[t.Any], t.Any], most: int = MOST_PAGES
-    ) -> t.Iterator[t.Any]:
+    def _pages(self, path: str, size: str, read: t.Callable[[t.Any], t.Any], most: int = MOST_PAGES) -> t.Iterator[t.Any]:
         """What is on the pages of a collection; ``size`` is what the collection calls the length of a page."""
         for page in range(1, most + 1):
             query = [("page", str(page)), (size, str(PAGE))]

@@ -50,7 +50,9 @@ def _common(settings: Json) -> Json:
 
 _LOGIN: dict[str, t.Callable[[Json], Json]] = {
     "pagerduty": lambda settings: {
-        **_common(settings), "from_email": settings["from"], "auth_scheme": settings["auth_scheme"],
+        **_common(settings),
+        "from_email": settings["from"],
+        "auth_scheme": settings["auth_scheme"],
     },
     "status_page": lambda settings: {**_common(settings), "page_id": settings["page_id"]},
     "mail": lambda settings: {

@@ -43,9 +43,7 @@ class Patience:
 class Delivery:
     """The way of the messages out of one run. ``arrived`` is told of each that arrived, with the result."""
 
-    def __init__(
-        self, context: Context, channels: t.Mapping[str, Json], arrived: t.Callable[[Message, Json], None]
-    ) -> None:
+    def __init__(self, context: Context, channels: t.Mapping[str, Json], arrived: t.Callable[[Message, Json], None]) -> None:
         self.context, self.channels, self._arrived = context, channels, arrived
         self.record, self.run, self.show = context.record, context.run, context.show
         self.outbox = Outbox(self.record.path)

@@ -140,9 +140,7 @@ def person_says(incident: Json, text: str, number: int, channels: t.Mapping[str,
     return found
 
 
-def messages_for(
-    incident: Json, stage: str, verdict: Json | None, done: Done, channels: t.Mapping[str, Json]
-) -> list[Message]:
+def messages_for(incident: Json, stage: str, verdict: Json | None, done: Done, channels: t.Mapping[str, Json]) -> list[Message]:
     """The messages of a stage, for each channel that is on. A public channel is never in ``channels`` for an incident
     that is not public."""
     found = []

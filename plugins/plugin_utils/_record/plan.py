@@ -20,7 +20,7 @@ Before = t.Literal["done", "unknown"]
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One mitigation on one system. ``before``: an earlier run did it (``done``), or set out to and nobody knows (``unknown``)."""
+    """One mitigation on one system. ``before``: an earlier run did it (``done``), or set out to (``unknown``)."""
 
     mitigation: str
     system: str

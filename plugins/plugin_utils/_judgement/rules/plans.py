@@ -138,9 +138,9 @@ def missing_index(facts: Json) -> t.Iterator[Observation]:
     tables, found, unclear = _tables(facts), dict[str, Finding](), False
     for plan in _plans(facts):
         who = f"the plan of {plan['command'] or 'a statement'} of {plan['user']}"
-        for reason in _unseen(plan):
+        for unseen in _unseen(plan):
             unclear = True
-            yield Gap(facts["system"], who, reason)
+            yield Gap(facts["system"], who, unseen)
         wasted = [scan for scan in plan["scans"] if _is_wasted(facts, scan)]
         for scan in wasted:
             reason = _doubt(scan, tables.get((scan["schema"], scan["table"])))
