@@ -196,8 +196,11 @@ class ActionModule(ActionBase):
         return {"changed": True}
 
     def _guard(self, session: Session, args: Json) -> Json:
+        wanted = session.wants(self._phase, self._system)
+        if wanted and self._phase in ("diagnose", "verify"):
+            session.look_begins(self._phase, self._system)
         return {
-            "skip": not session.wants(self._phase, self._system),
+            "skip": not wanted,
             "suffering": session.suffering(self._phase, self._system),
         }
 

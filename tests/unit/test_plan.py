@@ -152,12 +152,14 @@ def seen(kind: str, run: str = "mine", **fields: t.Any) -> Json:
     return {"kind": kind, "run": run, **fields}
 
 
-LOOK, ALERT = [seen("run_started"), seen("facts", slot="diagnose"), seen("judged")], seen("note", "other", alert=True)
-VERIFY = [seen("outcome"), seen("facts", slot="verify"), seen("verified")]
+LOOK = [seen("run_started"), seen("look", slot="diagnose"), seen("facts", slot="diagnose"), seen("judged")]
+ALERT = seen("note", "other", alert=True)
+VERIFY = [seen("look", slot="verify"), seen("look", slot="verify"), seen("facts", slot="verify"), seen("verified")]
 ALERTED: list[tuple[str, list[Json], bool]] = [
     ("none", LOOK, False),
     ("before the run", [ALERT, *LOOK], False),
-    ("during the look", [LOOK[0], ALERT, *LOOK[1:]], True),
+    ("during the look", [*LOOK[:2], ALERT, *LOOK[2:]], True),
+    ("before the look", [LOOK[0], ALERT, *LOOK[1:]], False),
     ("after the look", [*LOOK, ALERT], True),
     ("after the first look, and looked again", [*LOOK, ALERT, *VERIFY], False),
     ("after the second look", [*LOOK, *VERIFY, ALERT], True),

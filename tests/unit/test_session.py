@@ -110,6 +110,7 @@ class Runs:
 
     def read(self, session: Session, slot: str, facts: list[Json]) -> None:
         for one in facts:
+            session.look_begins(slot, one["system"])
             data = {name: value for name, value in one.items() if name not in ("system", "kind", "limits", "depends_on")}
             session.keep_facts(slot, one["system"], one["kind"], data, one["limits"])
 

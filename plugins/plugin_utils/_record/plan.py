@@ -176,12 +176,10 @@ def standing_proof(events: t.Sequence[Json]) -> Json | None:
 
 def alerted_since(events: t.Sequence[Json], run: str) -> bool:
     """Whether an alert was noted after a run's last look at its systems began: what it tells was perhaps not seen."""
-    own = [(number, event) for number, event in enumerate(events) if event["run"] == run]
-    looks = [(number, event["slot"]) for number, event in own if event["kind"] == "facts"]
+    looks = [(number, one["slot"]) for number, one in enumerate(events) if one["kind"] == "look" and one["run"] == run]
     if not looks:
         return False
-    first = min(number for number, slot in looks if slot == looks[-1][1])
-    begun = max((number for number, event in own if number < first and event["kind"] != "facts"), default=0)
+    begun = min(number for number, slot in looks if slot == looks[-1][1])
     return any(event.get("alert") for event in events[begun:])
 
 

@@ -225,7 +225,7 @@ def _timeline(events: t.Sequence[Json]) -> Section:
     shown = [
         event
         for event in events
-        if event["kind"] != "facts" and not (event["kind"] == "intent" and (event["run"], event["effect"]) in known)
+        if event["kind"] not in ("facts", "look") and not (event["kind"] == "intent" and (event["run"], event["effect"]) in known)
     ]
     return Section("Timeline", table=(("when", "what"), *((_clock(event["at"]), describe(event)) for event in shown)))
 

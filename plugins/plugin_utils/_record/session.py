@@ -67,6 +67,10 @@ class Session:
             return self.needs_proof()
         return True  # diagnose, undo
 
+    def look_begins(self, slot: str, system: str) -> None:
+        """Notes that a system is looked at from now on: an alert that comes later was perhaps not seen."""
+        self.record.append("look", slot=slot, system=system)
+
     def needs_proof(self) -> bool:
         """Whether there is something to prove: a mitigation of an open incident, or one that seems to be over by itself.
         When the diagnosis says that users suffer and nothing was done, that look was the verification."""
@@ -148,8 +152,10 @@ class Session:
 
     def _closed(self, incident: Json, max_age: float) -> Json:
         """The incident as it is after what was seen: resolved, closed because all was well, or open."""
-        recovered = incident["state"] == "open" and self._recovered(max_age)
-        well = incident["state"] == "open" and not incident.get("declared_at") and self._healthy()
+        quiet = not incident.get("declared_at") and self._healthy()
+        acted = bool(done_effects(self.record.events(), incident["epoch"]))
+        recovered = incident["state"] == "open" and self._recovered(max_age) and (acted or not quiet)
+        well = incident["state"] == "open" and quiet
         if (recovered or well) and self._alerted():
             self.record.append("alerted")
             return incident
