@@ -10,6 +10,7 @@ Source: RFC 5321, RFC 3207
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import email.message
 import email.utils
@@ -90,13 +91,15 @@ def _mail(args: t.Mapping[str, t.Any]) -> email.message.EmailMessage:
 def _send(args: t.Mapping[str, t.Any], mail: email.message.EmailMessage, progress: Progress) -> None:
     context = ssl.create_default_context(cafile=args["ca_path"])
     name = socket.gethostname()  # the full name would be asked of a server that may be down
-    with _server(args, context, name) as server:
+    with contextlib.closing(_server(args, context, name)) as server:
         progress.connected = True
         if args["secure"] == "starttls":
             server.starttls(context=context)
         if args["username"]:
             server.login(args["username"], args["password"] or "")
-        server.mail(args["sender"])
+        code, reason = server.mail(args["sender"])
+        if code != 250:
+            raise smtplib.SMTPSenderRefused(code, reason, args["sender"])
         answers = {recipient: server.rcpt(recipient) for recipient in args["to"]}
         refused = {recipient: answer for recipient, answer in answers.items() if answer[0] not in (250, 251)}
         if len(refused) == len(answers):
@@ -105,6 +108,9 @@ def _send(args: t.Mapping[str, t.Any], mail: email.message.EmailMessage, progres
         code, reason = server.data(mail.as_bytes(policy=mail.policy.clone(linesep="\r\n")))
         if code != 250:
             raise smtplib.SMTPDataError(code, reason)
+        # It is taken; how the server says goodbye changes nothing.
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            server.quit()
 
 
 def _server(args: t.Mapping[str, t.Any], context: ssl.SSLContext, name: str) -> smtplib.SMTP:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
+import urllib.error
+
 import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._http import transport
 from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, Settings, header_value
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import (
     ApiError,
     DownError,
     HttpError,
+    NetworkError,
     OutcomeUnknownError,
+    UnreachedError,
     UnusableAnswerError,
 )
 
@@ -187,3 +194,25 @@ def test_a_key_that_no_header_can_carry_is_not_repeated(key: str) -> None:
     with pytest.raises(HttpError, match="api_key is empty, or has characters") as error:
         header_value("api_key", key)
     assert not key.strip() or key not in str(error.value)
+
+
+BEFORE = [
+    (socket.gaierror(-2, "Name or service not known"), True),
+    (ssl.SSLCertVerificationError(1, "certificate verify failed"), True),
+    (ConnectionRefusedError(111, "Connection refused"), True),
+    (ConnectionResetError(104, "Connection reset by peer"), False),
+    (TimeoutError("timed out"), False),
+]
+
+
+@pytest.mark.parametrize(("reason", "unreached"), BEFORE)
+def test_what_never_left_is_told_from_what_may_have_arrived(
+    reason: Exception, unreached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise urllib.error.URLError(reason)
+
+    monkeypatch.setattr(transport, "open_url", fail)
+    with pytest.raises(NetworkError) as error:
+        transport.UrlTransport()("POST", "https://api.example.org", {}, b"{}", 5.0)
+    assert isinstance(error.value, UnreachedError) is unreached

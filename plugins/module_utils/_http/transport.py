@@ -22,6 +22,7 @@ Method = t.Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 # More than any answer that the runbooks ask for; what is larger is not read, packed or not.
 LARGEST_ANSWER = 4 * 1024 * 1024
 PIECE = 65536
+BODILESS = (204, 304)
 # What comes about before a request can have been sent.
 BEFORE_SENDING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 
@@ -105,6 +106,9 @@ class _Readable(t.Protocol):
 def _response(status: int, answer: _Readable, headers: t.Any) -> Response:
     named = {str(name).lower(): str(value) for name, value in headers.items()}
     body = _read(answer)
+    promised = named.get("content-length", "")
+    if promised.isascii() and promised.isdigit() and len(body) < int(promised[:12]) and status not in BODILESS:
+        raise NetworkError("the answer was cut short")
     if named.get("content-encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
         body = _unpacked(body)
     return Response(status, body, named)
