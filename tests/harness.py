@@ -20,9 +20,10 @@ from tests.lab import faults, observer
 from tests.lab.__main__ import up
 from tests.lab.postgres import dsn
 from tests.lab.sim import control
-from tests.lab.state import PROJECT, Lab, wait_until
+from tests.lab.state import PROJECT, Lab, LabError, wait_until
 
 RUNBOOK = "playbooks/runbook_db_degradation.yml"
+MOST_SECONDS = 300
 VENDORS = ("pagerduty", "statuspage", "mail")
 ALL_CHANNELS = {
     "incident_channels": ["pagerduty", "status_page", "mail"],
@@ -95,10 +96,13 @@ def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
     stdin = kwargs.pop("stdin", None)
     collections = kwargs.pop("collections", None)
     started = time.monotonic()
-    done = subprocess.run(
-        command(lab, root, *options, **kwargs), cwd=cwd, env=environment(lab, collections), text=True, input=stdin or "",
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            command(lab, root, *options, **kwargs), cwd=cwd, env=environment(lab, collections), text=True, input=stdin or "",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=MOST_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"the playbook did not end within {MOST_SECONDS} s: {str(error.output)[-1500:]}") from error
     return Run(done.returncode, done.stdout, time.monotonic() - started, root)
 
 

@@ -57,6 +57,9 @@ class Server:
                 connection = self._context.wrap_socket(connection, server_side=True)
             self.seen.append(connection.recv(65536))
             self._talk(connection)
+            # What is closed with something unread is reset, and the answer with it.
+            connection.settimeout(1.0)
+            connection.recv(65536)
 
     def close(self) -> None:
         self._listening.close()
@@ -116,9 +119,9 @@ NO_ANSWERS: list[tuple[str, Talk, str]] = [
 def test_no_usable_answer_in_time_and_in_size_is_none(name: str, talk: Talk, why: str) -> None:
     before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
     with serving(talk) as server, pytest.raises(NetworkError, match=why) as error:
-        asked(server, seconds=1.0)
+        asked(server, seconds=1.0 if talk in (drip, hang) else 20.0)
     assert not isinstance(error.value, UnreachedError)
-    assert time.monotonic() - started < 3.0
+    assert time.monotonic() - started < 15.0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 8 * LARGEST_ANSWER / 1024
 
 
@@ -191,8 +194,7 @@ def authority(tmp_path: pathlib.Path) -> Authority:
 
 def test_a_server_that_nobody_vouches_for_sees_nothing(authority: Authority) -> None:
     with serving(answering(OK), authority.context) as server:
-        # The server's end of the broken handshake may be what is seen of it.
-        with pytest.raises(NetworkError, match="certificate verify failed|reset by peer"):
+        with pytest.raises(UnreachedError, match="certificate verify failed"):
             asked(server, "https")
         assert server.seen == []
         assert asked(server, "https", validate_certs=False).status == 200
