@@ -178,7 +178,9 @@ def test_a_table_with_a_rule_that_does_nothing_is_planned(server: Lab) -> None:
     with faults.superuser(server) as cursor:
         cursor.execute("CREATE RULE nothing AS ON UPDATE TO tenants DO INSTEAD NOTHING")
         try:
-            busy = planning.Busy("UPDATE tenants SET name = 'x' WHERE name = 'y'", (), ("public",))
+            cursor.execute("SELECT 'tenants'::regclass::oid::bigint")
+            locked = (int((cursor.fetchone() or (0,))[0]),)
+            busy = planning.Busy("UPDATE tenants SET name = 'x' WHERE name = 'y'", locked, ("public",))
             planned = planning.plan_of(login(server, "custody_planner"), busy, timeout_ms=2000, lock_timeout_ms=50)
         finally:
             cursor.execute("DROP RULE nothing ON tenants")

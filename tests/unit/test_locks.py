@@ -100,3 +100,12 @@ def test_any_graph_ends_and_names_only_those_in_it(edges: list[tuple[int, list[i
     for root in roots(sessions):
         assert {root.pid, *root.holds_up} <= known
         assert set(root.softly) <= set(root.holds_up)
+
+
+def test_who_waits_behind_the_application_s_own_lock_waits_for_whoever_keeps_it_from_that() -> None:
+    table = "relation/1/2"
+    console = LockSession(1, holds={table: ("AccessShareLock",)})
+    own = LockSession(2, wants=table, mode="AccessExclusiveLock", blockers=(1,), own_lock=True)
+    second = LockSession(3, wants=table, mode="AccessExclusiveLock", blockers=(1, 2), own_lock=True)
+    reader = LockSession(4, wants=table, mode="AccessShareLock", blockers=(2, 3))
+    assert [(root.pid, root.holds_up) for root in roots([console, own, second, reader])] == [(1, (2, 3, 4))]

@@ -96,7 +96,8 @@ def roots(sessions: t.Iterable[LockSession]) -> list[Root]:
     """The sessions to blame, those that hold up most first (then by pid).
 
     A soft block ends the way up: the one ahead in the queue is to blame, not what it waits for itself. So does a migration
-    that waits for its next lock while it holds one already: the report that it waits for stands in nobody's way.
+    that waits for its next lock while it holds one already: the report that it waits for stands in nobody's way. The
+    application's own LOCK TABLE does not: it is how it works, and whoever keeps it from that is to blame.
     """
     by_pid = {session.pid: session for session in sessions}
     found: dict[int, tuple[set[int], set[int]]] = {}
@@ -122,7 +123,8 @@ def _climb(waiter: LockSession, sessions: t.Mapping[int, LockSession]) -> set[tu
         pids, softly = responsible(current, sessions)
         for pid in pids - seen:
             above = sessions.get(pid)
-            if softly or above is None or above.wants is None or above.queues_to_change:
+            ends_here = above is not None and not above.own_lock and (softly or above.queues_to_change)
+            if above is None or above.wants is None or ends_here:
                 found.add((pid, softly))
             else:
                 seen.add(pid)

@@ -255,15 +255,21 @@ def own_lock(fault: Fault) -> None:
 def waiting_crowd(fault: Fault) -> None:
     """Another service waits for somebody's row with more and more sessions, until the application gets in no more."""
     with superuser(fault.lab) as cursor:
-        cursor.execute("GRANT UPDATE ON batch_jobs TO billing")
+        cursor.execute("GRANT SELECT, UPDATE ON batch_jobs TO billing")
     statement = "UPDATE batch_jobs SET done = true WHERE id = 1"
     fault.hold(fault.connect("holder", "batch", "nightly-batch"), statement)
     fault.lab.write("app.json", {"recycles": True})
 
+    def work_once(connection: psycopg2.extensions.connection) -> None:
+        with contextlib.suppress(psycopg2.Error), contextlib.closing(connection), connection.cursor() as cursor:
+            cursor.execute(statement)
+
     def full() -> bool:
         with contextlib.suppress(psycopg2.OperationalError):
             while True:
-                fault.issue(fault.connect("waiter", "billing", "billing-worker"), statement)
+                waiter = fault.connect("waiter", "billing", "billing-worker")
+                waiter.autocommit = True
+                threading.Thread(target=work_once, args=(waiter,), daemon=True).start()
         return application_sessions(fault.lab) == 0
 
     wait_until(full, 40, "the end of the application's idle connections", 0.2)
@@ -272,7 +278,7 @@ def waiting_crowd(fault: Fault) -> None:
 def nobody_waits(lab: Lab) -> None:
     release_clients(lab)
     with superuser(lab) as cursor:
-        cursor.execute("REVOKE UPDATE ON batch_jobs FROM billing")
+        cursor.execute("REVOKE SELECT, UPDATE ON batch_jobs FROM billing")
 
 
 FAULTS: dict[str, Kind] = {
