@@ -91,6 +91,9 @@ def check(spec: Json, vendor: str, entry: Json) -> t.Iterator[str]:
     if described is None:
         yield f"{what}: not in the description"
         return
+    known = {resolved(spec, one)["name"] for one in described.get("parameters", [])}
+    for name in entry["query"].keys() - known:
+        yield f"{what}: the description has no parameter {name}"
     if entry["method"] != "GET":
         for problem in violations(schema_of(spec, described["requestBody"]), entry["body"], vendor):
             yield f"{what}, request: {problem}"
