@@ -18,6 +18,7 @@ import typing as t
 import urllib.parse
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Response
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
@@ -132,11 +133,20 @@ class World(Runs):
         """Everything that people were told and that was done, in order, without what each run calls by another name."""
         pager, page = self.sims["pagerduty"].state(), self.sims["status_page"].state()
         notes = [note["content"].split("\n")[0] for notes in pager["notes"].values() for note in notes]
-        updates = [[one["status"], one["body"]] for incident in page["incidents"] for one in reversed(incident["incident_updates"])]
+        updates = [
+            [one["status"], one["body"]] for incident in page["incidents"] for one in reversed(incident["incident_updates"])
+        ]
         return {
             "pager": [(one["title"], one["status"]) for one in pager["incidents"]], "notes": notes, "page": updates,
             "mails": self.mails, "done": self.done, "state": self.incident["state"],
         }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    defaults: Json = dict(Client.__init__.__kwdefaults__ or {})
+    monkeypatch.setattr(Client.__init__, "__kwdefaults__", {**defaults, "sleep": lambda seconds: None})
 
 
 def until_green(world: World, play: t.Callable[[], str | None]) -> int:
@@ -155,7 +165,9 @@ def without_mitigated(good: Json) -> Json:
     """What people are told where nobody knows whether the mitigation was carried out."""
     return {
         **good,
-        "notes": [note + UNKNOWN if note.startswith("Recovered") else note for note in good["notes"] if not note.startswith("Done")],
+        "notes": [
+            note + UNKNOWN if note.startswith("Recovered") else note for note in good["notes"] if not note.startswith("Done")
+        ],
         "page": [one for one in good["page"] if one[0] != "monitoring"],
         "mails": [one for one in good["mails"] if not one.endswith("being verified")],
     }

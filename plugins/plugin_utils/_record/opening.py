@@ -176,11 +176,12 @@ def _find_or_create(
     folder = make_folder(root / identity)
     lock.take(folder, owner, now)
     record = Record(folder, owner.run)
+    # Found by its key before it is there: a run that is killed in between leaves nothing that a second one would not find.
+    remember_key(folder, key)
     incident = record.update(
         id=identity, key=key, runbook=asked.runbook, title=asked.title, severity=asked.severity, targets=list(targets),
         state="open", epoch=0, opened_at=stamp(now), detected_at=stamp(now), vendors={},
     )  # fmt: skip
-    remember_key(folder, key)
     return record, incident, False
 
 
