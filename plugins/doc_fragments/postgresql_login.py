@@ -30,10 +30,16 @@ options:
     description: The role's password. Leave it out for a passfile or a login without password.
     type: str
   ssl_mode:
-    description: How TLS is used, as in libpq. V(verify-full) is the only one that proves who answers.
+    description:
+      - How TLS is used, as in libpq. V(verify-full) is the only one that proves who answers.
+      - With any other one no password is sent in clear text, whatever the server asks for (libpq 16 and later), but a server that
+        is not yours still learns enough to guess it.
     type: str
     default: prefer
     choices: [disable, allow, prefer, require, verify-ca, verify-full]
+  ca_cert:
+    description: The authorities that may have signed the server's certificate, a file; C(~/.postgresql/root.crt) by default.
+    type: path
   connect_timeout:
     description: How long to wait for a connection, in seconds.
     type: int

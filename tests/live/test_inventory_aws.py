@@ -53,18 +53,25 @@ def tags(**values: str) -> list[dict[str, str]]:
 
 def populate(environment: dict[str, str]) -> None:
     rds, ec2 = client(environment, "rds"), client(environment, "ec2")
-    for name, marks in (("prod-db", tags(role="database", database="custody_db")), ("untagged", [])):
+    marked = tags(role="database", database="custody_db")
+    for name, marks in (("prod-db", marked), ("untagged", []), ("prod-db-of-a-stranger", marked)):
         rds.create_db_instance(
             DBInstanceIdentifier=name, Engine="postgres", DBInstanceClass="db.t3.micro", MasterUsername="a",
             MasterUserPassword="not-a-secret", AllocatedStorage=10, Port=5433, Tags=marks,
         )  # fmt: skip
     image = ec2.describe_images()["Images"][0]["ImageId"]
-    edge = tags(Name="public-api", role="edge", health_urls="https://api.example.org/health https://api.example.org/keys")
+    edge = tags(
+        Name="public-api",
+        role="edge",
+        health_urls="https://api.example.org/health https://api.example.org/keys https://evil.example.net/",
+    )
     ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": edge}])
     stopped = ec2.run_instances(
         ImageId=image, MinCount=1, MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags(Name="own-db", role="database", database="ledger")}],
     )["Instances"][0]["InstanceId"]  # fmt: skip
+    strange = tags(Name="evil-db", role="database")
+    ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": strange}])
     ec2.stop_instances(InstanceIds=[stopped])
 
 

@@ -26,6 +26,8 @@ collection.install()
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import NetworkError, UnreachedError
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import LARGEST_ANSWER, UrlTransport
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted, fetch
 from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
 
@@ -309,3 +311,39 @@ def test_a_mail_server_that_says_nothing_is_down_in_time() -> None:
     with post(hang) as port:
         assert mailed(port, timeout=0.5) == {"failed": True, "unknown": False, "down": True}
     assert time.monotonic() - started < 3
+
+
+# -- databases -----------------------------------------------------------------------------------------------------------
+
+CLEARTEXT = b"R" + (8).to_bytes(4, "big") + (3).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("mode", ["prefer", "disable"])
+def test_a_server_that_asks_for_a_password_in_clear_text_does_not_get_it(mode: str) -> None:
+    said: list[bytes] = []
+
+    def rogue(connection: socket.socket) -> None:
+        while first := connection.recv(4096):
+            said.append(first)
+            connection.sendall(b"N" if len(first) == 8 else CLEARTEXT)
+
+    with post(rogue) as port, pytest.raises(RefusedConnectionError, match="cleartext password") as error:
+        with connected(Login("127.0.0.1", port, "custody_db", "runbooks_monitor", "hunter2", ssl_mode=mode)):
+            pass
+    assert error.value.kind == "authentication"
+    assert b"hunter2" not in b"".join(said)
+
+
+def test_a_server_whose_certificate_is_wanted_and_that_has_none_gets_nothing() -> None:
+    said: list[bytes] = []
+
+    def plain_only(connection: socket.socket) -> None:
+        while first := connection.recv(4096):
+            said.append(first)
+            connection.sendall(b"N")
+
+    with post(plain_only) as port, pytest.raises(RefusedConnectionError) as error:
+        with connected(Login("127.0.0.1", port, "custody_db", "runbooks_monitor", "hunter2", ssl_mode="verify-full")):
+            pass
+    assert error.value.kind == "tls"
+    assert b"runbooks_monitor" not in b"".join(said)

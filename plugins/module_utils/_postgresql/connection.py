@@ -71,6 +71,19 @@ class Login:
     password: str | None = dataclasses.field(repr=False, default=None)
     ssl_mode: str = "prefer"
     connect_timeout: int = 5
+    ca_cert: str | None = None
+
+    @property
+    def authentication(self) -> dict[str, str]:
+        """What else libpq must know of TLS and passwords. To a server whose certificate and name are not verified no password
+        goes in clear text, whatever it asks for (libpq 16 and later can be told so).
+
+        Source: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
+        """
+        found = {"sslrootcert": self.ca_cert} if self.ca_cert else {}
+        if self.password and self.ssl_mode != "verify-full" and psycopg2.extensions.libpq_version() >= 160000:
+            found["require_auth"] = "!password"
+        return found
 
     @property
     def name(self) -> str:
@@ -99,6 +112,7 @@ def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.con
             user=login.user,
             password=login.password,
             sslmode=login.ssl_mode,
+            **login.authentication,
             connect_timeout=login.connect_timeout,
             application_name=APPLICATION_NAME,
             options=" ".join(f"-c {name}={value}" for name, value in options.items()),
@@ -188,6 +202,7 @@ def login_from(params: t.Mapping[str, t.Any]) -> Login:
         user=params["login_user"],
         password=params["login_password"] or None,
         ssl_mode=params["ssl_mode"],
+        ca_cert=params["ca_cert"] or None,
         connect_timeout=params["connect_timeout"],
     )
 
@@ -205,5 +220,6 @@ def login_argument_spec() -> dict[str, dict[str, t.Any]]:
             "default": "prefer",
             "choices": ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"],
         },
+        "ca_cert": {"type": "path"},
         "connect_timeout": {"type": "int", "default": 5},
     }

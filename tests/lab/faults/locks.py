@@ -228,6 +228,7 @@ def impatient(fault: Fault) -> None:
             while True:
                 with contextlib.suppress(psycopg2.errors.LockNotAvailable):
                     cursor.execute(WRITE.format(1))
+                    time.sleep(0.2)
 
     for _ in range(fault.draw.randint(6, 12)):
         worker = fault.connect("waiter", "custody_app", service)
