@@ -95,11 +95,12 @@ def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
     cwd = kwargs.pop("cwd", PROJECT)
     stdin = kwargs.pop("stdin", None)
     collections = kwargs.pop("collections", None)
+    more = kwargs.pop("env", {})
     started = time.monotonic()
     try:
         done = subprocess.run(
-            command(lab, root, *options, **kwargs), cwd=cwd, env=environment(lab, collections), text=True, input=stdin or "",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=MOST_SECONDS,
+            command(lab, root, *options, **kwargs), cwd=cwd, env={**environment(lab, collections), **more}, text=True,
+            input=stdin or "", stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=MOST_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise LabError(f"the playbook did not end within {MOST_SECONDS} s: {str(error.output)[-1500:]}") from error

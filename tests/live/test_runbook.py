@@ -226,6 +226,31 @@ def test_no_secret_is_in_any_output_or_record(lab: Lab, root: pathlib.Path) -> N
     assert [secret for secret in secrets(lab) if any(secret in text for text in texts)] == []
 
 
+LOUDEST = [
+    {"ANSIBLE_DEBUG": "1"},
+    {"ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "1"},
+    {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal", "ANSIBLE_DISPLAY_ARGS_TO_STDOUT": "1"},
+    {"ANSIBLE_STDOUT_CALLBACK": "ansible.posix.json"},
+]
+
+
+@pytest.mark.parametrize("env", LOUDEST, ids=["debug", "arguments", "minimal", "json"])
+def test_no_secret_is_in_the_loudest_output_of_a_run_that_fails(lab: Lab, root: pathlib.Path, env: dict[str, str]) -> None:
+    """A key that was read with the newline of its file, a vendor that sends back what it got, a login that is refused."""
+    broken(lab)
+    keys = {"incident_pagerduty_token": lab.part("pagerduty")["key"] + "\n", "incident_status_page_token": "wr0ng-k3y-" * 3}
+    wrong = {"incident_mail_password": "wr0ng-p4ss-" * 3, "runbooks_datadog_api_key": "wr0ng-d4t4-" * 3,
+             "runbooks_db_mitigation_password": "wr0ng-db-p4ss"}  # fmt: skip
+    everything = {**LOUD, **keys, **wrong, "runbooks_datadog_monitors": [MONITOR]}
+    played = harness.play(lab, root, *MITIGATE, "-vvv", variables=everything, env=env)
+    assert played.code != 0
+    # What was typed with -e stands in the command, which Ansible shows; the record and everything else must not have it.
+    output = "\n".join(line for line in played.output.splitlines() if "incident_record_root" not in line)
+    texts = [output, *(path.read_text() for path in root.rglob("*") if path.is_file())]
+    hidden = [*secrets(lab), *(value.strip() for value in {**keys, **wrong}.values())]
+    assert [secret for secret in hidden if any(secret in text for text in texts)] == []
+
+
 @pytest.mark.parametrize("tag", ["declare", "diagnose", "mitigate", "verify", "close"])
 def test_each_tag_alone_ends_with_the_screen(lab: Lab, root: pathlib.Path, tag: str) -> None:
     played = harness.play(lab, root, "--tags", tag, variables=FAST)

@@ -97,7 +97,7 @@ def _create(api: PagerDuty, wanted: Wanted) -> tuple[Incident | None, bool]:
         if ALREADY_OPEN not in error.body or not wanted.incident_key:
             raise
         api.client.sent.pop()
-        return api.open_by_key(wanted.incident_key), True
+        return api.client.seen(lambda: api.open_by_key(wanted.incident_key or "")), True
     return created, False
 
 

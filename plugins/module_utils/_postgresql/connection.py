@@ -74,13 +74,13 @@ class Login:
     ca_cert: str | None = None
 
     @property
-    def authentication(self) -> dict[str, str]:
+    def authentication(self) -> dict[str, t.Any]:
         """What else libpq must know of TLS and passwords. To a server whose certificate and name are not verified no password
         goes in clear text, whatever it asks for (libpq 16 and later can be told so).
 
         Source: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
         """
-        found = {"sslrootcert": self.ca_cert} if self.ca_cert else {}
+        found: dict[str, t.Any] = {"sslrootcert": self.ca_cert} if self.ca_cert else {}
         if self.password and self.ssl_mode != "verify-full" and psycopg2.extensions.libpq_version() >= 160000:
             found["require_auth"] = "!password"
         return found

@@ -27,6 +27,15 @@ from tests.lab.state import Lab, serve_until_told
 Json = dict[str, t.Any]
 WRITES = ("POST", "PUT", "PATCH", "DELETE")
 HANG_SECONDS = 60.0
+# Faults that strike every request: the vendor does not answer, or takes longer than anybody waits.
+ALWAYS = ("down", "black-hole")
+# Answers that are none: each is sent as it stands after the write was done.
+STRANGE = {
+    "null": b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
+    "nothing": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "cut": b'HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"incident": {"id": "',
+    "deep": b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"[" * 100000,
+}
 
 
 class Rejected(Exception):
@@ -125,6 +134,7 @@ class Simulator:
             self.journal: list[Json] = []
             self.faults: list[Json] = []
             self.writes = 0
+            self.made: dict[str, float] = {}
             self.recent: list[float] = []
             self.populate()
 
@@ -166,16 +176,20 @@ class Simulator:
 
     def due_fault(self, request: Request) -> Json | None:
         """The fault that was asked for at this write, once."""
-        if request.method not in WRITES:
-            return next((fault for fault in self.faults if fault["kind"] == "down"), None)
+        always = next((fault for fault in self.faults if fault["kind"] in ALWAYS), None)
+        if request.method not in WRITES or always:
+            return always
         self.writes += 1
         for fault in self.faults:
-            if fault["kind"] == "down":
-                return fault
-            if fault["write"] == self.writes:
+            if fault.get("write") == self.writes:
                 self.faults.remove(fault)
                 return fault
         return None
+
+    def listed(self, things: t.Iterable[Json]) -> list[Json]:
+        """What a listing shows: with the fault ``lag`` not what was made in the last seconds."""
+        seconds = next((fault["seconds"] for fault in self.faults if fault["kind"] == "lag"), 0.0)
+        return [one for one in things if time.monotonic() - self.made.get(one["id"], -1e9) >= seconds]
 
     def control(self, request: Request) -> Answer:
         """The lab's own requests: /_lab/journal, /_lab/faults, /_lab/reset, /_lab/state."""
@@ -197,7 +211,11 @@ class Simulator:
 
 
 class HungUp(Exception):
-    """The connection is closed without an answer."""
+    """The connection is closed without an answer, or after one that is none."""
+
+    def __init__(self, last: bytes = b"") -> None:
+        super().__init__()
+        self.last = last
 
 
 def strike(fault: Json, perform: t.Callable[[], Answer]) -> Answer:
@@ -208,15 +226,15 @@ def strike(fault: Json, perform: t.Callable[[], Answer]) -> Answer:
     if kind == "slow":
         time.sleep(fault.get("seconds", 1.0))
         return perform()
-    if kind in ("lost", "kill-after"):
+    if kind in ("lost", "kill-after", *STRANGE):
         perform()
-    if kind == "timeout":
+    if kind in ("timeout", "black-hole"):
         time.sleep(fault.get("seconds", HANG_SECONDS))
     if kind.startswith("kill"):
         pid = int(pathlib.Path(fault["pid_file"]).read_text())
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if fault.get("group") else os.kill)(pid, signal.SIGKILL)
-    raise HungUp
+    raise HungUp(STRANGE.get(kind, b""))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -248,8 +266,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             status, body = strike(fault, perform) if fault else perform()
         except Rejected as refusal:
             status, body, headers = refusal.status, refusal.body, refusal.headers
-        except HungUp:
+        except HungUp as end:
             status, body = 0, None
+            with contextlib.suppress(OSError):
+                self.wfile.write(end.last)
         with self.simulator.lock:
             self.simulator.journal.append({**entry, "status": status, "answer": body})
         if status:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import time
 import typing as t
 
 from tests.lab.sim.framework import Answer, Field, Json, Rejected, Request, Route, Simulator, main
@@ -131,7 +132,7 @@ class PagerDuty(Simulator):
                 "more": len(things) > offset + limit}  # fmt: skip
 
     def list_incidents(self, request: Request) -> Answer:
-        found = list(self.incidents.values())
+        found = self.listed(self.incidents.values())
         if request.query.get("statuses[]"):
             found = [incident for incident in found if incident["status"] in request.query["statuses[]"]]
         if request.one("incident_key"):
@@ -161,6 +162,7 @@ class PagerDuty(Simulator):
             "assignments": [], "acknowledgements": [],
         }  # fmt: skip
         self.notes[identity] = []
+        self.made[identity] = time.monotonic()
         return 201, {"incident": self.incidents[identity]}
 
     def _known(self, things: list[Json], identity: str, what: str) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import time
 import typing as t
 
 from tests.lab.inventory import PAGE_ID
@@ -56,10 +57,9 @@ class Statuspage(Simulator):
         page = f"/pages/{PAGE_ID}"
         body = {"incident": Field(dict, required=True, fields=INCIDENT)}
         new = {"incident": Field(dict, required=True, fields={**INCIDENT, "name": Field(required=True, longest=255)})}
-        pages = ("limit", "page", "q", "per_page")
         return (
-            Route("GET", f"{page}/incidents", self.listing(lambda _: True), query=pages),
-            Route("GET", f"{page}/incidents/unresolved", self.listing(self._unresolved), query=pages),
+            Route("GET", f"{page}/incidents", self.listing(lambda _: True), query=("q", "limit", "page")),
+            Route("GET", f"{page}/incidents/unresolved", self.listing(self._unresolved), query=("page", "per_page")),
             Route("POST", f"{page}/incidents", self.create, new),
             Route("GET", f"{page}/incidents/{{identity}}", self.get),
             Route("PATCH", f"{page}/incidents/{{identity}}", self.update, body),
@@ -81,10 +81,11 @@ class Statuspage(Simulator):
 
     def listing(self, wanted: t.Callable[[Json], bool]) -> t.Callable[[Request], Answer]:
         def answer(request: Request) -> Answer:
-            limit, page = int(request.one("limit", "100")), int(request.one("page", "1"))
+            limit = int(request.one("limit", request.one("per_page", "100")))
+            page = int(request.one("page", "1"))
             if limit > 100:
                 raise self.refuse(422, ["limit must be at most 100"])
-            found = [incident for incident in reversed(self.incidents.values()) if wanted(incident)]
+            found = [incident for incident in self.listed(reversed(self.incidents.values())) if wanted(incident)]
             return 200, found[(page - 1) * limit : page * limit]
 
         return answer
@@ -134,6 +135,7 @@ class Statuspage(Simulator):
             "created_at": now(), "updated_at": now(), "resolved_at": None, "shortlink": f"https://stspg.example/{identity}",
         }  # fmt: skip
         self.incidents[identity] = incident
+        self.made[identity] = time.monotonic()
         self._post_update(incident, {"status": incident["status"], **asked})
         return 201, incident
 
