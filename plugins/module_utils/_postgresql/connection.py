@@ -105,7 +105,7 @@ def classify(message: str) -> tuple[str, str | None]:
 def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.connection:
     """One try to open a session. Raises RefusedConnectionError."""
     try:
-        return psycopg2.connect(
+        opened: psycopg2.extensions.connection = psycopg2.connect(
             host=login.host,
             port=login.port,
             dbname=login.database,
@@ -130,6 +130,7 @@ def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.con
         if kind == "unreachable" and "timeout expired" in reason and answers(login.host, login.port):
             kind, reason = "login_hangs", f"the server answers, and a login takes longer than {login.connect_timeout} s"
         raise RefusedConnectionError(login.name, reason, kind=kind, sqlstate=sqlstate) from error
+    return opened
 
 
 def answers(host: str, port: int, timeout: float = 2.0) -> bool:
