@@ -26,6 +26,8 @@ BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
 ACTOR, TELLER = (f"{UTILS}/_record/{name}.py" for name in ("actor", "teller"))
 REPORT = f"{UTILS}/_record/report.py"
+CLIENT = "plugins/module_utils/_http/client.py"
+DELIVERY, STORE = (f"{UTILS}/_record/{name}.py" for name in ("delivery", "store"))
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the rules, one by one
     ("the rule on queued statements", LOCKS, "    queued_ddl,\n    blocking_transaction,\n", "    blocking_transaction,\n"),
@@ -43,7 +45,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("the rule on transaction ids", SERVER, "RULES = (read_only, wraparound, ", "RULES = (read_only, "),
     ("the rule on sequences", SERVER, "vacuum_held_back, sequences, ", "vacuum_held_back, "),
     # who is to blame, and who suffers
-    ("that the climb stops at a migration", f"{POSTGRESQL}/locks.py", " or above.queues_to_change:", ":"),
+    ("that the climb stops at a migration", f"{POSTGRESQL}/locks.py", "(softly or above.queues_to_change)", "softly"),
+    ("that the climb goes on through the application's own lock", f"{POSTGRESQL}/locks.py", "not above.own_lock and ", ""),
     ("that a holder which waits is no root", LOCKS, "    if _is_stuck(facts, session) or ", "    if "),
     ("that a holder without a processor is no root", LOCKS, " or _is_starved(facts, session):", ":"),
     ("that a passing holder is no root", LOCKS, "    if _is_passing(facts, session, held_up):\n", "    if False:\n"),
@@ -58,7 +61,6 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a leader by a row is nobody's cause", LOCKS, " or _is_own_queue(facts, session, held_up))", ")"),
     ("that one who waits is not what users feel", LOCKS,
      '"db.blocked_sessions" if several else "db.few_sessions_blocked"', '"db.blocked_sessions"'),
-    ("that a last resort is one", f"{UTILS}/_judgement/ranking.py", "    _drop_last_resorts(sure, direct, catalogue)\n", ""),
     ("that the statement's age is what users feel", LOCKS, 'return bool(mostly and (session["statement_seconds"] or 0) >= limit)', "return False"),
     ("that a prepared transaction is found through a queue", LOCKS, " | {pid for pids in queued.values() for pid in pids}", ""),
     ("that the lock table measures nobody", f"{UTILS}/_judgement/verdict.py", '{one.of for one in measured} - {"system"}', "{one.of for one in measured}"),
@@ -117,11 +119,34 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("the cap on what is acted on one at a time", ACTOR, "act.count > act.max", "False"),
     ("what tells two targets apart", f"{UTILS}/_record/undo.py", "[target.get(field) for field in identity]", '[target.get("name")]'),
     ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
+    # the way to the vendors
+    ("that no secret is left in a result", "plugins/module_utils/_no_log.py", "remove_values(result, secrets - {\"\"})", "result"),
+    ("that a key goes nowhere unencrypted", CLIENT, 'if parts.scheme == "http" and ', "if False and "),
+    ("that everything together has a budget", CLIENT, "min(self.settings.timeout, self._left())", "self.settings.timeout"),
+    ("that a write without a readable answer is unknown", CLIENT, "            except UnusableAnswerError as error:\n", "            except ZeroDivisionError as error:\n"),
+    ("that what is listed late is waited for", CLIENT, "for attempt in range(looks):", "for attempt in range(1):"),
+    ("that incidents of any age are found", "plugins/module_utils/_pagerduty/api.py", ' ("date_range", "all"),', ""),
+    ("that the public incident of another controller is taken over", "plugins/module_utils/_statuspage/ensure.py",
+     'and not wanted.incident_id and wanted.status == "investigating":', "and False:"),
+    ("that a channel that is down is left out", DELIVERY, 'if event.get("down")}', "if False}"),
+    ("that what may have arrived is looked for", DELIVERY, "            if in_doubt:\n", "            if False:\n"),
+    # the record
+    ("that what failed and changed nothing was not done", f"{UTILS}/_record/plan.py",
+     'elif event["status"] == "failed" and not event.get("changed"):', "elif False:"),
+    ("that an alert after the look is seen", f"{UTILS}/_record/plan.py", 'any(event.get("alert") for event in events[begun:])', "False"),
+    ("that nothing is done that cannot be recorded", ACTOR, 'if steps and self.run.get("unrecorded"):', "if False:"),
+    ("that findings of the future are not fresh", f"{UTILS}/_record/context.py", "0 <= age <= max_age", "age <= max_age"),
+    ("that only its user reads a record", STORE, "path.chmod(0o2770 if is_shared(path.parent) else 0o700)", "pass"),
+    ("that a full disk is seen", STORE, "            os.fsync(handle.fileno())\n    except", "            pass\n    except"),
+    ("that only what was healthy is pruned", STORE, 'if json.loads((folder / "incident.json").read_text())["state"] == "closed":', "if True:"),
+    ("that an incident is found before it is there", f"{UTILS}/_record/opening.py", "    remember_key(folder, key)\n    incident =", "    incident ="),
+    ("that two containers are told apart", f"{UTILS}/_record/lock.py", '("host", "boot", "namespace")', '("host", "boot")'),
+    ("that one line is one line", f"{UTILS}/_record/words.py", 'return " " if category in SEPARATING', "return character if category in SEPARATING"),
     # what is told
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
-    ("the look before a write is repeated", "plugins/module_utils/_http/client.py", "found = look()\n", "found = None\n"),
-    ("that what cannot be looked up is sent once", TELLER, "if message.once and self._begun_before(message):", "if False:"),
+    ("the look before a write is repeated", CLIENT, "            found = look()\n", "            found = None\n"),
+    ("that what cannot be looked up is sent once", DELIVERY, "if not (one.once and doubts[one.id])]", "]"),
     ("the check of an incident's id", f"{UTILS}/_record/words.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
     ("that what comes back ends a proof", f"{UTILS}/_record/plan.py",
      'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
@@ -136,9 +161,17 @@ ROOMS = {
     f"{UTILS}/_record/undo.py": ("test_telling.py",),
     f"{UTILS}/_record/words.py": ("test_words.py", "test_record.py"),
     REPORT: ("test_shown.py",),
-    ACTOR: ("test_session.py",),
+    ACTOR: ("test_session.py", "test_store.py"),
     TELLER: ("test_telling.py", "test_session.py"),
-    "plugins/module_utils/_http": ("test_http.py", "test_pagerduty.py", "test_statuspage.py"),
+    DELIVERY: ("test_telling.py", "test_session.py"),
+    STORE: ("test_store.py", "test_record.py"),
+    f"{UTILS}/_record/opening.py": ("test_store.py", "test_session.py", "test_kills.py"),
+    f"{UTILS}/_record/lock.py": ("test_record.py",),
+    f"{UTILS}/_record/context.py": ("test_session.py", "test_plan.py", "test_store.py"),
+    **dict.fromkeys(
+        (f"plugins/module_utils/{name}" for name in ("_http", "_no_log.py", "_pagerduty", "_statuspage")),
+        ("test_http.py", "test_pagerduty.py", "test_statuspage.py", "test_hostile_answers.py"),
+    ),
 }
 COPIED = ("plugins", "roles", "playbooks", "meta", "tests", "docs", "galaxy.yml", "pyproject.toml")
 

@@ -38,6 +38,7 @@ class Script:
         self.calls = collections.deque(calls)
         self.slept: list[float] = []
         self.now = 0.0
+        self.seconds: list[float] = []
         self.sent_headers: list[t.Mapping[str, str]] = []
 
     def __call__(self, method: str, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> Response:
@@ -46,6 +47,7 @@ class Script:
         body = json.loads(data) if data else None
         assert (method, url.removeprefix(URL), body) == (call.method, call.path, call.body)
         self.sent_headers.append(headers)
+        self.seconds.append(seconds)
         self.now += call.seconds
         if call.lost or call.unsent:
             raise (UnreachedError if call.unsent else NetworkError)("timed out")

@@ -146,6 +146,12 @@ def test_everything_together_ends_with_the_budget() -> None:
     assert script.now < 10.0 + 4.0
 
 
+def test_no_exchange_is_given_more_than_is_left_of_the_budget() -> None:
+    script = Script(again(lost=True, seconds=2.0), GET)
+    script.client(timeout=10.0, budget=3.0).get("/things", (), dict)
+    assert script.seconds == [3.0, 0.5]
+
+
 def test_a_wait_that_ends_after_the_budget_is_not_begun() -> None:
     script = Script(again(status=429, headers={"retry-after": "3600"}))
     with pytest.raises(ApiError, match="HTTP 429"):

@@ -57,6 +57,9 @@ REFUSED = [
     ("SELECT xmlelement(name a)", "it uses XmlExpr"),
     ("SELECT * FROM db.public.t", "it names a database"),
     ("SELECT CAST(a AS t.a%TYPE) FROM t", "cannot be parsed"),
+    ("SELECT * FROM t WHERE a = repeat('x', 100000000)", "makes a text out of constants"),
+    ("SELECT * FROM t, (SELECT b || b AS c FROM (SELECT CAST('x' AS text) AS b) y) z", "makes a text out of constants"),
+    ("SELECT CAST(a AS char(10000000)) FROM t", "names a type of more than"),
 ]
 
 

@@ -106,6 +106,10 @@ def test_verdict(name: str, facts: list[Json], verdict: str, expected: list[tupl
     assert [offer["mitigation"] for offer in result["offers"]] == offers
 
 
+def test_a_server_s_own_account_of_itself_is_not_healthy() -> None:
+    assert judge([given.database([])], {"db": "silent"}, shipped())["verdict"] == "unproven"
+
+
 def test_the_same_facts_give_the_same_bytes_in_whatever_order() -> None:
     facts = [given.database(given.queued_ddl()), SICK]
     one = json.dumps(judged(*facts))

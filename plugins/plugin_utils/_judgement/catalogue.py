@@ -17,7 +17,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Severity,
 )
 
-Reach = t.Literal["linked", "same_system", "dependents", "last_resort"]
+Reach = t.Literal["linked", "same_system", "dependents"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Ranked:
 def holds(cause: Finding, symptom: Finding, catalogue: Catalogue, dependencies: Dependencies) -> bool:
     """Whether the catalogue's edge from one finding to the other holds between these two."""
     reach = catalogue.entry(cause.id).explains.get(symptom.id)
-    if reach in ("dependents", "last_resort"):
+    if reach == "dependents":
         return cause.subject.system in dependencies.get(symptom.subject.system, ())
     if reach == "same_system":
         return cause.subject.system == symptom.subject.system
@@ -52,24 +52,12 @@ def rank(findings: t.Iterable[Finding], catalogue: Catalogue, dependencies: Depe
         for cause in every
     }
     sure = [cause for cause in every if cause.confidence != "possible"]
-    _drop_last_resorts(sure, direct, catalogue)
     explained = {other.order for cause in sure for other in direct[cause.order]}
     ranked = []
     for finding in every:
         reached = sorted(_reached(finding, direct), key=lambda other: (catalogue.entry(other.id).rank, other.order))
         ranked.append(Ranked(finding, _role(finding, reached, finding.order in explained, catalogue), tuple(reached)))
     return sorted(ranked, key=lambda item: _reading_order(item, catalogue))
-
-
-def _drop_last_resorts(sure: t.Sequence[Finding], direct: dict[t.Any, list[Finding]], catalogue: Catalogue) -> None:
-    """Takes away the edges that hold only where nothing better explains what they lead to."""
-
-    def last(cause: Finding, other: Finding) -> bool:
-        return catalogue.entry(cause.id).explains[other.id] == "last_resort"
-
-    better = {other.order for cause in sure for other in direct[cause.order] if not last(cause, other)}
-    for cause in sure:
-        direct[cause.order] = [other for other in direct[cause.order] if other.order not in better or not last(cause, other)]
 
 
 def set_of(findings: t.Iterable[Finding]) -> list[Finding]:

@@ -132,12 +132,6 @@ def _plan_is_unknown(facts: Json) -> bool:
     return any(plan["refused"] and common.is_application(facts, plan["user"]) for plan in facts["postgresql"].get("plans", []))
 
 
-def _share_of(facts: Json, pids: t.Collection[int]) -> float:
-    """The share of all work seen that some sessions had."""
-    sessions = common.samples(facts)
-    return float(sum(one["working"] for one in sessions if one["pid"] in pids) / max(1, sum(one["working"] for one in sessions)))
-
-
 def long_statements(facts: Json) -> t.Iterator[Observation]:
     """Statements of others that have run for long and never rest, while the application's get too little of the machine."""
     if not was_read(facts, "server", "long_running", "samples"):
@@ -150,8 +144,8 @@ def long_statements(facts: Json) -> t.Iterator[Observation]:
         return
     if not is_squeezed(facts) and not facts["users_suffer"]:
         return
-    most = _share_of(facts, {one["pid"] for sessions in found.values() for one in sessions}) >= MOST_OF_THE_WORK
-    sure = (is_squeezed(facts) or most) and processors_are_short(facts)
+    # Much work of others is no evidence where nobody of the application is kept from its own.
+    sure = is_squeezed(facts) and processors_are_short(facts)
     sure = sure and "plans" in facts["postgresql"] and not _plan_is_unknown(facts)
     for (user, application), sessions in sorted(found.items(), key=lambda item: tuple(map(str, item[0]))):
         queries = [one for one in sessions if one["command"] in READS and not one.get("writes")]
