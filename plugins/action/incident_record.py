@@ -39,6 +39,7 @@ NO_INCIDENT = (
     "choose systems with -e target=NAME instead"
 )
 SETTINGS = "__incident_settings"
+LONGEST_SENTENCE = 2000
 # The vendors are spoken to from here; a module of its own for each message would cost half a second a message.
 IN_PLACE = {
     "pagerduty_incident": pagerduty.INCIDENT,
@@ -93,9 +94,10 @@ class ActionModule(ActionBase):
         try:
             return self._operate(args["operation"], args)
         except RecordError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(plain(error, LONGEST_SENTENCE)) from error
         except OSError as error:
-            raise AnsibleActionFail(trouble(error, pathlib.Path(str(error.filename or ".")).parent)) from error
+            sentence = trouble(error, pathlib.Path(str(error.filename or ".")).parent)
+            raise AnsibleActionFail(plain(sentence, LONGEST_SENTENCE)) from error
 
     def _operate(self, operation: str, args: Json) -> Json:
         if operation == "open":

@@ -38,6 +38,16 @@ class Progress:
 
     connected: bool = False
     handed_over: bool = False
+    refused: dict[str, str] = dataclasses.field(default_factory=dict)
+    server: smtplib.SMTP | None = None
+    given_up: bool = False
+
+    def give_up(self) -> None:
+        """Ends the delivery where it is: what is not handed over by now never will be."""
+        self.given_up = True
+        if self.server is not None and self.server.sock is not None:
+            with contextlib.suppress(OSError):
+                self.server.sock.shutdown(socket.SHUT_RDWR)
 
 
 def deliver(args: t.Mapping[str, t.Any], *, check_mode: bool) -> Json:
@@ -55,16 +65,36 @@ def _delivered(args: t.Mapping[str, t.Any], check_mode: bool) -> Json:
         _refuse_plaintext(args)
         mail = _mail(args)
         if not check_mode:
-            within(args["timeout"], lambda: _send(args, mail, progress))
+            _in_time(args, mail, progress)
     except MailError as error:
         return {"failed": True, "msg": f"{where}: {error}", "unknown": False, "down": False}
-    except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused) as error:
+    except smtplib.SMTPAuthenticationError as error:
+        # Some servers send back what they were told, which is the password.
+        return {"failed": True, "msg": f"{where} refused the login ({error.smtp_code})", "unknown": False, "down": False}
+    except smtplib.SMTPResponseException as error:
         # The server said no, so it has not taken the mail.
-        return {"failed": True, "msg": f"{where} refused: {error}", "unknown": False, "down": False}
+        why = _decoded(error.smtp_error)
+        return {"failed": True, "msg": f"{where} refused: {error.smtp_code} {why}", "unknown": False, "down": False}
+    except smtplib.SMTPRecipientsRefused as error:
+        why = "; ".join(f"{name}: {_decoded(answer[1])}" for name, answer in error.recipients.items())
+        return {"failed": True, "msg": f"{where} refused: {why}", "unknown": False, "down": False}
     except (OSError, LateError, smtplib.SMTPException, ValueError) as error:
         why = f"{where}: {error or type(error).__name__}. Check incident_mail_host, _port, _secure and _ca_path"
         return {"failed": True, "msg": why, "unknown": progress.handed_over, "down": not progress.connected}
-    return {"changed": True, "requests": [request]}
+    left_out = "; ".join(f"{name} was refused: {why}" for name, why in progress.refused.items())
+    return {"changed": True, "requests": [request], "left_out": left_out}
+
+
+def _decoded(text: bytes | str) -> str:
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)
+
+
+def _in_time(args: t.Mapping[str, t.Any], mail: email.message.EmailMessage, progress: Progress) -> None:
+    try:
+        within(args["timeout"], lambda: _send(args, mail, progress))
+    except LateError:
+        progress.give_up()
+        raise
 
 
 def _refuse_plaintext(args: t.Mapping[str, t.Any]) -> None:
@@ -92,11 +122,12 @@ def _send(args: t.Mapping[str, t.Any], mail: email.message.EmailMessage, progres
     context = ssl.create_default_context(cafile=args["ca_path"])
     name = socket.gethostname()  # the full name would be asked of a server that may be down
     with contextlib.closing(_server(args, context, name)) as server:
-        progress.connected = True
+        progress.connected, progress.server = True, server
         if args["secure"] == "starttls":
             server.starttls(context=context)
         if args["username"]:
             server.login(args["username"], args["password"] or "")
+        server.ehlo_or_helo_if_needed()
         code, reason = server.mail(args["sender"])
         if code != 250:
             raise smtplib.SMTPSenderRefused(code, reason, args["sender"])
@@ -104,6 +135,9 @@ def _send(args: t.Mapping[str, t.Any], mail: email.message.EmailMessage, progres
         refused = {recipient: answer for recipient, answer in answers.items() if answer[0] not in (250, 251)}
         if len(refused) == len(answers):
             raise smtplib.SMTPRecipientsRefused(refused)
+        progress.refused = {recipient: _decoded(answer[1]) for recipient, answer in refused.items()}
+        if progress.given_up:
+            return
         progress.handed_over = True
         code, reason = server.data(mail.as_bytes(policy=mail.policy.clone(linesep="\r\n")))
         if code != 250:

@@ -150,7 +150,8 @@ def test_an_unreadable_lock_does_not_stop_anybody(tmp_path: pathlib.Path) -> Non
 
 
 def message(identity: str, channel: str = "pagerduty") -> Message:
-    return Message(identity, channel, "declared", "m", {"a": 1})
+    module = {"pagerduty": "pagerduty_incident", "status_page": "status_page_incident"}.get(channel, channel)
+    return Message(identity, channel, "declared", module, {"a": 1})
 
 
 def test_outbox(tmp_path: pathlib.Path) -> None:

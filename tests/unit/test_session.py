@@ -54,7 +54,8 @@ class Vendors:
             return {"changed": True, "backends": [{"signal": "cancel", "pid": 200, "user": "owner", "application": "migrate"}]}
         if self.nothing:
             return {"changed": False, "incident": None, "adopted": False, "requests": []}
-        incident = {"id": f"{module}-1", "status": args.get("status", args.get("state")), "url": "", "title": args.get("title")}
+        status = str(args.get("status", args.get("state"))).replace("present", "triggered")
+        incident = {"id": f"{module}-1", "status": status, "url": "", "title": args.get("title")}
         return {"changed": True, "incident": self.open or incident, "adopted": bool(self.open), "requests": []}
 
     @property
@@ -141,7 +142,7 @@ def stages(runs: Runs, module: str) -> list[str]:
     for called, args in runs.vendors.calls:
         if called == module:
             mark = args.get("update_key") or (args.get("note") or "").rpartition("Z ")[2].rstrip("]") or "declared"
-            found.append(mark.rpartition(":")[2])
+            found.append(mark.rpartition(" ")[2])
     return found
 
 
@@ -186,7 +187,7 @@ def test_an_alert_on_a_healthy_system_tells_nobody(runs: Runs, tmp_path: pathlib
     (tmp_path / "alert").write_text("\x1b[31mDatabase down {{ 7*7 }}\n")
     assert runs.play(before=WELL, declare="confirmed", alert_file=str(tmp_path / "alert")) is None
     assert runs.vendors.calls == []
-    assert (runs.incident["state"], runs.incident["alert"]) == ("closed", " [31mDatabase down {{ 7*7 }}")
+    assert (runs.incident["state"], runs.incident["alert"]) == ("closed", "[31mDatabase down {{ 7*7 }}")
 
 
 def test_an_alert_on_a_sick_system_is_declared_after_the_diagnosis(runs: Runs) -> None:
@@ -258,7 +259,7 @@ def test_an_adopted_incident_is_not_resolved_by_us(runs: Runs) -> None:
     runs.vendors.open = {"id": "Q9", "status": "acknowledged", "title": "From the alert", "url": ""}
     runs.play(CANCEL)
     last = [args for module, args in runs.vendors.calls if module == "pagerduty_incident"][-1]
-    assert (last["state"], last["incident_id"]) == ("triggered", "Q9")
+    assert (last["state"], last["incident_id"]) == ("present", "Q9")
     assert "Recovered" in last["note"]
 
 

@@ -223,7 +223,7 @@ def test_channels() -> None:
     assert told["off"] == []
     assert told["on"]["pagerduty"]["login"] == {
         "api_url": "u", "api_key": "t", "timeout": 1.0, "tries": 2, "allow_plaintext": False, "from_email": "f",
-        "auth_scheme": "bearer",
+        "auth_scheme": "bearer", "validate_certs": True,
     }  # fmt: skip
     assert channels_from([], SETTINGS, public=True) == {"on": {}, "off": []}
 

@@ -210,7 +210,7 @@ def test_an_alert_after_the_look_keeps_the_incident_open(runs: Runs, tmp_path: p
     assert session.needs_proof()
     session.close(300)
     assert runs.incident["state"] == "open"
-    assert session.screen([])[1] == "an alert came in after the last look, so this run did not close the incident: run it again"
+    assert session.screen([])[1] == "an alert came in after the last look, and nobody has looked since: run it again"
 
 
 def test_an_alert_after_the_look_is_looked_at_again_and_then_closed(runs: Runs, tmp_path: pathlib.Path) -> None:

@@ -237,7 +237,10 @@ NOTICES: list[tuple[str, Json, list[Call]]] = [
             {"responder_request_target": {"id": "PE", "type": "escalation_policy_reference"}}]}, answer={"responder_request": {}})]),
     ("a status update", {"status_update": "We are back."}, [
         Call("POST", "/incidents/Q1/status_updates", {"message": "We are back."}, answer={"status_update": {}})]),
+    ("the next level, unless somebody has acknowledged it meanwhile", {"escalation_level": 2}, [
+        Call("GET", "/incidents/Q1", answer={"incident": incident(status="acknowledged")})]),
     ("the next level", {"escalation_level": 2}, [
+        Call("GET", "/incidents/Q1", answer={"incident": incident()}),
         Call("PUT", "/incidents/Q1", {"incident": {"type": "incident", "escalation_level": 2}}, answer={"incident": incident()})]),
 ]  # fmt: skip
 

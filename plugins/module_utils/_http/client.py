@@ -28,6 +28,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import (
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._http.shape import ShapeError
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Method, Response, Transport, is_loopback
+from ansible_collections.sre.runbooks.plugins.module_utils._no_log import scrubbed
 
 Json = dict[str, t.Any]
 Query = t.Sequence[tuple[str, str]]
@@ -54,6 +55,7 @@ class Settings:
     budget: float = 120.0
     first_wait: float = 0.5
     allow_plaintext: bool = False
+    secrets: t.Sequence[str] = dataclasses.field(repr=False, default=())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -234,10 +236,15 @@ class Client:
     def _read(self, method: str, path: str, response: Response, read: t.Callable[[t.Any], Found]) -> Found:
         text = response.body.decode("utf-8", "replace")
         if not 200 <= response.status < 300:
+            # Before anything is cut: of half a key nobody would know that it is one.
+            text = scrubbed(text, self.settings.secrets)
+        if not 200 <= response.status < 300:
             message = self._message(method, path, f"HTTP {response.status}: {_reason(text)}")
             raise ApiError(message, status=response.status, body=text[:2000])
         try:
-            return read(json.loads(text))
+            data = json.loads(text)
+            json.dumps(data, ensure_ascii=False).encode()  # half a character could not be sent, written or shown
+            return read(data)
         except (ValueError, RecursionError) as error:
             why = f"HTTP {response.status} without JSON"
             raise UnusableAnswerError(self._message(method, path, why)) from error
@@ -284,4 +291,6 @@ def http_argument_spec(default_url: str) -> dict[str, dict[str, t.Any]]:
 
 def patience(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The settings that follow from those options as they are."""
-    return {name: params[name] for name in ("tries", "timeout", "budget", "allow_plaintext")}
+    found = {name: params[name] for name in ("tries", "timeout", "budget", "allow_plaintext")}
+    secrets = [str(params[name]).strip() for name in ("api_key", "application_key") if params.get(name)]
+    return {**found, "secrets": secrets}

@@ -35,6 +35,10 @@ class UnusableAnswerError(HttpError):
     """The vendor answered, and what it says is not what its documentation says. Nothing follows from it."""
 
 
+class NotThereError(HttpError):
+    """The account has nothing of the name that was given."""
+
+
 class OutcomeUnknownError(HttpError):
     """A write got no clear answer: it may have been done. Look before you write again. ``down``: there was none at all."""
 

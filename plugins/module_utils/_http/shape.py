@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 Json = dict[str, t.Any]
+LONGEST_TEXT = 65536
 
 
 class ShapeError(Exception):
@@ -39,6 +40,8 @@ def text(data: t.Any, name: str) -> str:
     found = mapping(data).get(name)
     if not isinstance(found, str):
         raise ShapeError(f"{name} is no text")
+    if len(found) > LONGEST_TEXT:
+        raise ShapeError(f"{name} is longer than any text of its kind")
     return found
 
 

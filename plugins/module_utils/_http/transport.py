@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import ipaddress
 import socket
 import ssl
+import threading
+import time
 import typing as t
 import urllib.error
 import urllib.parse
@@ -25,6 +29,7 @@ PIECE = 65536
 BODILESS = (204, 304)
 # What comes about before a request can have been sent.
 BEFORE_SENDING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
+NO_WAY_THERE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.ENETDOWN)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,13 +56,27 @@ class UrlTransport:
     validate_certs: bool = True
 
     def __call__(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> Response:
+        given_up = threading.Event()
+        until = time.monotonic() + seconds
+        try:
+            # A name that is looked up for long is given up before anything is sent, and not found a moment later.
+            within(seconds, lambda: _look_up(url))
+        except LateError as error:
+            raise UnreachedError(f"its name was not looked up within {seconds:.3g} s") from error
         try:
             # Each read of a socket begins its time limit anew: a byte a second would go on for ever.
-            return within(seconds, lambda: self._exchange(method, url, headers, data, seconds))
+            left = max(0.01, until - time.monotonic())
+            return within(left, lambda: self._exchange(method, url, headers, data, left, given_up))
         except LateError as error:
+            given_up.set()
             raise NetworkError(f"not within {seconds:.3g} s") from error
 
-    def _exchange(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> Response:
+    def _exchange(
+        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float,
+        given_up: threading.Event,
+    ) -> Response:  # fmt: skip
+        if given_up.is_set():
+            raise UnreachedError("it was given up")
         try:
             answer = self._opened(method, url, headers, data, seconds)
             return _response(answer.getcode(), answer, answer.headers)
@@ -65,7 +84,7 @@ class UrlTransport:
             raise
         except Exception as error:  # open_url lets through what urllib, http.client, ssl and socket raise
             reason = getattr(error, "reason", error)
-            raise (UnreachedError if isinstance(reason, BEFORE_SENDING) else NetworkError)(str(reason)) from error
+            raise (UnreachedError if _never_left(reason) else NetworkError)(str(reason)) from error
 
     def _opened(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> t.Any:
         try:
@@ -84,6 +103,21 @@ class UrlTransport:
             )
         except urllib.error.HTTPError as error:  # an answer like any other
             return error
+
+
+def _look_up(url: str) -> None:
+    parts = urllib.parse.urlsplit(url)
+    with contextlib.suppress(OSError):  # it fails again when it is connected to, and is told then
+        socket.getaddrinfo(parts.hostname, parts.port or parts.scheme)
+
+
+def _never_left(reason: object) -> bool:
+    """Whether an exchange ended before anything of it can have been sent."""
+    if isinstance(reason, BEFORE_SENDING):
+        return True
+    if not isinstance(reason, OSError):
+        return False
+    return reason.errno in NO_WAY_THERE or str(reason).startswith("Tunnel connection failed")
 
 
 def is_loopback(url: str) -> bool:

@@ -17,7 +17,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.client import (
     header_value,
     patience,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError, UnusableAnswerError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError, NotThereError, UnusableAnswerError
 
 Found = t.TypeVar("Found")
 
@@ -131,7 +131,7 @@ class PagerDuty:
                 if wanted in (thing["id"], thing["email"]):
                     return str(thing["id"])
         known = ", ".join(sorted(str(thing["name"] or thing["id"]) for thing in things)) or "none"
-        raise HttpError(f"PagerDuty: {wanted!r} is not among the account's {name.replace('_', ' ')}: {known}")
+        raise NotThereError(f"PagerDuty: {wanted!r} is not among the account's {name.replace('_', ' ')}: {known}")
 
     def open_by_key(self, key: str) -> Incident | None:
         """The open incident of this key. An empty key would match every open incident, so it is refused."""
@@ -162,7 +162,7 @@ class PagerDuty:
             return current if done(current) else None
 
         body = {"incident": {"type": "incident", **changes}}
-        return self.client.write_looking("PUT", f"/incidents/{_part(identity)}", body, look, _incident, looks=1)
+        return self.client.write_looking("PUT", f"/incidents/{_part(identity)}", body, look, _incident)
 
     def has_note(self, identity: str, content: str) -> bool:
         return content in self.client.get(f"/incidents/{_part(identity)}/notes", (), _notes)
@@ -178,7 +178,7 @@ class PagerDuty:
         """Whom a responder request may name: a user (by name, e-mail address or id), else an escalation policy."""
         try:
             identity, kind = self.identify("users", wanted), "user_reference"
-        except HttpError:
+        except NotThereError:
             identity, kind = self.identify("escalation_policies", wanted), "escalation_policy_reference"
         return {"responder_request_target": {"id": identity, "type": kind}}
 

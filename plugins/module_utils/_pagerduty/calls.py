@@ -49,7 +49,8 @@ def _notice(params: Params, client: Client) -> Json:
         api.request_responders(identity, requester, params["responder_message"], targets)
     if params["status_update"]:
         api.post_status_update(identity, params["status_update"])
-    if params["escalation_level"]:
+    # Who has acknowledged it meanwhile is at work.
+    if params["escalation_level"] and (identity == PLANNED or api.get(identity).status == "triggered"):
         api.escalate(identity, params["escalation_level"])
     return {}
 
@@ -69,7 +70,7 @@ _COMMON: dict[str, dict[str, t.Any]] = {
 INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
     **_COMMON,
     "from_email": {"type": "str", "required": True},
-    "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved"]},
+    "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved", "present"]},
     "incident_key": {"type": "str", "no_log": False},
     "urgency": {"type": "str", "choices": ["high", "low"]},
     **{name: {"type": "str"} for name in ("incident_id", "service", "title", "priority", "escalation_policy", "body")},

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Json
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import ApiError, HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import ApiError, HttpError, NotThereError
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import Incident, PagerDuty
 
 # In check mode: the incident that an earlier task of the same check would have created. Nothing is read for it.
@@ -50,7 +50,7 @@ def ensure(api: PagerDuty, wanted: Wanted) -> Result:
     """Creates, changes or resolves, only where reality differs. Raises HttpError."""
     before = _find(api, wanted)
     if before is None:
-        if wanted.state == "resolved":
+        if wanted.state in ("resolved", "present"):
             return Result(None, None, adopted=False)
         after, adopted = _create(api, wanted)
         if wanted.note and (after is not None or api.client.check_mode):
@@ -85,8 +85,8 @@ def _create(api: PagerDuty, wanted: Wanted) -> tuple[Incident | None, bool]:
         incident["urgency"] = wanted.urgency
     if wanted.body:
         incident["body"] = {"type": "incident_body", "details": wanted.body}
-    if wanted.priority:
-        incident["priority"] = {"type": "priority_reference", "id": api.identify("priorities", wanted.priority)}
+    if wanted.priority and (priority := _priority(api, wanted.priority)):
+        incident["priority"] = {"type": "priority_reference", "id": priority}
     if wanted.escalation_policy:
         policy = api.identify("escalation_policies", wanted.escalation_policy)
         incident["escalation_policy"] = {"type": "escalation_policy_reference", "id": policy}
@@ -124,14 +124,25 @@ def _differences(api: PagerDuty, current: Incident, wanted: Wanted) -> Json:
     if wanted.urgency and wanted.urgency != current.urgency:
         changes["urgency"] = wanted.urgency
     if wanted.priority:
-        identity = api.identify("priorities", wanted.priority)
-        if identity != current.priority_id:
+        identity = _priority(api, wanted.priority)
+        if identity and identity != current.priority_id:
             changes["priority"] = {"type": "priority_reference", "id": identity}
     return changes
 
 
+def _priority(api: PagerDuty, wanted: str) -> str | None:
+    """The id of a priority; None where the account has none of that name: nobody is left unpaged for that."""
+    try:
+        return api.identify("priorities", wanted)
+    except NotThereError:
+        return None
+
+
 def _status_differs(current: str, wanted: str) -> bool:
-    """An acknowledged incident is open, so asking for ``triggered`` leaves it alone; only a resolved one is reopened."""
+    """An acknowledged incident is open, so asking for ``triggered`` leaves it alone; only a resolved one is reopened. With
+    ``present`` it stays as it is: a note must page nobody."""
+    if wanted == "present":
+        return False
     if wanted == "triggered":
         return current == "resolved"
     return current != wanted

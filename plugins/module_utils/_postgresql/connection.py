@@ -81,7 +81,7 @@ class Login:
         Source: https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
         """
         found: dict[str, t.Any] = {"sslrootcert": self.ca_cert} if self.ca_cert else {}
-        if self.password and self.ssl_mode != "verify-full" and psycopg2.extensions.libpq_version() >= 160000:
+        if self.ssl_mode != "verify-full" and psycopg2.extensions.libpq_version() >= 160000:
             found["require_auth"] = "!password"
         return found
 
@@ -114,6 +114,7 @@ def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.con
             sslmode=login.ssl_mode,
             **login.authentication,
             connect_timeout=login.connect_timeout,
+            gssencmode="disable",  # a directory service that is down would be waited for without a limit
             application_name=APPLICATION_NAME,
             options=" ".join(f"-c {name}={value}" for name, value in options.items()),
             # A statement timeout does not cover a dead network; these do.

@@ -17,7 +17,6 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.client import (
     header_value,
     patience,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
 
 URL = "https://api.statuspage.io/v1"
 PAGE = 100
@@ -107,18 +106,18 @@ class Statuspage:
         return next((one for one in self._pages(path, size, Incident.from_api) if one.key == key), None)
 
     def components(self) -> dict[str, str]:
-        """The ids of the page's components by their names."""
-        return dict(self._pages(f"{self.path}/components", "per_page", _name_and_id))
+        """The ids of the page's components by their names; groups have no state of their own."""
+        parts = self._pages(f"{self.path}/components", "per_page", _part)
+        return {name: identity for name, identity, is_group in parts if not is_group}
 
-    def identify(self, wanted: t.Mapping[str, str]) -> dict[str, str]:
-        """Component states by id, from states by name or id. Raises HttpError naming the components there are."""
+    def identify(self, wanted: t.Mapping[str, str]) -> tuple[dict[str, str], str]:
+        """Component states by id, from states by name or id, and a sentence on those that are not there."""
         known = self.components()
         ids = set(known.values())
         missing = sorted(name for name in wanted if name not in known and name not in ids)
-        if missing:
-            there = ", ".join(sorted(known)) or "none"
-            raise HttpError(f"Statuspage: the page has no component {', '.join(missing)}; it has: {there}")
-        return {known.get(name, name): status for name, status in wanted.items()}
+        there = ", ".join(sorted(known)) or "none"
+        left_out = f"the page has no component {', '.join(missing)}; it has: {there}" if missing else ""
+        return {known.get(name, name): status for name, status in wanted.items() if name not in missing}, left_out
 
     def create(self, incident: Json, key: str) -> Incident | None:
         """A new incident (None in check mode); after an unknown outcome it is looked up by our marker."""
@@ -136,8 +135,8 @@ class Statuspage:
             return current if done(current) else None
 
         body = {"incident": incident}
-        return self.client.write_looking("PATCH", self._incident_path(identity), body, look, Incident.from_api, looks=1)
+        return self.client.write_looking("PATCH", self._incident_path(identity), body, look, Incident.from_api)
 
 
-def _name_and_id(part: t.Any) -> tuple[str, str]:
-    return shape.text(part, "name"), shape.text(part, "id")
+def _part(part: t.Any) -> tuple[str, str, bool]:
+    return shape.text(part, "name"), shape.text(part, "id"), shape.mapping(part).get("group") is True

@@ -38,6 +38,7 @@ def _incident(params: Params, client: Client) -> Json:
     result = ensure(Statuspage(client, params["page_id"]), wanted)
     return {
         "incident": _data(result.after),
+        "left_out": result.left_out,
         "diff": {"before": _data(result.before) or {}, "after": _data(result.after) or {}},
     }
 

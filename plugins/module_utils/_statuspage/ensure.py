@@ -37,10 +37,11 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What was there and what is there now."""
+    """What was there, what is there now, and what was left out of it because the page does not have it."""
 
     before: Incident | None
     after: Incident | None
+    left_out: str = ""
 
 
 def ensure(page: Statuspage, wanted: Wanted) -> Result:
@@ -51,26 +52,35 @@ def ensure(page: Statuspage, wanted: Wanted) -> Result:
     if before is not None and not wanted.incident_id and wanted.status == "investigating":
         # Another controller, or a record that is lost, has told it already: to begin again would look like a second incident.
         return Result(before, before)
-    components = page.identify(wanted.components) if wanted.components else {}
-    if before is not None and is_done(before, wanted, components):
-        return Result(before, before)
+    components, left_out = page.identify(wanted.components) if wanted.components else ({}, "")
+    if before is not None and _was_done(page, before, wanted, components):
+        return Result(before, before, left_out)
+    if before is not None:
+        return _updated(page, before, wanted, components, left_out)
+    if not wanted.name:
+        raise HttpError("Statuspage: there is no open incident of this key, and a name is needed to create one")
+    listed = page.client.seen(lambda: page.by_key(wanted.key, resolved=False)) if wanted.tried_before else None
+    if listed is not None and is_done(listed, wanted, components):
+        return Result(listed, listed, left_out)
+    if listed is not None:
+        return _updated(page, listed, wanted, components, left_out)
     body = _body(wanted, components)
-    if before is None:
-        if not wanted.name:
-            raise HttpError("Statuspage: there is no open incident of this key, and a name is needed to create one")
-        listed = page.client.seen(lambda: page.by_key(wanted.key, resolved=False)) if wanted.tried_before else None
-        if listed is not None and is_done(listed, wanted, components):
-            return Result(listed, listed)
-        if listed is not None:
-            return _updated(page, listed, wanted, components)
-        return Result(None, page.create({"name": wanted.name, **body}, wanted.key))
-    return _updated(page, before, wanted, components)
+    return Result(None, page.create({"name": wanted.name, **body}, wanted.key), left_out)
 
 
-def _updated(page: Statuspage, before: Incident, wanted: Wanted, components: t.Mapping[str, str]) -> Result:
+def _was_done(page: Statuspage, before: Incident, wanted: Wanted, components: t.Mapping[str, str]) -> bool:
+    """Whether this update has been posted; one that was perhaps sent is looked for several times."""
+    if is_done(before, wanted, components):
+        return True
+    if not wanted.tried_before or wanted.update_key is None:
+        return False
+    return page.client.seen(lambda: is_done(page.get(before.id), wanted, components) or None) is not None
+
+
+def _updated(page: Statuspage, before: Incident, wanted: Wanted, components: t.Mapping[str, str], left_out: str) -> Result:
     body = _body(wanted, components)
     after = page.update(before.id, body, lambda current: is_done(current, wanted, components))
-    return Result(before, after or dataclasses.replace(before, status=wanted.status))
+    return Result(before, after or dataclasses.replace(before, status=wanted.status), left_out)
 
 
 def _find(page: Statuspage, wanted: Wanted) -> Incident | None:

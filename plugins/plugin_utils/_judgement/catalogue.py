@@ -83,15 +83,20 @@ class Catalogue:
 
     def summary(self, finding: Finding) -> str:
         """The line on the screen."""
-        return self.entry(finding.id).summary.format_map(finding.evidence)
+        return self.entry(finding.id).summary.format_map(_shown(finding.evidence))
 
     def told(self, finding: Finding) -> str:
         """The sentence for messages."""
-        return self.entry(finding.id).told.format_map(finding.evidence)
+        return self.entry(finding.id).told.format_map(_shown(finding.evidence))
 
     def by_hand(self, finding: Finding) -> str:
         """What to type where no mitigation does it."""
         return self.entry(finding.id).by_hand.format_map(finding.evidence)
+
+
+def _shown(evidence: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
+    """Evidence as a part of a sentence: texts with single blanks, so that no name looks like the end of our line."""
+    return {name: " ".join(value.split()) if isinstance(value, str) else value for name, value in evidence.items()}
 
 
 def parse(findings: t.Mapping[str, t.Any], mitigations: t.Mapping[str, t.Any]) -> Catalogue:

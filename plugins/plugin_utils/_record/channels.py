@@ -12,6 +12,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 
 Json = dict[str, t.Any]
 KNOWN = ("pagerduty", "status_page", "mail")
+LISTS = ("to", "responders", "components")
 NEEDED = {
     "pagerduty": ("token", "from", "service"),
     "status_page": ("token", "page_id"),
@@ -39,13 +40,20 @@ def channels_from(wanted: t.Sequence[str], settings: t.Mapping[str, Json], *, pu
         elif name == "status_page" and not public:
             off.append("status_page (incident_public is false)")
         else:
-            on[name] = {**settings[name], "login": _LOGIN[name](settings[name])}
+            lists = {field: _names(value) for field, value in settings[name].items() if field in LISTS}
+            on[name] = {**settings[name], **lists, "login": _LOGIN[name]({**settings[name], **lists})}
     return {"on": on, "off": off}
+
+
+def _names(value: object) -> list[str]:
+    """A list of names, also where one text was given (``-e incident_mail_to=a@example.org,b@example.org``)."""
+    parts = value if isinstance(value, (list, tuple)) else str(value or "").split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
 
 
 def _common(settings: Json) -> Json:
     return {"api_url": settings["url"], "api_key": settings["token"], "timeout": settings["timeout"],
-            "tries": settings["tries"], "allow_plaintext": settings["allow_plaintext"]}  # fmt: skip
+            "tries": settings["tries"], "allow_plaintext": settings["allow_plaintext"], "validate_certs": True}  # fmt: skip
 
 
 _LOGIN: dict[str, t.Callable[[Json], Json]] = {

@@ -72,7 +72,9 @@ class Delivery:
 
     def _round(self, messages: t.Sequence[Message], patience: Patience, left: float) -> set[str]:
         """Sends one message of each channel, side by side. Returns the channels where it failed."""
+        until = time.monotonic() + left
         with self.record.effects(min(left, EFFECT_WAIT_SECONDS)):
+            left = max(0.1, until - time.monotonic())
             events = self.record.events()
             doubts = {one.id: _ended_unclear(events, one) for one in messages}
             sent = [one for one in messages if not (one.once and doubts[one.id])]
@@ -106,6 +108,9 @@ class Delivery:
             return True
         detail = plain(result.get("msg", "no reason given"))
         unknown = bool(result.get("unknown"))
+        if message.once and result.get("refused"):
+            self._end_of(message, "refused", detail)
+            return True
         if message.once and unknown:
             self._end_of(message, "maybe", detail, down=bool(result.get("down")))
             return not result.get("down")
@@ -118,8 +123,8 @@ class Delivery:
         more = {"unknown": True} if unknown else {}
         more |= {"down": True} if down else {}
         self.record.append("outcome", effect=message.id, status={"sent": "done"}.get(outcome, outcome), detail=detail, **more)
-        if outcome == "maybe":
-            self.show("maybe sent", f"{message.id}: {detail}")
+        if outcome in ("maybe", "refused"):
+            self.show("maybe sent" if outcome == "maybe" else "refused", f"{message.id}: {detail}")
 
     def _arguments(self, message: Message, patience: Patience, left: float, in_doubt: bool) -> Json:
         vendor = self.record.incident["vendors"].get(message.channel, {})

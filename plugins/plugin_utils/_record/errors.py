@@ -11,4 +11,8 @@ class RecordError(Exception):
 
 
 class LockHeldError(RecordError):
-    """Another run works on the incident."""
+    """Another run works on the incident; ``looks``: it will look at its systems before it ends."""
+
+    def __init__(self, message: str, *, looks: bool = True) -> None:
+        super().__init__(message)
+        self.looks = looks

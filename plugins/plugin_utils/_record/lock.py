@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import os
 import pathlib
 import socket
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import as_json, moment_of, stamp, write_whole
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import as_json, data_of, moment_of, stamp, write_whole
 
 LEASE_SECONDS = 900.0
 NAME = "lock.json"
@@ -37,25 +36,26 @@ class Owner:
     pid: int
     start: str
     run: str
+    looks: bool = True
 
 
 def process_start(pid: int) -> str | None:
     """The start of a live process in clock ticks since the boot (proc(5), field 22); None when it is gone."""
     try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:
         return None
-    return None if fields[0] == "Z" else fields[19]
+    return None if fields[0] == b"Z" else fields[19].decode()
 
 
-def this_run(pid: int, run: str) -> Owner:
-    """The owner that a run with this ansible-playbook process is."""
+def this_run(pid: int, run: str, *, looks: bool = True) -> Owner:
+    """The owner that a run with this ansible-playbook process is; ``looks``: it looks at its systems before it ends."""
     boot = pathlib.Path("/proc/sys/kernel/random/boot_id")
     try:
         boot_id, namespace = boot.read_text().strip(), os.readlink("/proc/self/ns/pid")
     except OSError:  # no Linux, or a /proc that shows nothing
         boot_id = namespace = UNKNOWN
-    return Owner(socket.gethostname(), boot_id, namespace, os.getuid(), pid, process_start(pid) or UNKNOWN, run)
+    return Owner(socket.gethostname(), boot_id, namespace, os.getuid(), pid, process_start(pid) or UNKNOWN, run, looks)
 
 
 def _could_be_seen(holder: t.Mapping[str, t.Any], me: Owner) -> bool:
@@ -76,7 +76,7 @@ def is_alive(holder: t.Mapping[str, t.Any], me: Owner, now: datetime.datetime) -
 def holder_of(folder: pathlib.Path, me: Owner, now: datetime.datetime) -> dict[str, t.Any] | None:
     """Who holds the incident, None when nobody does, a dead run does, or we do."""
     try:
-        holder: dict[str, t.Any] = json.loads((folder / NAME).read_text())
+        holder = data_of(folder / NAME)
         mine = all(holder.get(name) == value for name, value in dataclasses.asdict(me).items())
         return None if mine or not is_alive(holder, me, now) else holder
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -89,7 +89,8 @@ def take(folder: pathlib.Path, me: Owner, now: datetime.datetime) -> None:
     if holder is not None:
         raise LockHeldError(
             f"another run works on this incident (run {holder['run']}, process {holder['pid']} on {holder['host']}, "
-            f"until {holder['until']} unless it goes on): wait for its end, or look at its screen"
+            f"until {holder['until']} unless it goes on): wait for its end, or look at its screen",
+            looks=bool(holder.get("looks", True)),
         )
     until = stamp(now + datetime.timedelta(seconds=LEASE_SECONDS))
     write_whole(folder / NAME, as_json({**dataclasses.asdict(me), "until": until}))

@@ -43,6 +43,11 @@ def _identity(incident: Json, stage: str, channel: str) -> str:
     return f"{channel}:{stage}{epoch}"
 
 
+def _update_key(incident: Json, stage: str) -> str:
+    """What tells an update of this incident from one of an earlier incident of the same key."""
+    return f"{incident['id']} {_identity(incident, stage, 'status_page').partition(':')[2]}"
+
+
 def _said(incident: Json, stage: str, verdict: Json | None, done: Done) -> list[str]:
     """What there is to say at a stage, in sentences."""
     causes = [f for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
@@ -75,6 +80,8 @@ def pagerduty(incident: Json, stage: str, verdict: Json | None, done: Done, sett
             "body": f"Runbook {incident['runbook']}, incident {incident['id']}.",
         }
     args["note"] = _note(incident, stage, verdict, done)
+    if stage != "declared":
+        args["state"] = "present"
     if stage == "resolved" and (settings.get("resolve_adopted") or not incident.get("adopted")):
         args |= {"state": "resolved", "resolution": "Recovered as users see it."}
     return args
@@ -85,7 +92,7 @@ def status_page(incident: Json, stage: str, settings: Json) -> Json:
     state = "operational" if stage == "resolved" else COMPONENT[incident["severity"]]
     return {
         "key": incident["key"],
-        "update_key": _identity(incident, stage, "status_page"),
+        "update_key": _update_key(incident, stage),
         "status": STATUS[stage],
         "name": settings["texts"]["name"],
         "body": settings["texts"][stage],
@@ -130,11 +137,11 @@ def person_says(incident: Json, text: str, number: int, channels: t.Mapping[str,
     stage = f"update:{number}"
     found = []
     if "pagerduty" in channels:
-        args = {"state": "triggered", "incident_key": incident["key"], "note": f"{text}\n[{incident['id']} {stage}]"}
+        args = {"state": "present", "incident_key": incident["key"], "note": f"{text}\n[{incident['id']} {stage}]"}
         found.append(Message(_identity(incident, stage, "pagerduty"), "pagerduty", "update", "pagerduty_incident", args))
     page = incident.get("vendors", {}).get("status_page")
     if "status_page" in channels and page:
-        args = {"key": incident["key"], "update_key": _identity(incident, stage, "status_page"), "status": page["status"],
+        args = {"key": incident["key"], "update_key": _update_key(incident, stage), "status": page["status"],
                 "body": text, "deliver_notifications": channels["status_page"].get("notify", True)}  # fmt: skip
         found.append(Message(_identity(incident, stage, "status_page"), "status_page", "update", "status_page_incident", args))
     return found

@@ -12,6 +12,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import time
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
@@ -20,13 +21,17 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
+    as_json,
+    content_of,
     current_incident,
+    data_of,
     file_lock,
     incident_folder,
     make_folder,
     prune_healthy,
     remember_key,
     stamp,
+    trouble,
     writable_root,
     write_whole,
 )
@@ -43,6 +48,10 @@ Json = dict[str, t.Any]
 SEVERITIES = ("P1", "P2", "P3", "P4")
 OPENING_SECONDS = 120.0
 CHECK_FOLDER = "sre-runbooks-check-"
+OWNER = "owner.json"
+# How long an alert waits for a run that will not look at the systems, an update or an undo.
+ALERT_TRIES = 30
+ALERT_PAUSE_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,15 +89,17 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
         raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
     alert = read_alert(asked.alert_file, asked.pid)
     owner = lock.this_run(asked.pid, f"{now:%Y%m%dT%H%M%SZ}-{asked.pid}")
-    root, unrecorded = _root_for(asked, key_for(asked.runbook, targets, words.incident_key), now)
-    with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
-        prune_healthy(root, now, asked.keep_healthy_days)
-        try:
-            record, incident, relapse = _find_or_create(asked, words, targets, root, owner, now)
-        except LockHeldError:
-            if alert is None:
-                raise
-            return _note_alert(asked, words, targets, root, owner, now, alert)
+    root, unrecorded = _root_for(asked, key_for(asked.runbook, targets, words.incident_key), owner, now)
+    try:
+        found = _opened(asked, words, targets, root, owner, now, alert)
+    except OSError as error:
+        if asked.check or unrecorded:
+            raise
+        unrecorded, root = trouble(error, root), _temporary(owner, now)
+        found = _opened(asked, words, targets, root, owner, now, alert)
+    if isinstance(found, dict):
+        return found
+    record, incident, relapse = found
     if alert is not None:
         _keep_alert(record, alert)
     depends = {host: tuple(named or targets) for host, named in asked.watchers.items()}
@@ -110,28 +121,46 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
         "update_minutes": asked.update_minutes,
         "seconds_before_verdict": asked.seconds_before_verdict,
         "unrecorded": unrecorded,
+        "looks": True,
     }
 
 
-def _root_for(asked: Opening, key: str, now: datetime.datetime) -> tuple[pathlib.Path, str | None]:
+def _opened(
+    asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner, now: datetime.datetime,
+    alert: str | None,
+) -> tuple[Record, Json, bool] | Json:  # fmt: skip
+    """The incident, found or made, or what an alert's run returns that noted it for a run at work."""
+    for attempt in range(ALERT_TRIES):
+        with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
+            prune_healthy(root, now, asked.keep_healthy_days)
+            try:
+                return _find_or_create(asked, words, targets, root, owner, now)
+            except LockHeldError as held:
+                if alert is not None and held.looks:
+                    return _note_alert(asked, words, targets, root, owner, now, alert)
+                if alert is None or attempt == ALERT_TRIES - 1:
+                    raise
+        time.sleep(ALERT_PAUSE_SECONDS)
+    raise RecordError("the incident did not come free")
+
+
+def _root_for(asked: Opening, key: str, owner: lock.Owner, now: datetime.datetime) -> tuple[pathlib.Path, str | None]:
     """Where this run records what it does, and why that will be lost."""
     root = pathlib.Path(asked.root).expanduser().absolute()
     if asked.check:
-        return _copy_for_check(root, key, asked, now), None
+        return _copy_for_check(root, key, asked, owner, now), None
     try:
         return writable_root(root, asked.group_name), None
     except RecordError as error:
-        return _temporary(asked.pid), str(error)
+        return _temporary(owner, now), str(error)
 
 
 def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, asked: str, *, check: bool) -> Json:
     """A run about an incident that is there, an undo or an update. Raises RecordError for an unknown one, or one at work."""
     folder = incident_folder(root, identity)
-    owner = lock.this_run(pid, f"{now:%Y%m%dT%H%M%SZ}-{pid}")
+    owner = lock.this_run(pid, f"{now:%Y%m%dT%H%M%SZ}-{pid}", looks=False)
     if check:
-        copied = _temporary(pid) / folder.name
-        shutil.copytree(folder, copied)
-        folder = copied
+        folder = _copied(folder, _temporary(owner, now))
     else:
         with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
             lock.take(folder, owner, now)
@@ -142,7 +171,7 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
         "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems, "expected": systems,
         "depends_on": {}, "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
         "ended": False, "pid": pid, "update_minutes": 0.0, "unrecorded": None,
-        "seconds_before_verdict": 4.0,
+        "seconds_before_verdict": 4.0, "looks": False,
     }  # fmt: skip
 
 
@@ -185,38 +214,51 @@ def _find_or_create(
     return record, incident, False
 
 
-def _temporary(pid: int) -> pathlib.Path:
+def _temporary(owner: lock.Owner, now: datetime.datetime) -> pathlib.Path:
     """A folder that ends with the run; those of runs that were killed end now."""
-    place = pathlib.Path(tempfile.gettempdir())
-    for left in place.glob(f"{CHECK_FOLDER}*"):
-        owner, _dash, start = left.name.removeprefix(CHECK_FOLDER).rpartition("-")[0].partition("-")
-        dead = start != lock.UNKNOWN and owner.isdigit() and lock.process_start(int(owner)) != start
-        with contextlib.suppress(OSError):
-            if dead and left.stat().st_uid == os.geteuid():
+    for left in pathlib.Path(tempfile.gettempdir()).glob(f"{CHECK_FOLDER}*"):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            mine = left.lstat().st_uid == os.geteuid() and not left.is_symlink()
+            if mine and not lock.is_alive(data_of(left / OWNER), owner, now):
                 shutil.rmtree(left)
-    return pathlib.Path(tempfile.mkdtemp(prefix=f"{CHECK_FOLDER}{pid}-{lock.process_start(pid) or lock.UNKNOWN}-"))
+    folder = pathlib.Path(tempfile.mkdtemp(prefix=CHECK_FOLDER))
+    until = stamp(now + datetime.timedelta(seconds=lock.LEASE_SECONDS))
+    write_whole(folder / OWNER, as_json({**dataclasses.asdict(owner), "until": until}))
+    return folder
 
 
-def remove_temporary(folder: pathlib.Path) -> None:
+def remove_temporary(run: Json) -> None:
     """Removes the folder of a run in check mode, or of one that could not be recorded."""
-    if folder.parent.name.startswith(CHECK_FOLDER):
-        shutil.rmtree(folder.parent, ignore_errors=True)
+    folder = pathlib.Path(run["path"]).parent
+    if (run["check"] or run.get("unrecorded")) and folder.name.startswith(CHECK_FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_for_check(root: pathlib.Path, key: str, asked: Opening, now: datetime.datetime) -> pathlib.Path:
+def _copied(folder: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
+    """A copy of an incident: its own files, and nothing that somebody has put beside them."""
+    copy = make_folder(to / folder.name)
+    for path in [*folder.glob("*.json*"), *folder.glob("facts/*/*.json")]:
+        target = copy / path.relative_to(folder)
+        with contextlib.suppress(OSError):
+            for parent in reversed(target.relative_to(copy).parents[:-1]):
+                make_folder(copy / parent)
+            write_whole(target, content_of(path).decode("utf-8", "replace"))
+    return copy
+
+
+def _copy_for_check(root: pathlib.Path, key: str, asked: Opening, owner: lock.Owner, now: datetime.datetime) -> pathlib.Path:
     """Check mode keeps its record in a temporary folder, beginning with a copy of the incident that it is about."""
-    copy = _temporary(asked.pid)
+    copy = _temporary(owner, now)
     found = current_incident(root, key, now, asked.relapse_window) if root.exists() else None
     if found is not None:
-        shutil.copytree(found[0], copy / found[0].name)
-        remember_key(copy / found[0].name, key)
+        remember_key(_copied(found[0], copy), key)
     return copy
 
 
 def _keep_alert(record: Record, alert: str) -> None:
     write_whole(make_folder(record.path / "evidence") / f"alert-{record.run}.txt", alert)
     first = next((line for line in alert.splitlines() if line.strip()), "")
-    record.update(alert=plain(first, 160))
+    record.update(alert=" ".join(plain(first, 160).split()))
 
 
 def _note_alert(
@@ -228,6 +270,7 @@ def _note_alert(
     if found is None:  # it was resolved and closed between the two looks
         raise RecordError("the incident was closed while this alert came in: start the runbook again")
     record = Record(found[0], owner.run)
+    write_whole(make_folder(record.path / "evidence") / f"alert-{owner.run}.txt", alert)
     first = alert.strip().splitlines()[0] if alert.strip() else ""
     record.append("note", text=f"the same alert came again: {plain(first, 160)}", alert=True)
     return {"incident_id": found[1]["id"], "path": str(found[0]), "ended": True}

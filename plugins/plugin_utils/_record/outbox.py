@@ -33,6 +33,23 @@ class Message:
     once: bool = False
 
 
+# Which module speaks to which channel. A line of the file that says otherwise is none of ours.
+MODULES = {
+    "pagerduty": ("pagerduty_incident", "pagerduty_notice"),
+    "status_page": ("status_page_incident",),
+    "mail": ("mail",),
+}
+
+
+def _message(line: Json) -> Message | None:
+    known = {field.name for field in dataclasses.fields(Message)}
+    try:
+        message = Message(**{name: value for name, value in line.items() if name in known})
+        return message if message.module in MODULES[message.channel] and isinstance(message.args, dict) else None
+    except (TypeError, KeyError):
+        return None
+
+
 class Outbox:
     """The messages of one incident."""
 
@@ -42,11 +59,11 @@ class Outbox:
     def _state(self) -> tuple[dict[str, Message], dict[str, Json]]:
         messages: dict[str, Message] = {}
         last: dict[str, Json] = {}
-        for line in read_lines(self._path)[0]:
+        for line in read_lines(self._path, ("op", "id"))[0]:
             if line["op"] == "queued":
-                known = {field.name for field in dataclasses.fields(Message)}
-                message = Message(**{name: value for name, value in line.items() if name in known})
-                messages.setdefault(line["id"], message)
+                message = _message(line)
+                if message is not None:
+                    messages.setdefault(message.id, message)
             else:
                 last[line["id"]] = line
         return messages, last
@@ -66,7 +83,11 @@ class Outbox:
     def unsent(self) -> list[Message]:
         """The messages that are not known to have arrived and may be sent (again), in order."""
         messages, last = self._state()
-        return [one for one in messages.values() if last.get(one.id, {}).get("op") not in ("sent", "maybe")]
+        return [one for one in messages.values() if last.get(one.id, {}).get("op") not in ("sent", "maybe", "refused")]
+
+    def refused(self) -> list[Message]:
+        """The messages that a vendor will never take."""
+        return [message for message, line in self.journal() if line.get("op") == "refused"]
 
     def maybe(self) -> list[Message]:
         """The messages that were sent once and of which nobody can tell whether they arrived."""

@@ -198,7 +198,7 @@ def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *,
     if check:
         return None
     if "alerted" in kinds:
-        return "an alert came in after the last look, so this run did not close the incident: run it again"
+        return "an alert came in after the last look, and nobody has looked since: run it again"
     if outcomes and not kinds.get("verified", {}).get("proven"):
         why = kinds["verified"]["why"] if "verified" in kinds else "it was not verified in this run: --tags verify,close"
         return f"not recovered: {', '.join(sorted({e['effect'] for e in outcomes}))} was carried out, but {why}"

@@ -51,9 +51,14 @@ class Session:
         self.run, self.record, self.show = run, self.context.record, self.context.show
         self.teller = Teller(self.context, channels)
         self.actor = Actor(self.context)
-        self.owner = lock.this_run(run["pid"], run["run"])
+        self.owner = lock.this_run(run["pid"], run["run"], looks=run.get("looks", True))
         if not run["check"]:
-            lock.take(self.record.path, self.owner, self.record.clock())
+            with self._opening():
+                lock.take(self.record.path, self.owner, self.record.clock())
+
+    def _opening(self) -> t.ContextManager[t.Any]:
+        """Keeps alerts and other runs out, so that they come either before what is done under it or after."""
+        return file_lock(self.record.path.parent / ".opening", OPENING_SECONDS, "the record's folder")
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -141,7 +146,7 @@ class Session:
     def close(self, max_age: float) -> None:
         """Sends what is left, resolves after a proven recovery, and writes the report."""
         # An alert is noted under the same lock: none comes between the look at the notes and the end of the incident.
-        with file_lock(self.record.path.parent / ".opening", OPENING_SECONDS, "the record's folder"):
+        with self._opening():
             incident = self._closed(self.record.incident, max_age)
         if incident["state"] == "resolved" and incident.get("declared_at"):
             # Also when an earlier run resolved it and was killed before it could say so.
@@ -216,6 +221,7 @@ class Session:
 
     def screen(self, off: t.Sequence[str]) -> tuple[list[str], str | None, Json]:
         """The last word: the screen's lines, the sentence for which the run must fail (or None), the stats for AWX."""
+        self._let_go()
         incident, events = self.record.incident, self.record.of_run()
         judged = any(event["kind"] == "judged" and event["slot"] == "diagnose" for event in events)
         verdict = self.record.load("findings.json") if judged else None
@@ -256,6 +262,9 @@ class Session:
         if incident["state"] == "open" and incident.get("declared_at") and self.teller.channels and not self.run["check"]:
             how = companion(self.context.outside.argv, "update", f"incident_id={incident['id']}", "text=…")
             notes.append(next_update(events, self.run["update_minutes"], self.record.clock(), how))
+        refused = [message.id for message in self.teller.outbox.refused()]
+        if refused:
+            notes.append(f"refused by the vendor, and not sent again: {', '.join(refused)}")
         maybe = [message.id for message in self.teller.outbox.maybe()]
         if maybe:
             notes.append(f"maybe sent, and not sent again: {', '.join(maybe)}")
@@ -293,9 +302,19 @@ class Session:
 
     def end(self) -> None:
         """Gives the incident free for the next run; what was only for this one goes."""
-        if not self.run["check"]:
+        self._let_go()
+        remove_temporary(self.run)
+
+    def _let_go(self) -> None:
+        """Gives the incident free. From now on an alert gets a run of its own; one that came since the look is told."""
+        if self.run["check"] or not (self.record.path / lock.NAME).exists():
+            return
+        with self._opening():
+            events = self.record.of_run()
+            over = self.record.incident["state"] != "open"
+            if over and self._alerted() and not any(event["kind"] == "alerted" for event in events):
+                self.record.append("alerted")
             lock.release(self.record.path, self.owner, self.record.clock())
-        remove_temporary(self.record.path)
 
 
 def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:

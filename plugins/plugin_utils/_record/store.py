@@ -18,13 +18,16 @@ import hashlib
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import stat
+import tempfile
 import time
 import typing as t
+import urllib.parse
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import checked_id
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import INCIDENT_ID, checked_id
 
 Json = dict[str, t.Any]
 # How many incidents are named when the one that was asked for is not there.
@@ -32,6 +35,10 @@ NEWEST = 3
 EFFECT_WAIT_SECONDS = 120.0
 # As much as a run may write.
 ROOM_BYTES = 1024 * 1024
+# More than any file of a record.
+LARGEST_FILE = 64 * 1024 * 1024
+# How long a line waits for somebody who holds a lock on its file.
+APPEND_SECONDS = 30.0
 # How many old folders a run removes at most, so that it does not wait for it.
 MOST_PRUNED = 20
 
@@ -54,20 +61,50 @@ def is_shared(folder: pathlib.Path) -> bool:
 
 
 def make_folder(path: pathlib.Path) -> pathlib.Path:
-    """A folder in one that is there; one that is there already stays as it is."""
+    """A folder in the record; one that is there already stays as it is. Raises OSError where it is a link to somewhere else."""
     with contextlib.suppress(FileExistsError):
-        path.mkdir()
+        path.mkdir(mode=0o700)
         path.chmod(0o2770 if is_shared(path.parent) else 0o700)
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "it is a link to somewhere else", str(path))
     return path
 
 
 def opened(path: pathlib.Path, flags: int) -> t.BinaryIO:
-    """A file for those who may read the folder and for nobody else."""
+    """A file for those who may read the folder and for nobody else. Raises OSError for what is no plain file of this folder: who
+    shares the folder could otherwise let us write anywhere."""
     mode = 0o660 if is_shared(path.parent) else 0o600
-    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, mode)
-    if os.fstat(handle).st_uid == os.geteuid() and stat.S_IMODE(os.fstat(handle).st_mode) != mode:
+    handle = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(handle)
+        raise OSError(errno.ELOOP, "it is no plain file", str(path))
+    if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != mode:
         os.fchmod(handle, mode)
     return os.fdopen(handle, "r+b")
+
+
+def content_of(path: pathlib.Path) -> bytes:
+    """What is in a plain file. Raises OSError for anything else (a pipe would never end), and for one that is too large."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.ELOOP, "it is no plain file", str(path))
+        if found.st_size > LARGEST_FILE:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read()
+
+
+def data_of(path: pathlib.Path) -> Json:
+    """The JSON object in a file. Raises OSError, and ValueError for what is none."""
+    try:
+        found = json.loads(content_of(path))
+    except RecursionError as error:
+        raise ValueError(f"{path} is no JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} holds no JSON object")
+    return found
 
 
 def trouble(error: OSError, root: pathlib.Path) -> str:
@@ -89,7 +126,7 @@ def trouble(error: OSError, root: pathlib.Path) -> str:
 
 
 @contextlib.contextmanager
-def file_lock(path: pathlib.Path, seconds: float, what: str) -> t.Iterator[None]:
+def file_lock(path: pathlib.Path, seconds: float, what: str) -> t.Iterator[t.BinaryIO]:
     """An exclusive lock on a file, held by this process. Raises RecordError when it is not free in time."""
     with opened(path, os.O_RDWR) as handle:
         deadline = time.monotonic() + seconds
@@ -97,18 +134,17 @@ def file_lock(path: pathlib.Path, seconds: float, what: str) -> t.Iterator[None]
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise RecordError(f"{what} has not come free within {seconds:g} s ({path})") from None
                 time.sleep(0.05)
-        yield
+        yield handle
 
 
 def append_line(path: pathlib.Path, data: Json) -> None:
     """One line, whole and on the disk before this returns."""
     line = json.dumps(data, sort_keys=True, default=str) + "\n"
-    with opened(path, os.O_RDWR) as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with file_lock(path, APPEND_SECONDS, "a file that somebody reads") as handle:
         handle.seek(0, os.SEEK_END)
         if handle.tell():
             handle.seek(-1, os.SEEK_END)
@@ -120,26 +156,29 @@ def append_line(path: pathlib.Path, data: Json) -> None:
         os.fsync(handle.fileno())
 
 
-def read_lines(path: pathlib.Path) -> tuple[list[Json], int]:
-    """The lines of a file and how many were torn."""
+def read_lines(path: pathlib.Path, needed: t.Sequence[str] = ()) -> tuple[list[Json], int]:
+    """The lines of a file, each an object with the texts that are needed, and how many others there were."""
     if not path.exists():
         return [], 0
     lines: list[Json] = []
     torn = 0
-    for text in path.read_bytes().split(b"\n"):
+    for text in content_of(path).split(b"\n"):
         if not text.strip():
             continue
         try:
-            lines.append(json.loads(text))
-        except ValueError:
-            torn += 1
+            line = json.loads(text)
+        except (ValueError, RecursionError):
+            line = None
+        whole = isinstance(line, dict) and all(isinstance(line.get(name), str) for name in needed)
+        lines += [line] if whole else []
+        torn += not whole
     return lines, torn
 
 
 def write_whole(path: pathlib.Path, content: str) -> None:
     """A file replaced whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    with opened(partial, os.O_RDWR | os.O_TRUNC) as handle:
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with opened(partial, os.O_RDWR | os.O_EXCL) as handle:
         handle.write(content.encode("utf-8", "replace"))
         handle.flush()
         os.fsync(handle.fileno())
@@ -160,7 +199,7 @@ class Record:
 
     @property
     def incident(self) -> Json:
-        return t.cast("Json", json.loads((self.path / "incident.json").read_text()))
+        return data_of(self.path / "incident.json")
 
     def update(self, **changes: t.Any) -> Json:
         """Changes fields of ``incident.json`` and returns it."""
@@ -176,7 +215,7 @@ class Record:
         return event
 
     def events(self) -> list[Json]:
-        lines, torn = read_lines(self.path / "timeline.jsonl")
+        lines, torn = read_lines(self.path / "timeline.jsonl", ("at", "run", "kind"))
         if torn:
             lines.append({"at": stamp(self.clock()), "run": self.run, "kind": "torn", "lines": torn})
         return lines
@@ -186,19 +225,19 @@ class Record:
 
     def save_facts(self, slot: str, system: str, facts: Json) -> None:
         folder = make_folder(make_folder(self.path / "facts") / f"{self.run}-{slot}")
-        write_whole(folder / f"{system.replace('/', '_')}.json", as_json(facts))
+        write_whole(folder / f"{urllib.parse.quote(system, safe='')}.json", as_json(facts))
 
     def facts(self, slot: str, run: str | None = None) -> list[Json]:
         """The facts of a phase of a run, this one unless another is given."""
         folder = self.path / "facts" / f"{run or self.run}-{slot}"
-        return [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+        return [data_of(path) for path in sorted(folder.glob("*.json"))]
 
     def save(self, name: str, data: t.Any) -> None:
         write_whole(self.path / name, as_json(data))
 
     def load(self, name: str) -> Json | None:
         path = self.path / name
-        return json.loads(path.read_text()) if path.exists() else None
+        return data_of(path) if path.exists() else None
 
     @contextlib.contextmanager
     def effects(self, seconds: float = EFFECT_WAIT_SECONDS) -> t.Iterator[None]:
@@ -209,14 +248,12 @@ class Record:
 
 def writable_root(root: pathlib.Path, group: str | None = None) -> pathlib.Path:
     """The folder that holds all incidents. Raises RecordError naming the way out when it cannot be written."""
-    probe = root / f".writable-{os.getpid()}"
+    probe = root / f".writable-{secrets.token_hex(8)}"
     try:
         if not root.exists():
-            root.parent.mkdir(parents=True, exist_ok=True)
-            make_folder(root)
-            _give_to(root, group)
+            _make_root(root, group)
         # An empty file can be made on a full disk.
-        with opened(probe, os.O_RDWR) as handle:
+        with opened(probe, os.O_RDWR | os.O_EXCL) as handle:
             handle.write(b"0" * ROOM_BYTES)
             handle.flush()
             os.fsync(handle.fileno())
@@ -230,11 +267,22 @@ def writable_root(root: pathlib.Path, group: str | None = None) -> pathlib.Path:
     return root
 
 
-def _give_to(root: pathlib.Path, group: str | None) -> None:
-    """Lets a group read and write what is recorded. Raises LookupError for one that is not there."""
-    if group:
-        shutil.chown(root, group=group)
-        root.chmod(0o2770)
+def _make_root(root: pathlib.Path, group: str | None) -> None:
+    """A root for this user, or for a group of theirs, whatever the folder is like in which it is made: it comes under its name
+    when it is ready. Raises LookupError for a group that is not there."""
+    for parent in reversed([one for one in root.parents if not one.exists()]):
+        parent.mkdir(mode=0o755)
+        parent.chmod(0o755)
+    partial = pathlib.Path(tempfile.mkdtemp(prefix=f".{root.name}-", dir=root.parent))
+    try:
+        if group:
+            shutil.chown(partial, group=group)
+        partial.chmod(0o2770 if group else 0o700)
+        with contextlib.suppress(FileExistsError):  # another run was quicker
+            partial.rename(root)
+    finally:
+        if partial.exists():
+            partial.rmdir()
 
 
 def incident_folder(root: pathlib.Path, identity: str) -> pathlib.Path:
@@ -257,7 +305,9 @@ def all_incidents(root: pathlib.Path) -> list[tuple[pathlib.Path, Json]]:
     found = []
     for path in root.glob("*/incident.json"):
         with contextlib.suppress(ValueError, OSError):
-            found.append((path.parent, json.loads(path.read_text())))
+            incident = data_of(path)
+            if {"id", "state"} <= incident.keys():
+                found.append((path.parent, incident))
     return sorted(found, key=lambda pair: str(pair[1].get("opened_at", "")), reverse=True)
 
 
@@ -269,13 +319,13 @@ def current_incident(
     if folder is None:
         return None
     try:
-        incident: Json = json.loads((folder / "incident.json").read_text())
-    except (FileNotFoundError, ValueError):
+        incident = data_of(folder / "incident.json")
+        if incident.get("key") != key or incident["state"] == "closed":
+            return None
+        if incident["state"] == "open" or (now - moment_of(incident["resolved_at"])).total_seconds() < relapse_window:
+            return folder, incident
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if incident.get("key") != key or incident["state"] == "closed":
-        return None
-    if incident["state"] == "open" or (now - moment_of(incident["resolved_at"])).total_seconds() < relapse_window:
-        return folder, incident
     return None
 
 
@@ -291,7 +341,7 @@ def _of_key(root: pathlib.Path, key: str) -> pathlib.Path | None:
     if not (root / ".keys").exists():
         _make_index(root)
     try:
-        return root / checked_id(_index(root, key).read_text().strip())
+        return root / checked_id(content_of(_index(root, key)).decode("ascii", "replace").strip())
     except (FileNotFoundError, RecordError):
         return None
 
@@ -321,13 +371,15 @@ def remember_healthy(folder: pathlib.Path) -> None:
 def prune_healthy(root: pathlib.Path, now: datetime.datetime, days: float) -> None:
     """Removes the oldest of those that are older than so many days, a few at a time; with 0 none."""
     markers = root / ".healthy"
-    if not days or not markers.exists():
+    if not days or markers.is_symlink() or not markers.exists():
         return
     limit = now.timestamp() - 86400 * days
-    old = sorted((one.stat().st_mtime, one) for one in markers.iterdir())
+    old = sorted((one.lstat().st_mtime, one) for one in markers.iterdir() if INCIDENT_ID.fullmatch(one.name))
     for _age, marker in [pair for pair in old if pair[0] < limit][:MOST_PRUNED]:
         folder = root / marker.name
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            if json.loads((folder / "incident.json").read_text())["state"] == "closed":
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            events = read_lines(folder / "timeline.jsonl", ("kind",))[0]
+            noted = any(event["kind"] == "note" and not event.get("alert") for event in events)
+            if data_of(folder / "incident.json")["state"] == "closed" and not noted:
                 shutil.rmtree(folder)
         marker.unlink(missing_ok=True)

@@ -166,6 +166,8 @@ class Teller:
     def _remember(self, message: Message, result: Json) -> None:
         """What the vendor calls the incident, and, in check mode, what would have been sent."""
         incident = self.record.incident
+        if result.get("left_out"):
+            self.show("tell", f"{VENDORS[message.channel]}, without a part: {plain(result['left_out'])}")
         for request in result.get("requests", []) if self.run["check"] else []:
             body = json.dumps(request["body"], sort_keys=True)
             self.record.append("planned", effect=message.id, request=request)
@@ -199,7 +201,7 @@ class Teller:
             vendor = self.record.incident.get("vendors", {}).get(message.channel, {}).get("id")
             login = self.channels.get(message.channel, {}).get("login", {})
             to = ", ".join(login.get("to", [])) or " ".join(filter(None, [VENDORS[message.channel], vendor]))
-            outcome = {"sent": "sent", "maybe": "maybe sent"}.get(line.get("op", ""), "unsent")
+            outcome = {"sent": "sent", "maybe": "maybe sent", "refused": "refused"}.get(line.get("op", ""), "unsent")
             detail = "" if outcome == "sent" else f": {line.get('detail', 'not tried yet')}"
             rows.append((line.get("at", "")[5:19].replace("T", " "), to, message.id.partition(":")[2], outcome + detail))
         return rows

@@ -25,8 +25,12 @@ NAMES = ("target", "mitigate", "approval", "incident_key", "reason", "mitigate_u
 LONGEST = 500
 INCIDENT_ID = re.compile(r"[a-z][a-z0-9_]*-[A-Za-z0-9][A-Za-z0-9_.-]*-\d{8}T\d{4}Z(-\d+)?")
 # What ends a line, on whichever screen or page, or moves a cursor; and what is not seen, or turns the direction of reading.
-SEPARATING = ("Cc", "Zl", "Zp")
+SEPARATING = ("Cc", "Zl", "Zp", "Zs")
 UNSEEN = ("Cf", "Cs")
+# Letters and marks that nothing is seen of.
+FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+VARIATIONS = {"\u034f", *map(chr, range(0xFE00, 0xFE10)), *map(chr, range(0xE0100, 0xE01F0))}
+LONGEST_WORD = 10000
 # PagerDuty takes 255 characters as a key.
 LONGEST_KEY = 255
 DIGEST = 16
@@ -55,12 +59,16 @@ def plain(value: object, longest: int = LONGEST) -> str:
     text = str(value)[: 4 * longest]
     if not text.isascii() or not text.isprintable():
         text = "".join(_visible(character) for character in text)
+    # Blanks up to the edge of the screen would let what follows stand like a line of its own.
+    text = re.sub(r" {17,}", " ", text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _visible(character: str) -> str:
     category = unicodedata.category(character)
-    return " " if category in SEPARATING else "" if category in UNSEEN else character
+    if category in SEPARATING or character in FILLERS:
+        return " "
+    return "" if category in UNSEEN or character in VARIATIONS else character
 
 
 def shortened(text: str, longest: int) -> str:
@@ -74,12 +82,12 @@ def shortened(text: str, longest: int) -> str:
     return text[:longest].rpartition(" ")[0].rstrip(" ,;:(")[: longest - 1] + "…"
 
 
-def _text(name: str, value: object) -> str | None:
+def _text(name: str, value: object, longest: int = LONGEST) -> str | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, (dict, list, tuple)):
         raise RecordError(f"{name} is one text, not a {type(value).__name__}: -e {name}=…")
-    return plain(value).strip()
+    return plain(value, longest).strip()
 
 
 def _flag(name: str, value: object) -> bool:
@@ -116,7 +124,7 @@ def words_from(raw: t.Mapping[str, object], catalogue: Catalogue) -> Words:
         mitigate=mitigate,
         only={name: keys for name, keys in only.items() if keys},
         approval=approval,
-        incident_key=_text("incident_key", raw.get("incident_key")),
+        incident_key=_text("incident_key", raw.get("incident_key"), LONGEST_WORD),
         reason=_text("reason", raw.get("reason")),
         mitigate_unoffered=_flag("mitigate_unoffered", raw.get("mitigate_unoffered")),
     )
