@@ -47,9 +47,10 @@ options:
     description:
       - V(triggered) leaves an acknowledged incident as it is, and reopens a resolved one that was given by O(incident_id).
       - V(resolved) with nothing to resolve does nothing.
+      - V(present) leaves the status as it is and creates nothing, for a O(note) that must page nobody.
     type: str
     default: triggered
-    choices: [triggered, acknowledged, resolved]
+    choices: [triggered, acknowledged, resolved, present]
   incident_key:
     description: The deduplication key. One of this and O(incident_id) is needed.
     type: str

@@ -115,6 +115,11 @@ incident:
   sample: {id: inc000000001, name: Slow responses, status: investigating, impact: major, key: db_degradation/prod-db,
     update_key: declared, last_body: We are looking into slow responses., components: {cmp000000001: degraded_performance},
     url: "https://stspg.example/inc000000001"}
+left_out:
+  description: What was left out because the page does not have it, in one sentence; empty where nothing was.
+  returned: success
+  type: str
+  sample: "the page has no component Web; it has: API"
 requests:
   description: The writes that were sent (in check mode, would be), in order, with path and body. No secrets.
   returned: success

@@ -207,15 +207,20 @@ class Post:
 
     def __init__(self, authority: Authority, end: bytes | None = b"250 taken\r\n", offers_tls: bool = True) -> None:
         self.told: list[str] = []
+        self.pause = 0.0
         self._authority, self._end, self._offers_tls = authority, end, offers_tls
 
     def talk(self, connection: socket.socket) -> None:
         connection.sendall(b"220 post\r\n")
-        lines = connection.makefile("rb")
+        lines, greeted = connection.makefile("rb"), False
         while line := lines.readline():
+            time.sleep(self.pause)
             word = line.decode().strip().upper()
             self.told.append(word)
-            if word.startswith("EHLO"):
+            greeted = word.startswith("EHLO") or (greeted and word != "STARTTLS")
+            if word.startswith("MAIL") and not greeted:
+                connection.sendall(b"503 5.5.2 Send hello first\r\n")
+            elif word.startswith("EHLO"):
                 tls = b"250-STARTTLS\r\n" if self._offers_tls and not isinstance(connection, ssl.SSLSocket) else b""
                 connection.sendall(b"250-post\r\n" + tls + b"250 AUTH PLAIN\r\n")
             elif word == "STARTTLS":
@@ -306,6 +311,36 @@ def test_what_became_of_a_mail(authority: Authority, name: str, end: bytes | Non
         assert mailed(port, secure="never") == expected
 
 
+@pytest.mark.parametrize("secure", ["never", "starttls"])
+def test_a_server_is_greeted_before_it_is_given_a_mail(authority: Authority, secure: str) -> None:
+    with post(Post(authority).talk) as port:
+        assert mailed(port, secure=secure, ca_path=str(authority.file), username=None, password=None) == SENT
+
+
+def test_a_mail_that_was_given_up_is_not_delivered_later(authority: Authority) -> None:
+    server = Post(authority)
+    server.pause = 0.4
+    with post(server.talk) as port:
+        assert mailed(port, secure="never", timeout=1.0) == {"failed": True, "unknown": False, "down": False}
+        time.sleep(3.0)  # as long as the whole exchange would take
+    assert "DATA" not in server.told
+
+
+def test_a_request_whose_name_was_looked_up_for_too_long_is_not_sent_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up = socket.getaddrinfo
+
+    def slow(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        time.sleep(1.5)
+        return look_up(*args, **kwargs)
+
+    with serving(answering(OK)) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", slow)
+        with pytest.raises(UnreachedError):
+            asked(server, seconds=0.5)
+        time.sleep(3.5)
+        assert server.seen == []
+
+
 def test_a_mail_server_that_says_nothing_is_down_in_time() -> None:
     started = time.monotonic()
     with post(hang) as port:
@@ -319,7 +354,11 @@ CLEARTEXT = b"R" + (8).to_bytes(4, "big") + (3).to_bytes(4, "big")
 
 
 @pytest.mark.parametrize("mode", ["prefer", "disable"])
-def test_a_server_that_asks_for_a_password_in_clear_text_does_not_get_it(mode: str) -> None:
+@pytest.mark.parametrize("from_environment", [False, True], ids=["given", "of the environment"])
+def test_a_server_that_asks_for_a_password_in_clear_text_does_not_get_it(
+    mode: str, from_environment: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "hunter2")
     said: list[bytes] = []
 
     def rogue(connection: socket.socket) -> None:
@@ -327,8 +366,9 @@ def test_a_server_that_asks_for_a_password_in_clear_text_does_not_get_it(mode: s
             said.append(first)
             connection.sendall(b"N" if len(first) == 8 else CLEARTEXT)
 
+    password = None if from_environment else "hunter2"
     with post(rogue) as port, pytest.raises(RefusedConnectionError, match="cleartext password") as error:
-        with connected(Login("127.0.0.1", port, "custody_db", "runbooks_monitor", "hunter2", ssl_mode=mode)):
+        with connected(Login("127.0.0.1", port, "custody_db", "runbooks_monitor", password, ssl_mode=mode)):
             pass
     assert error.value.kind == "authentication"
     assert b"hunter2" not in b"".join(said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import typing as t
 
@@ -107,3 +108,31 @@ def test_no_sequence_of_answers_raises_anything(name: str, answers: list[Respons
         return found
 
     is_an_outcome(made(name, answer))
+
+
+LEAKS = [
+    ("where a text is cut", json.dumps({"error": {"message": "x" * 285 + SECRET}})),
+    ("with something that nobody sees in it", json.dumps({"error": {"message": SECRET[:5] + "\u200b" + SECRET[5:]}})),
+    ("encoded", json.dumps({"error": {"message": base64.b64encode(b"user:" + SECRET.encode()).decode()}})),
+]
+
+
+@pytest.mark.parametrize(("name", "body"), LEAKS, ids=[one[0] for one in LEAKS])
+def test_no_part_of_a_key_comes_back(name: str, body: str) -> None:
+    result = made("pagerduty_oncall_info", lambda: Response(401, body.encode(), {}))
+    text = json.dumps(result)
+    assert SECRET[:8] not in text
+    assert base64.b64encode(b"user:" + SECRET.encode()).decode()[8:20] not in text
+
+
+def test_a_key_as_a_name_does_not_come_back() -> None:
+    body = {"id": 1, "overall_state": "Alert", "state": {"groups": {SECRET: {"status": "Alert"}}}, "monitors": [],
+            "metadata": {"page_count": 1}}  # fmt: skip
+    assert SECRET not in json.dumps(made("datadog_monitor_info", lambda: Response(200, json.dumps(body).encode(), {})))
+
+
+def test_half_a_character_is_no_answer() -> None:
+    result = made(
+        "pagerduty_oncall_info", lambda: Response(200, b'{"escalation_policies": [{"id": "\\ud800", "name": "P"}]}', {})
+    )
+    assert result["failed"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import errno
 import json
@@ -18,7 +19,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record import alert,
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
 
-from tests.unit.test_session import CANCEL, WELL, Runs, gone
+from tests.unit.test_session import CANCEL, SICK, WELL, Runs, gone
 
 Json = dict[str, t.Any]
 NOW = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.UTC)
@@ -224,3 +225,132 @@ def test_an_alert_after_the_look_is_looked_at_again_and_then_closed(runs: Runs, 
     session.close(300)
     assert runs.incident["state"] == "closed"
     assert session.screen([])[1] is None
+
+
+# -- what others have put into a folder that is shared, or beside it ------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["timeline.jsonl", "incident.json", "report.md", "facts", "effects.lock"])
+def test_nothing_is_written_through_a_link(runs: Runs, tmp_path: pathlib.Path, name: str) -> None:
+    target = tmp_path / "victim"
+    target.write_text("mine")
+    run = runs.open()
+    path = pathlib.Path(run["path"]) / name
+    path.unlink(missing_ok=True)
+    path.symlink_to(target)
+    with contextlib.suppress(OSError, RecordError):
+        session = runs.session(run)
+        session.teller.declare({})
+        runs.read(session, "diagnose", WELL)
+        session.judge("diagnose")
+        session.close(300)
+    assert target.read_text() == "mine"
+
+
+def test_a_second_name_of_somebody_s_file_is_not_written_to(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    os.link(tmp_path / "victim", tmp_path / "timeline.jsonl")
+    with pytest.raises(OSError, match="no plain file"):
+        store.append_line(tmp_path / "timeline.jsonl", {})
+    assert (tmp_path / "victim").read_text() == "mine"
+
+
+def test_what_is_to_be_pruned_is_no_link_to_elsewhere(tmp_path: pathlib.Path) -> None:
+    root, victim = tmp_path / "incidents", tmp_path / "victim"
+    for folder in (root, victim):
+        folder.mkdir()
+    (victim / "id_rsa").write_text("mine")
+    os.utime(victim / "id_rsa", (0, 0))
+    (root / ".healthy").symlink_to(victim)
+    store.prune_healthy(root, NOW, 7.0)
+    assert (victim / "id_rsa").exists()
+
+
+def test_what_a_person_has_noted_on_is_not_pruned(runs: Runs) -> None:
+    runs.play(declare="confirmed", before=WELL)
+    (closed,) = runs.root.glob("db-*")
+    store.Record(closed, "a person").append("note", text="the switch was replaced")
+    os.utime(runs.root / ".healthy" / closed.name, (0, 0))
+    store.prune_healthy(runs.root, NOW, 7.0)
+    assert closed.exists()
+
+
+BAD = [b"", b"[]", b"{", b"1", b'"x"', b"null", b"\xff\xfe", b"[" * 100000]
+
+
+@pytest.mark.parametrize(
+    "name", ["incident.json", "timeline.jsonl", "lock.json", "outbox.jsonl", "../.keys/x", "../db-x-20260101T0000Z/incident.json"]
+)
+@pytest.mark.parametrize("content", BAD, ids=range(len(BAD)))
+def test_a_bad_file_ends_no_run(runs: Runs, name: str, content: bytes) -> None:
+    runs.play()
+    (folder,) = runs.root.glob("db-*")
+    path = next((runs.root / ".keys").iterdir()) if name.endswith("x") else folder / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    runs.now += datetime.timedelta(minutes=5)
+    runs.open()
+    with contextlib.suppress(RecordError):
+        store.incident_folder(runs.root, "")
+
+
+def test_a_pipe_in_the_record_holds_up_nobody(runs: Runs) -> None:
+    runs.play()
+    (folder,) = runs.root.glob("db-*")
+    (folder / "lock.json").unlink(missing_ok=True)
+    os.mkfifo(folder / "lock.json")
+    run = runs.open()
+    assert "it is no plain file" in run["unrecorded"]
+    opening.remove_temporary(run)
+
+
+@pytest.mark.parametrize("name", ["\u00b2-5-x", "1-1-x", "x"])
+def test_what_somebody_has_put_beside_the_temporary_folders_stays_and_stops_nobody(runs: Runs, name: str) -> None:
+    left = pathlib.Path(opening.tempfile.gettempdir()) / f"{opening.CHECK_FOLDER}{name}"
+    left.mkdir()
+    try:
+        runs.play(check=True)
+        assert left.exists()
+    finally:
+        left.rmdir()
+
+
+def test_a_root_is_private_whatever_its_parents_are_like(tmp_path: pathlib.Path) -> None:
+    tmp_path.chmod(0o2777)
+    before = os.umask(0)
+    try:
+        root = store.writable_root(tmp_path / "a" / "b" / "incidents")
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (root, root.parent, root.parent.parent)] == [0o700, 0o755, 0o755]
+
+
+def test_a_second_alert_s_text_is_kept_whole(runs: Runs, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "alert").write_text("CRITICAL\nruns: 42\n")
+    runs.session(runs.open(pid=os.getppid()))
+    assert runs.open(alert_file=str(tmp_path / "alert"))["ended"] is True
+    (kept,) = runs.root.glob("db-*/evidence/*")
+    assert kept.read_text() == "CRITICAL\nruns: 42\n"
+
+
+def test_an_alert_waits_for_a_run_that_will_not_look(runs: Runs, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs.play(CANCEL)
+    (tmp_path / "alert").write_text("CRITICAL")
+    said = opening.open_given(runs.root, runs.incident["id"], runs.now, os.getppid(), "update", check=False)
+    monkeypatch.setattr(opening.time, "sleep", lambda seconds: runs.session(said).end())
+    assert runs.open(alert_file=str(tmp_path / "alert"))["ended"] is False
+
+
+def test_an_alert_at_the_very_end_is_told(runs: Runs) -> None:
+    """After the incident was resolved, while its last messages leave."""
+    session = runs.session(runs.open(CANCEL))
+    session.teller.declare({})
+    runs.read(session, "diagnose", SICK)
+    session.judge("diagnose")
+    runs.mitigate(session)
+    runs.read(session, "verify", WELL)
+    session.verify()
+    session.close(300)
+    assert runs.incident["state"] == "resolved"
+    store.Record(session.record.path, "another").append("note", text="again", alert=True)
+    assert "nobody has looked since" in str(session.screen([])[1])

@@ -16,6 +16,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import next_update
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import append_line
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import UndoStep, undo_lines, undo_steps
 
 from tests.unit.http_script import Call, Script
@@ -399,3 +400,50 @@ def test_the_same_words_later_are_another_update(runs: Once) -> None:
     runs.now += datetime.timedelta(minutes=20)
     say(runs, "still at it")
     assert len(runs.calls("pagerduty_incident")) == 2
+
+
+# -- refusals ------------------------------------------------------------------------------------------------------------
+
+REFUSED_FOR_GOOD = {"failed": True, "msg": "PagerDuty: HTTP 402", "unknown": False, "down": False, "refused": True}
+
+
+def test_what_a_vendor_will_never_take_holds_back_nothing(runs: Once) -> None:
+    runs.vendors.answers["pagerduty_notice"] = REFUSED_FOR_GOOD
+    assert runs.play(CANCEL) is None
+    assert [args.get("note", "declared").split(":")[0][:9] for args in runs.calls("pagerduty_incident")] == [
+        "declared", "Cause", "Done", "Recovered",
+    ]  # fmt: skip
+    assert any(line.startswith("NOTE") and "refused by the vendor" in line for line in runs.session(runs.open()).screen([])[0])
+
+
+def test_words_before_the_pager_was_told_do_not_keep_it_from_being_told(runs: Once) -> None:
+    """A note on an incident that is not there is none; the incident is still declared."""
+    session = runs.session(runs.open(declare="confirmed"))
+    session.teller.say("We look into it.")
+    session.end()
+    (note,) = runs.calls("pagerduty_incident")
+    assert note["state"] == "present"
+    runs.play(declare="confirmed")
+    assert any("title" in args for args in runs.calls("pagerduty_incident"))
+
+
+@pytest.mark.parametrize("given", ["a@example.org,b@example.org", ["a@example.org", "b@example.org"]])
+def test_recipients_are_names_and_no_letters(given: t.Any) -> None:
+    settings = {"mail": {**MAIL_LOGIN, "username": "", "password": "", "ca_path": "", "from": "x@example.org", "to": given}}
+    login = channels_from(["mail"], settings, public=False)["on"]["mail"]["login"]
+    assert login["to"] == ["a@example.org", "b@example.org"]
+
+
+def test_a_line_of_the_outbox_that_names_another_module_is_none(runs: Once) -> None:
+    session = runs.session(runs.open())
+    evil = {
+        "op": "queued",
+        "id": "pagerduty:x",
+        "channel": "pagerduty",
+        "stage": "x",
+        "module": "ansible.builtin.uri",
+        "args": {},
+    }
+    append_line(session.record.path / "outbox.jsonl", evil)
+    session.teller.flush()
+    assert runs.vendors.calls == []
