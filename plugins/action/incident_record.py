@@ -74,11 +74,21 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "mitigation": {"type": "str"},
     "module": {"type": "str"},
     "module_args": {"type": "dict", "default": {}},
+    "module_secrets": {"type": "dict", "default": {}},
     "target": {"type": "dict"},
     "undoes": {"type": "bool", "default": False},
     "count": {"type": "int", "default": 1},
     "max": {"type": "int"},
 }
+
+
+class Secret(str):
+    """A text that is not shown where its name and value are (ANSIBLE_DEBUG shows the arguments of every module)."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********'"
 
 
 class ActionModule(ActionBase):
@@ -230,13 +240,20 @@ class ActionModule(ActionBase):
             return {"mitigations": []}
 
     def _effect(self, session: Session, args: Json) -> Json:
+        module_args = {**args["module_args"], **self._secrets(args)}
         result = session.actor.effect(
             Effect(
-                args["mitigation"], self._system, args["module"], args["module_args"], args["target"], args["undoes"],
-                args["count"], args["max"],
+                args["mitigation"], self._system, args["module"], module_args, args["target"], args["undoes"], args["count"],
+                args["max"],
             )
         )  # fmt: skip
         return {"changed": bool(result.get("changed")), "diff": result.get("diff", {})}
+
+    def _secrets(self, args: Json) -> Json:
+        """The module's arguments that are secret, from the variables that hold them: as arguments of a task they would be
+        printed (ANSIBLE_DISPLAY_ARGS_TO_STDOUT)."""
+        found = {option: self._templar.template(self._vars[name]) for option, name in args["module_secrets"].items()}
+        return {option: Secret(value) for option, value in found.items() if value}
 
     def _undo_plan(self, session: Session, args: Json) -> Json:
         return {"undo": session.actor.undo_plan(self._system)}

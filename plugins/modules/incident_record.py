@@ -135,6 +135,10 @@ options:
     description: Its arguments.
     type: dict
     default: {}
+  module_secrets:
+    description: Those of its arguments that are secret, as names of the variables that hold them.
+    type: dict
+    default: {}
   target:
     description: What O(operation=effect) is about as it was before, which is what an undo needs. Kept in the record.
     type: dict

@@ -110,7 +110,7 @@ def data_of(path: pathlib.Path) -> Json:
 def trouble(error: OSError, root: pathlib.Path) -> str:
     """What a person can do about a file that cannot be read or written."""
     path = pathlib.Path(str(error.filename or root))
-    way_out = "Give a folder that can: -e incident_record_root=/path"
+    way_out = "Give one that can: -e incident_record_root=/path"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the record in {root} cannot be written: no space is left ({error.strerror}). Make some, or: {way_out}"
     if error.errno in (errno.EACCES, errno.EPERM):
