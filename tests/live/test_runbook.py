@@ -250,7 +250,7 @@ def test_no_secret_is_in_the_loudest_output_of_a_run_that_fails(lab: Lab, root: 
     keys = {"incident_pagerduty_token": lab.part("pagerduty")["key"] + "\n", "incident_status_page_token": "wr0ng-k3y-" * 3}
     wrong = {"incident_mail_password": "wr0ng-p4ss-" * 3, "runbooks_datadog_api_key": "wr0ng-d4t4-" * 3,
              "runbooks_db_mitigation_password": "wr0ng-db-p4ss"}  # fmt: skip
-    everything = {**LOUD, **keys, **wrong, "runbooks_datadog_monitors": [MONITOR]}
+    everything = {**LOUD, **keys, **wrong, "runbooks_datadog_monitors": [MONITOR], "recovery_check_within": 2.0}
     played = harness.play(lab, root, *MITIGATE, "-vvv", variables=everything, env=env)
     assert played.code != 0
     # What was typed with -e stands in the command, which Ansible shows; the record and everything else must not have it.

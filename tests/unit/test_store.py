@@ -109,8 +109,8 @@ def test_check_mode_copies_its_own_incident_and_leaves_nothing(runs: Runs, monke
     copied: list[str] = []
     find = opening.current_incident
 
-    def watched(*args: t.Any) -> t.Any:
-        found = find(*args)
+    def watched(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        found = find(*args, **kwargs)
         copied.extend(one.name for one in args[0].iterdir() if one.is_dir() and not one.name.startswith("."))
         return found
 
@@ -119,6 +119,12 @@ def test_check_mode_copies_its_own_incident_and_leaves_nothing(runs: Runs, monke
     runs.play(CANCEL, check=True)
     assert copied.count("db-other-20261124T0214Z") == 1  # in the real root, not in the copy
     assert set(pathlib.Path(opening.tempfile.gettempdir()).glob(f"{opening.CHECK_FOLDER}*")) == before
+
+
+def test_check_mode_writes_nothing_where_the_records_are(runs: Runs) -> None:
+    runs.root.mkdir()
+    runs.play(CANCEL, check=True)
+    assert list(runs.root.iterdir()) == []
 
 
 def test_what_a_killed_check_left_is_removed_by_the_next(runs: Runs) -> None:

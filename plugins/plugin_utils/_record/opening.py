@@ -249,7 +249,7 @@ def _copied(folder: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
 def _copy_for_check(root: pathlib.Path, key: str, asked: Opening, owner: lock.Owner, now: datetime.datetime) -> pathlib.Path:
     """Check mode keeps its record in a temporary folder, beginning with a copy of the incident that it is about."""
     copy = _temporary(owner, now)
-    found = current_incident(root, key, now, asked.relapse_window) if root.exists() else None
+    found = current_incident(root, key, now, asked.relapse_window, only_look=True) if root.exists() else None
     if found is not None:
         remember_key(_copied(found[0], copy), key)
     return copy

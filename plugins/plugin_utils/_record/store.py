@@ -312,10 +312,10 @@ def all_incidents(root: pathlib.Path) -> list[tuple[pathlib.Path, Json]]:
 
 
 def current_incident(
-    root: pathlib.Path, key: str, now: datetime.datetime, relapse_window: float
+    root: pathlib.Path, key: str, now: datetime.datetime, relapse_window: float, *, only_look: bool = False
 ) -> tuple[pathlib.Path, Json] | None:
     """The incident of a key that is not over: unresolved, or resolved less than the window (seconds) ago."""
-    folder = _of_key(root, key)
+    folder = _of_key(root, key, only_look=only_look)
     if folder is None:
         return None
     try:
@@ -336,8 +336,10 @@ def _index(root: pathlib.Path, key: str) -> pathlib.Path:
     return root / ".keys" / hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def _of_key(root: pathlib.Path, key: str) -> pathlib.Path | None:
+def _of_key(root: pathlib.Path, key: str, *, only_look: bool) -> pathlib.Path | None:
     """The newest incident's folder of a key. The caller keeps others from opening incidents meanwhile."""
+    if not (root / ".keys").exists() and only_look:
+        return next((folder for folder, incident in all_incidents(root) if incident.get("key") == key), None)
     if not (root / ".keys").exists():
         _make_index(root)
     try:
