@@ -391,3 +391,13 @@ def test_proof(name: str, facts: list[Json], why: str, proven: bool) -> None:
     result = proof(judge(facts, {"db": "silent", "api": "silent"}, shipped()), facts)
     assert result[0] is proven
     assert why in result[1]
+
+
+def test_findings_of_the_future_are_not_fresh(runs: Runs) -> None:
+    """The clock was set back since: how old they are, nobody knows."""
+    session = runs.session(runs.open())
+    runs.read(session, "diagnose", SICK)
+    session.judge("diagnose")
+    session.end()
+    runs.now -= datetime.timedelta(hours=1)
+    assert runs.session(runs.open()).context.fresh_findings(300) is None

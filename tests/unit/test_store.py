@@ -360,3 +360,11 @@ def test_an_alert_at_the_very_end_is_told(runs: Runs) -> None:
     assert runs.incident["state"] == "resolved"
     store.Record(session.record.path, "another").append("note", text="again", alert=True)
     assert "nobody has looked since" in str(session.screen([])[1])
+
+
+def test_a_line_is_not_appended_through_a_link(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "timeline.jsonl").symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="symbolic links"):
+        store.append_line(tmp_path / "timeline.jsonl", {})
+    assert (tmp_path / "victim").read_text() == "mine"
