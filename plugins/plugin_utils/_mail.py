@@ -79,8 +79,9 @@ def _delivered(args: t.Mapping[str, t.Any], check_mode: bool) -> Json:
         why = "; ".join(f"{name}: {_decoded(answer[1])}" for name, answer in error.recipients.items())
         return {"failed": True, "msg": f"{where} refused: {why}", "unknown": False, "down": False}
     except (OSError, LateError, smtplib.SMTPException, ValueError) as error:
+        late = isinstance(error, (LateError, TimeoutError))
         why = f"{where}: {error or type(error).__name__}. Check incident_mail_host, _port, _secure and _ca_path"
-        return {"failed": True, "msg": why, "unknown": progress.handed_over, "down": not progress.connected}
+        return {"failed": True, "msg": why, "unknown": progress.handed_over, "down": late or not progress.connected}
     left_out = "; ".join(f"{name} was refused: {why}" for name, why in progress.refused.items())
     return {"changed": True, "requests": [request], "left_out": left_out}
 

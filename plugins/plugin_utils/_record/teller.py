@@ -24,8 +24,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
-# How long all channels together may take once the verdict is shown, and at the end where they were down before (seconds).
+# How long all channels together may take once the verdict is shown, one answer then, and all at the end where they were down before
+# (seconds). A mitigation waits for them.
 AFTER_SECONDS = 30.0
+ANSWER_SECONDS = 5.0
 LAST_SECONDS = 12.0
 MOST_TRIES = 10
 # The same words within this time are the same update, which a person types again because the first run was ended (seconds).
@@ -151,7 +153,7 @@ class Teller:
 
     def flush(self, patience: Patience | None = None) -> None:
         """Sends what is in the outbox; what cannot be sent now stays for later, and the next run."""
-        self._delivery.flush(patience or Patience(AFTER_SECONDS, AFTER_SECONDS, MOST_TRIES))
+        self._delivery.flush(patience or Patience(AFTER_SECONDS, ANSWER_SECONDS, MOST_TRIES))
 
     def last_flush(self) -> None:
         """Sends what is left, also to those who did not answer before: once, and not for long."""
