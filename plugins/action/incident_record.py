@@ -62,7 +62,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "findings_max_age": {"type": "float", "default": 300.0},
     "prompt_seconds": {"type": "float", "default": 120.0},
     "update_minutes": {"type": "float", "default": 20.0},
-    "seconds_before_verdict": {"type": "float", "default": 4.0},
+    "seconds_before_verdict": {"type": "float", "default": 3.0},
     "record_group": {"type": "str"},
     "keep_healthy_days": {"type": "float", "default": 7.0},
     "alert_file": {"type": "str"},

@@ -94,7 +94,7 @@ options:
   seconds_before_verdict:
     description: How long all channels together are waited for before the verdict, in seconds.
     type: float
-    default: 4.0
+    default: 3.0
   record_group:
     description: A group whose members may read and write what is recorded.
     type: str

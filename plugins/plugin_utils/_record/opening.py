@@ -71,7 +71,7 @@ class Opening:
     check: bool
     pid: int
     update_minutes: float = 20.0
-    seconds_before_verdict: float = 4.0
+    seconds_before_verdict: float = 3.0
     group_name: str | None = None
     keep_healthy_days: float = 7.0
 
@@ -171,7 +171,7 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
         "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems, "expected": systems,
         "depends_on": {}, "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
         "ended": False, "pid": pid, "update_minutes": 0.0, "unrecorded": None,
-        "seconds_before_verdict": 4.0, "looks": False,
+        "seconds_before_verdict": 3.0, "looks": False,
     }  # fmt: skip
 
 
