@@ -24,8 +24,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
-# How long all channels together may take once the verdict is shown (a mitigation waits for them), one answer then, and all of them
-# at the end where they were down before (seconds).
+# How long all channels together may take once the verdict is shown (a mitigation waits for them), one answer then, and those that
+# were down before at the end (seconds).
 AFTER_SECONDS = 30.0
 ANSWER_SECONDS = 5.0
 LAST_SECONDS = 12.0
