@@ -46,7 +46,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 
 Json = dict[str, t.Any]
 SEVERITIES = ("P1", "P2", "P3", "P4")
-OPENING_SECONDS = 120.0
+OPENING_SECONDS = 300.0
 CHECK_FOLDER = "sre-runbooks-check-"
 OWNER = "owner.json"
 # How long an alert waits for a run that will not look at the systems, an update or an undo.

@@ -349,10 +349,13 @@ def _of_key(root: pathlib.Path, key: str, *, only_look: bool) -> pathlib.Path | 
 
 
 def _make_index(root: pathlib.Path) -> None:
-    """Once for a root that was made before there was an index."""
-    partial = make_folder(root / f".keys-{os.getpid()}")
-    for folder, incident in reversed(all_incidents(root)):
-        write_whole(partial / _index(root, str(incident.get("key"))).name, folder.name)
+    """Once for a root that was made before there was an index. Not synced file by file: it counts when it has its name, and ten
+    thousand syncs would keep everybody waiting."""
+    partial = make_folder(root / f".keys-{secrets.token_hex(8)}")
+    newest = {_index(root, str(incident.get("key"))).name: folder.name for folder, incident in reversed(all_incidents(root))}
+    for name, folder_name in newest.items():
+        with opened(partial / name, os.O_RDWR | os.O_EXCL) as handle:
+            handle.write(folder_name.encode())
     partial.rename(root / ".keys")
 
 
