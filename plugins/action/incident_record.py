@@ -49,6 +49,9 @@ IN_PLACE = {
 }
 OPERATIONS = ("open", "guard", "facts", "failure", "judge", "declare", "confirm", "plan", "effect", "update", "verify",
               "close", "screen", "undo", "undo_plan", "undo_end", "note", "say")  # fmt: skip
+# Those that tell somebody, or show what was told: for the others the channels need not be made up.
+TELLING = ("declare", "confirm", "update", "close", "screen")
+NO_CHANNELS: Json = {"on": {}, "off": []}
 ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "operation": {"type": "str", "required": True, "choices": list(OPERATIONS)},
     "runbook": {"type": "str"},
@@ -117,7 +120,9 @@ class ActionModule(ActionBase):
         run = self._run_of_localhost()
         if run["ended"]:
             return {"changed": False, "skip": True, "mitigations": []}
-        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), self._channels()["on"])
+        channels = self._channels() if operation in TELLING else NO_CHANNELS
+        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), channels["on"])
+        args["channels_off"] = channels["off"]
         result: Json = getattr(self, f"_{operation}")(session, args) or {}
         return {"changed": False, **result}
 
@@ -125,7 +130,7 @@ class ActionModule(ActionBase):
         """The channels that are on, and why others are off. They hold secrets, so they are never arguments of a task: those
         are printed (ANSIBLE_DISPLAY_ARGS_TO_STDOUT, -vvv)."""
         if SETTINGS not in self._vars:
-            return {"on": {}, "off": []}
+            return NO_CHANNELS
         settings, wanted, public = (
             self._templar.template(self._vars[name]) for name in (SETTINGS, "incident_channels", "incident_public")
         )
@@ -275,7 +280,7 @@ class ActionModule(ActionBase):
         session.close(args["findings_max_age"])
 
     def _screen(self, session: Session, args: Json) -> Json:
-        lines, sentence, stats = session.screen(self._channels()["off"])
+        lines, sentence, stats = session.screen(args["channels_off"])
         display_line("")
         for line in lines:
             display_line(line)

@@ -37,3 +37,24 @@ options:
     type: bool
     default: false
 """
+
+    PAGERDUTY = r"""
+options:
+  auth_scheme:
+    description:
+      - What O(api_key) is, an API key (V(token)) or an OAuth token that has scopes (V(bearer)). C(docs/access.md) of the
+        collection lists the scopes that each call needs.
+    type: str
+    choices: [token, bearer]
+    default: token
+"""
+
+    LISTED_LATE = r"""
+options:
+  tried_before:
+    description:
+      - Whether an earlier request for the same may have been carried out. Then it is looked for several times, since what was
+        just written is not always listed at once, before it is written.
+    type: bool
+    default: false
+"""

@@ -26,7 +26,7 @@ def within(seconds: float, act: t.Callable[[], T]) -> T:
     def run() -> None:
         try:
             done.append(act())
-        except BaseException as error:
+        except BaseException as error:  # raised again below, in the caller's thread
             raised.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -25,6 +25,8 @@ seealso:
 extends_documentation_fragment:
   - sre.runbooks.attributes
   - sre.runbooks.http_api
+  - sre.runbooks.http_api.pagerduty
+  - sre.runbooks.http_api.listed_late
 attributes:
   check_mode:
     support: full
@@ -84,19 +86,6 @@ options:
   resolution:
     description: What is written as the resolution when the incident is resolved.
     type: str
-  auth_scheme:
-    description:
-      - What O(api_key) is, an API key (V(token)) or an OAuth token that has scopes (V(bearer)). C(docs/access.md) of the
-        collection lists the scopes that each call needs.
-    type: str
-    choices: [token, bearer]
-    default: token
-  tried_before:
-    description:
-      - Whether an earlier request for the same may have been carried out. Then it is looked for several times, since what was
-        just written is not always listed at once, before it is written.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""

@@ -20,6 +20,7 @@ author:
 extends_documentation_fragment:
   - sre.runbooks.attributes
   - sre.runbooks.http_api
+  - sre.runbooks.http_api.pagerduty
 attributes:
   check_mode:
     support: full
@@ -58,13 +59,6 @@ options:
   escalation_level:
     description: The level of the escalation policy to call.
     type: int
-  auth_scheme:
-    description:
-      - What O(api_key) is, an API key (V(token)) or an OAuth token that has scopes (V(bearer)). C(docs/access.md) of the
-        collection lists the scopes that each call needs.
-    type: str
-    choices: [token, bearer]
-    default: token
 """
 
 EXAMPLES = r"""

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - sre.runbooks.attributes
   - sre.runbooks.attributes.info_module
   - sre.runbooks.http_api
+  - sre.runbooks.http_api.pagerduty
 options:
   api_url:
     description: The API's address.
@@ -29,13 +30,6 @@ options:
     type: list
     elements: str
     required: true
-  auth_scheme:
-    description:
-      - What O(api_key) is, an API key (V(token)) or an OAuth token that has scopes (V(bearer)). C(docs/access.md) of the
-        collection lists the scopes that each call needs.
-    type: str
-    choices: [token, bearer]
-    default: token
 """
 
 EXAMPLES = r"""

@@ -24,6 +24,7 @@ seealso:
 extends_documentation_fragment:
   - sre.runbooks.attributes
   - sre.runbooks.http_api
+  - sre.runbooks.http_api.listed_late
 attributes:
   check_mode:
     support: full
@@ -85,12 +86,6 @@ options:
     description: Whether subscribers are told.
     type: bool
     default: true
-  tried_before:
-    description:
-      - Whether an earlier request for the same may have been carried out. Then it is looked for several times, since what was
-        just written is not always listed at once, before it is written.
-    type: bool
-    default: false
 """
 
 EXAMPLES = r"""

@@ -17,7 +17,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import (
     OutcomeUnknownError,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Transport, UrlTransport
-from ansible_collections.sre.runbooks.plugins.module_utils._no_log import without_secrets
+from ansible_collections.sre.runbooks.plugins.module_utils._no_log import secrets_of, without_secrets
 
 Json = dict[str, t.Any]
 Params = t.Mapping[str, t.Any]
@@ -41,7 +41,8 @@ class Call:
 
     def _made(self, params: Params, check_mode: bool, transport: Transport | None) -> Json:
         try:
-            client = Client(self.settings(params), transport or UrlTransport(params["validate_certs"]), check_mode=check_mode)
+            settings = dataclasses.replace(self.settings(params), secrets=secrets_of(self.argument_spec, params))
+            client = Client(settings, transport or UrlTransport(params["validate_certs"]), check_mode=check_mode)
             result = self.work(params, client)
         except OutcomeUnknownError as error:
             return {"failed": True, "msg": str(error), "unknown": True, "down": error.down}

@@ -291,6 +291,4 @@ def http_argument_spec(default_url: str) -> dict[str, dict[str, t.Any]]:
 
 def patience(params: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """The settings that follow from those options as they are."""
-    found = {name: params[name] for name in ("tries", "timeout", "budget", "allow_plaintext")}
-    secrets = [str(params[name]).strip() for name in ("api_key", "application_key") if params.get(name)]
-    return {**found, "secrets": secrets}
+    return {name: params[name] for name in ("tries", "timeout", "budget", "allow_plaintext")}

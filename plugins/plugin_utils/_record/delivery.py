@@ -58,7 +58,8 @@ class Delivery:
         until = time.monotonic() + patience.seconds
         down = self.down()
         on = [name for name in self.channels if (name in only if only is not None else name not in down)]
-        waiting = {name: [one for one in self.outbox.unsent() if one.channel == name] for name in on}
+        unsent = self.outbox.unsent()
+        waiting = {name: [one for one in unsent if one.channel == name] for name in on}
         while first := [messages[0] for messages in waiting.values() if messages]:
             left = until - time.monotonic()
             if left <= 0:

@@ -5,7 +5,7 @@
 
 A lock names the run's process with its start, and where that number means anything: host, boot, pid namespace and user. A
 lock left by a killed run is seen to be dead at once by whoever could see its process; for everybody else it lasts until its
-lease ends, which every event renews.
+lease ends, which every task of the run renews.
 """
 
 from __future__ import annotations
