@@ -185,5 +185,7 @@ def _play(lab: Lab, scenario: Scenario, seed: int) -> Played:
         named, findings = named_causes(played), played.cause
         offers = [offer for offer in findings["offers"] if not (scenario.preventive and offer["preventive"])]
         points = score(named, true, len(offers), findings["verdict"] == scenario.verdict)
-        wrong = tuple(complaints(lab, scenario, told, played))
-    return Played(scenario.name, seed, points, baseline, wrong, played.seconds)
+        wrong = list(complaints(lab, scenario, told, played))
+        if points < 1.0:
+            wrong.append(f"{findings['verdict']}, named {sorted(named)} where {sorted(true)} are to be named")
+    return Played(scenario.name, seed, points, baseline, tuple(wrong), played.seconds)

@@ -82,8 +82,11 @@ class Fault:
         """Sends statements that will wait or run for long, in a thread; what becomes of them is written down."""
         threading.Thread(target=self._issue, args=(connection, statements), daemon=True).start()
 
-    def work(self, connection: psycopg2.extensions.connection, statement: str, pause: float = 0.0) -> None:
-        """Runs a statement again and again, with a pause between, until the session ends."""
+    def work(self, connection: psycopg2.extensions.connection, statement: str, pause: float = 0.2) -> None:
+        """Runs a statement again and again until the session ends.
+
+        Clients that pause leave a processor idle once each statement is quick; those that never do keep it busy for ever.
+        """
         connection.autocommit = True
 
         def go_on() -> None:

@@ -46,7 +46,7 @@ def busy_report(fault: Fault) -> None:
 def pgbench(fault: Fault) -> None:
     """Three clients of a benchmark, at full processor time; users hardly notice."""
     for _ in range(3):
-        fault.work(fault.connect("decoy", "batch", "pgbench"), "SELECT sum(length(md5(note))) FROM batch_jobs")
+        fault.work(fault.connect("decoy", "batch", "pgbench"), "SELECT sum(length(md5(note))) FROM batch_jobs", pause=0.0)
 
 
 def most_connections(fault: Fault) -> None:
