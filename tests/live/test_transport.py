@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 import typing as t
+import urllib.request
 
 import pytest
 from cryptography import x509
@@ -21,10 +22,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tests import collection
+from tests.lab.state import wait_until
 
 collection.install()
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import NetworkError, UnreachedError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.opener import opened
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import LARGEST_ANSWER, UrlTransport
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
@@ -144,6 +147,48 @@ def test_a_netrc_and_a_proxy_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp
         asked(server)
         assert b"Authorization: Token token=secret" in server.seen[0]
         assert proxy.seen == []
+
+
+def test_of_exchanges_side_by_side_each_has_its_own_check_of_certificates(authority: Authority) -> None:
+    """Ansible's opener belongs to the process: whoever installed it last decided for everybody."""
+    reached: list[str] = []
+
+    def ask(validate_certs: bool) -> None:
+        for _ in range(20):
+            try:
+                asked(server, "https", validate_certs=validate_certs)
+                reached.append(str(validate_certs))
+            except UnreachedError:
+                pass
+
+    with serving(answering(OK), authority.context) as server:
+        threads = [threading.Thread(target=ask, args=(checks,)) for checks in (True, False) * 3]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert (reached.count("True"), reached.count("False")) == (0, 60)
+
+
+def test_nothing_is_sent_over_a_connection_that_came_about_too_late(authority: Authority) -> None:
+    """The thread of an exchange that was given up goes on until its peer has answered: it must not send then."""
+    received: list[bytes] = []
+
+    def read(connection: socket.socket) -> None:
+        try:
+            with authority.context.wrap_socket(connection, server_side=True) as tls:
+                received.append(tls.recv(65536))
+        except OSError:  # the connection ended
+            received.append(b"")
+
+    given_up = threading.Event()
+    given_up.set()
+    with post(read) as port:
+        request = urllib.request.Request(f"https://127.0.0.1:{port}/x", b"{}", KEY, method="POST")
+        with pytest.raises(UnreachedError, match="given up"):
+            opened(request, 5.0, given_up, use_proxy=False, validate_certs=False)
+        wait_until(lambda: bool(received), 5, "the end of the connection")
+    assert received == [b""]
 
 
 def test_a_redirect_takes_the_key_nowhere() -> None:

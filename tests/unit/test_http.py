@@ -218,7 +218,13 @@ def test_what_never_left_is_told_from_what_may_have_arrived(
     def fail(*_: object, **__: object) -> None:
         raise urllib.error.URLError(reason)
 
-    monkeypatch.setattr(transport, "open_url", fail)
+    monkeypatch.setattr(transport, "opened", fail)
     with pytest.raises(NetworkError) as error:
         transport.UrlTransport()("POST", "https://api.example.org", {}, b"{}", 5.0)
     assert isinstance(error.value, UnreachedError) is unreached
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:text/plain,x"])
+def test_nothing_but_http_is_opened(url: str) -> None:
+    with pytest.raises(NetworkError, match="unknown url type"):
+        transport.UrlTransport()("GET", url, {}, None, 5.0)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a request travels: Ansible's own URL opener behind a small interface, with a deadline and a size (private)."""
+"""How a request travels: an opener of its own behind a small interface, with a deadline and a size (private)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ import time
 import typing as t
 import urllib.error
 import urllib.parse
+import urllib.request
 import zlib
 
-from ansible.module_utils.urls import open_url
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import NetworkError, UnreachedError
+from ansible_collections.sre.runbooks.plugins.module_utils._http.opener import opened
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 Method = t.Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -78,29 +79,22 @@ class UrlTransport:
         if given_up.is_set():
             raise UnreachedError("it was given up")
         try:
-            answer = self._opened(method, url, headers, data, seconds)
+            answer = self._opened(method, url, headers, data, seconds, given_up)
             return _response(answer.getcode(), answer, answer.headers)
         except NetworkError:
             raise
-        except Exception as error:  # open_url lets through what urllib, http.client, ssl and socket raise
+        except Exception as error:  # whatever urllib, http.client, ssl and socket raise
             reason = getattr(error, "reason", error)
             raise (UnreachedError if _never_left(reason) else NetworkError)(str(reason)) from error
 
-    def _opened(self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float) -> t.Any:
+    def _opened(
+        self, method: Method, url: str, headers: t.Mapping[str, str], data: bytes | None, seconds: float,
+        given_up: threading.Event,
+    ) -> t.Any:  # fmt: skip
+        sent = {**headers, "Accept-Encoding": "identity"}
+        request = urllib.request.Request(url, data, sent, method=method)  # noqa: S310  the opener knows no other schemes
         try:
-            return open_url(
-                url,
-                method=method,
-                headers={**headers, "Accept-Encoding": "identity"},
-                data=data,
-                timeout=seconds,
-                validate_certs=self.validate_certs,
-                follow_redirects="none",
-                http_agent="sre.runbooks",
-                use_proxy=not is_loopback(url),
-                use_netrc=False,
-                decompress=False,
-            )
+            return opened(request, seconds, given_up, use_proxy=not is_loopback(url), validate_certs=self.validate_certs)
         except urllib.error.HTTPError as error:  # an answer like any other
             return error
 
