@@ -156,7 +156,8 @@ database:
     refusal:
       description:
         - Why no session could be opened, with RV(ignore:kind) one of V(too_many_clients), V(database_limit), V(role_limit),
-          V(authentication), V(no_such_database), V(not_accepting), V(tls), V(login_hangs), V(unreachable). V(none) when one was.
+          V(authentication), V(no_such_database), V(not_accepting), V(tls), V(login_hangs), V(pooler),
+          V(not_understood) (in another language than English), V(server_error), V(unreachable). V(none) when one was.
       type: dict
       sample: {kind: too_many_clients, sqlstate: "53300", message: "FATAL: sorry, too many clients already"}
     gaps:

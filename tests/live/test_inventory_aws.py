@@ -70,8 +70,8 @@ def populate(environment: dict[str, str]) -> None:
         ImageId=image, MinCount=1, MaxCount=1,
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags(Name="own-db", role="database", database="ledger")}],
     )["Instances"][0]["InstanceId"]  # fmt: skip
-    strange = tags(Name="evil-db", role="database")
-    ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": strange}])
+    for strange in (tags(Name="evil-db", role="database"), tags(Name="public-api", role="none")):
+        ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": strange}])
     ec2.stop_instances(InstanceIds=[stopped])
 
 
@@ -87,14 +87,17 @@ def test_systems_come_by_their_tags(environment: dict[str, str]) -> None:
     command = [str(BIN / "ansible-inventory"), "-i", "inventories/example_aws", "--list"]
     done = subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=True)
     told = json.loads(done.stdout)
-    assert sorted(told["role_database"]["hosts"]) == ["own-db", "prod-db"]
-    assert told["role_edge"]["hosts"] == ["public-api"]
+    assert [name.partition("_")[0] for name in sorted(told["role_database"]["hosts"])] == ["own-db", "prod-db"]
+    (edge,) = told["role_edge"]["hosts"]
+    namesakes = [name for name in told["_meta"]["hostvars"] if name.startswith("public-api_i-")]
+    assert edge in namesakes
+    assert len(namesakes) == 2, "an instance of the same name became the same host"
     variables = told["_meta"]["hostvars"]
     database = {name: plain(value) for name, value in variables["prod-db"].items()}
     assert (database["runbooks_db_port"], database["runbooks_db_name"]) == (5433, "custody_db")
     assert database["runbooks_db_host"].startswith("prod-db.")
     assert database["runbooks_db_monitor_user"] == "runbooks_monitor"
-    assert plain(variables["public-api"]["runbooks_health_urls"]) == [
+    assert plain(variables[edge]["runbooks_health_urls"]) == [
         "https://api.example.org/health",
         "https://api.example.org/keys",
     ]

@@ -77,6 +77,61 @@ def test_why_nobody_gets_in(server: Lab, name: str, changes: dict[str, t.Any], s
     assert (read["connected"], read["refusal"]["kind"]) == (False, kind)
 
 
+REFUSES_OPTIONS = b"SFATAL\0C08P01\0Munsupported startup parameter in options: search_path\0\0"
+
+
+class Pooler:
+    """As transaction poolers do, it refuses a session's own settings, or lets them fall and goes on to the server."""
+
+    def __init__(self, port: int, *, refuses: bool) -> None:
+        self._server, self._refuses = ("127.0.0.1", port), refuses
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listening.getsockname()[1])
+        self.statements = b""
+
+    def __enter__(self) -> Pooler:
+        threading.Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._listening.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self._have, args=(self._listening.accept()[0],), daemon=True).start()
+
+    def _have(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.closing(client):
+            start = client.recv(65536)
+            if self._refuses:
+                client.sendall(b"E" + (len(REFUSES_OPTIONS) + 4).to_bytes(4, "big") + REFUSES_OPTIONS)
+                return
+            words = start[8:].split(b"\0")
+            kept = [pair for pair in zip(words[::2], words[1::2], strict=False) if pair[0] not in (b"options", b"")]
+            body = start[4:8] + b"".join(name + b"\0" + value + b"\0" for name, value in kept) + b"\0"
+            with socket.create_connection(self._server) as server:
+                server.sendall((len(body) + 4).to_bytes(4, "big") + body)
+                threading.Thread(target=self._pass_on, args=(server, client), daemon=True).start()
+                while data := client.recv(65536):
+                    self.statements += data
+                    server.sendall(data)
+
+    def _pass_on(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(65536):
+                client.sendall(data)
+
+
+@pytest.mark.parametrize("refuses", [True, False], ids=["refused", "let fall"])
+def test_nothing_is_set_in_a_session_that_a_pooler_shares(server: Lab, refuses: bool) -> None:
+    with Pooler(server.part("postgres")["port"], refuses=refuses) as pooler:
+        read = triage(login(server, port=pooler.port, ssl_mode="disable"), Limits(), NAMES)
+    assert (read["connected"], read["refusal"]["kind"]) == (False, "pooler")
+    assert "runbooks_db_host" in read["refusal"]["message"]
+    assert b"SET" not in pooler.statements
+
+
 HOSTILE_SETTINGS = {
     "statement_timeout": "'1ms'", "idle_session_timeout": "'1ms'", "transaction_timeout": "'1ms'",
     "idle_in_transaction_session_timeout": "'1ms'", "array_nulls": "off", "transform_null_equals": "on",

@@ -181,6 +181,9 @@ SENTENCES = [
     ("fe_sendauth: no password supplied", ("authentication", "28P01")),
     ("FATAL:  database \"nope\" does not exist", ("no_such_database", "3D000")),
     ("FATAL:  the database system is starting up", ("not_accepting", "57P03")),
+    ("FATAL:  unsupported startup parameter in options: search_path", ("pooler", None)),
+    ("FATAL:  Passwort-Authentifizierung für Benutzer »m« fehlgeschlagen", ("not_understood", None)),
+    ("ВАЖНО:  пользователь \"m\" не прошёл проверку подлинности", ("not_understood", None)),
     ("connection refused. Is the server running?", ("unreachable", None)),
 ]  # fmt: skip
 
@@ -205,7 +208,7 @@ def test_how_often_a_session_is_tried(monkeypatch: t.Any, answers: list[str | No
         server_version = 180000
 
         def cursor(self) -> contextlib.AbstractContextManager[t.Any]:
-            return contextlib.nullcontext(unittest.mock.Mock())
+            return contextlib.nullcontext(unittest.mock.Mock(fetchone=lambda: (connection.SEARCH_PATH,)))
 
         def close(self) -> None:
             """Nothing is open."""

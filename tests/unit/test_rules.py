@@ -257,6 +257,8 @@ FOUND: list[tuple[str, t.Callable[..., t.Any], Json, list[tuple[str, str]]]] = [
     ("it is there and works", connections.application_roles, given.database([], application_roles=[role()]), []),
     ("the server answers and fails", connections.connection, given.refused("server_error", "FATAL: out of shared memory"),
      [("db.server_fails", "db")]),
+    ("it refuses in words that nobody here understands", connections.connection, given.refused("not_understood", "ВАЖНО"), []),
+    ("a pooler answers", connections.connection, given.refused("pooler", "unsupported startup parameter"), []),
     ("dead rows that an old snapshot keeps", plans.dead_rows,
      given.squeezed(busy_tables=[given.table(live=50000, dead=2000000)], plans=[given.plan()], oldest_xmin=[SNAPSHOT]),
      [("db.dead_rows", "public.keys")]),

@@ -37,26 +37,26 @@ REFUSALS = (
     ("no_such_database", "3D000", r"database \"[^\"]*\" does not exist"),
     ("not_accepting", "57P03", r"the database system is (?:starting up|shutting down|in recovery mode|not yet accepting)"
                                r"|not accepting connections"),
+    ("pooler", None, r"unsupported startup parameter"),
     ("tls", None, r"server does not support SSL|certificate verify failed|SSL error|root certificate file"),
 )  # fmt: skip
 # https://www.postgresql.org/docs/current/protocol-message-formats.html: SSLRequest, which the server answers with one byte.
 SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
-# Names resolve to the server's own objects first, so that nobody's function or operator runs as us; times read the same here and
-# there; what comes as bytes of another encoding does not end the run.
-SETTLED = """
-SET search_path = pg_catalog, pg_temp; SET datestyle = ISO; SET timezone = 'UTC'; SET client_encoding = 'UTF8'
-"""
-
 
 # What the owner of a database or of a role may set for our sessions too (ALTER DATABASE … SET), and would make them end, wait or
-# answer otherwise. What a client asks for at its start goes before that.
+# answer otherwise. What a client asks for at its start goes before that. Names resolve to the server's own objects first, so that
+# nobody's function or operator runs as us; times read the same here and there.
+SEARCH_PATH = "pg_catalog,pg_temp"
 OPTIONS = {
+    "search_path": SEARCH_PATH, "datestyle": "ISO", "timezone": "UTC",
     "statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0", "array_nulls": "on",
     "bytea_output": "hex", "exit_on_error": "off", "transform_null_equals": "off", "quote_all_identifiers": "off",
     "standard_conforming_strings": "on", "backslash_quote": "safe_encoding", "extra_float_digits": "1", "row_security": "on",
     "default_transaction_isolation": "read\\ committed", "default_transaction_deferrable": "off",
     "client_min_messages": "warning", "xmloption": "content", "IntervalStyle": "postgres",
 }  # fmt: skip
+# A pooler that shares sessions hands what is set in one on to whoever has it next.
+POOLER = "a pooler answers here, which shares its sessions with others: give the server itself (runbooks_db_host, runbooks_db_port)"
 NEWER_OPTIONS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 
 
@@ -99,6 +99,8 @@ def classify(message: str) -> tuple[str, str | None]:
     for kind, sqlstate, pattern in REFUSALS:
         if re.search(pattern, message):
             return kind, sqlstate
+    if not message.isascii():  # servers speak their administrator's language (lc_messages)
+        return "not_understood", None
     return ("server_error" if "FATAL:" in message else "unreachable"), None
 
 
@@ -114,6 +116,7 @@ def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.con
             sslmode=login.ssl_mode,
             **login.authentication,
             connect_timeout=login.connect_timeout,
+            client_encoding="UTF8",  # what comes in another encoding does not end the run
             gssencmode="disable",  # a directory service that is down would be waited for without a limit
             application_name=APPLICATION_NAME,
             options=" ".join(f"-c {name}={value}" for name, value in options.items()),
@@ -125,9 +128,9 @@ def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.con
         )
     except psycopg2.OperationalError as error:
         reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(str(error).split()))
-        if options and re.search(r"unsupported startup parameter", reason):
-            return _open(login, {})  # a pooler that knows no options
         kind, sqlstate = classify(reason)
+        if kind == "pooler":
+            reason = f"{POOLER} ({reason})"
         if kind == "unreachable" and "timeout expired" in reason and answers(login.host, login.port):
             kind, reason = "login_hangs", f"the server answers, and a login takes longer than {login.connect_timeout} s"
         raise RefusedConnectionError(login.name, reason, kind=kind, sqlstate=sqlstate) from error
@@ -157,12 +160,18 @@ def _opened(login: Login, options: t.Mapping[str, str], sleep: t.Callable[[float
 
 
 def _settle(connection: psycopg2.extensions.connection, login: Login) -> None:
-    """Raises RefusedConnectionError where not even that is answered."""
+    """Sets what only newer servers know. Raises RefusedConnectionError where that is not answered, and before anything is set
+    where the session does not go by what it was opened with: a pooler has let it fall."""
     connection.autocommit = True
     newer = "".join(f"SET {name} = 0;" for name, version in NEWER_OPTIONS.items() if connection.server_version >= version)
     try:
         with connection.cursor() as cursor:
-            cursor.execute(newer + SETTLED)
+            cursor.execute("SELECT pg_catalog.current_setting('search_path')")
+            (path,) = cursor.fetchone() or ("",)
+            if path != SEARCH_PATH:
+                raise RefusedConnectionError(login.name, POOLER, kind="pooler", sqlstate=None)
+            if newer:
+                cursor.execute(newer)
     except psycopg2.Error as error:
         reason = " ".join(str(error).split())
         raise RefusedConnectionError(login.name, reason, kind="unreachable", sqlstate=error.pgcode) from error
@@ -173,7 +182,10 @@ def _settled(login: Login, sleep: t.Callable[[float], None]) -> psycopg2.extensi
     connection = _opened(login, OPTIONS, sleep)
     try:
         _settle(connection, login)
-    except RefusedConnectionError:
+    except RefusedConnectionError as refusal:
+        if refusal.kind == "pooler":
+            connection.close()
+            raise
         # It was ended before it could say that it goes by other time limits. An older server would not know these options.
         version = connection.server_version
         connection.close()

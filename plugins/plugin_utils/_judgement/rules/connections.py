@@ -25,8 +25,9 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.comm
 NO_SUCH_NAME = "could not translate host name"
 # Two free slots are gone with the next two logins: it is the same as none.
 AS_GOOD_AS_NONE = 2
-# Refusals that tell of our own login only: the server answered, and how the application fares is not known from them.
-OUR_OWN = ("authentication", "no_such_database", "role_limit", "tls")
+# Refusals that tell of our own login only, or that nobody here understands: the server answered, and how the application fares
+# is not known from them.
+OUR_OWN = ("authentication", "no_such_database", "role_limit", "tls", "pooler", "not_understood")
 # The last one is Amazon's.
 RESERVED = ("superuser_reserved_connections", "reserved_connections", "rds.rds_superuser_reserved_connections")
 REFUSED = {
