@@ -71,7 +71,9 @@ def populate(environment: dict[str, str]) -> None:
         TagSpecifications=[{"ResourceType": "instance", "Tags": tags(Name="own-db", role="database", database="ledger")}],
     )["Instances"][0]["InstanceId"]  # fmt: skip
     for strange in (tags(Name="evil-db", role="database"), tags(Name="public-api", role="none")):
-        ec2.run_instances(ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": strange}])
+        ec2.run_instances(
+            ImageId=image, MinCount=1, MaxCount=1, TagSpecifications=[{"ResourceType": "instance", "Tags": strange}]
+        )
     ec2.stop_instances(InstanceIds=[stopped])
 
 

@@ -56,7 +56,9 @@ OPTIONS = {
     "client_min_messages": "warning", "xmloption": "content", "IntervalStyle": "postgres",
 }  # fmt: skip
 # A pooler that shares sessions hands what is set in one on to whoever has it next.
-POOLER = "a pooler answers here, which shares its sessions with others: give the server itself (runbooks_db_host, runbooks_db_port)"
+POOLER = (
+    "a pooler answers here, which shares its sessions with others: give the server itself (runbooks_db_host, runbooks_db_port)"
+)
 NEWER_OPTIONS = {"idle_session_timeout": 140000, "transaction_timeout": 170000}
 
 
