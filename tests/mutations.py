@@ -17,10 +17,11 @@ import typing as t
 from tests.lab.state import PROJECT
 
 UTILS = "plugins/plugin_utils"
-RULES = f"{UTILS}/_judgement/rules"
-CONNECTIONS, LOCKS, PLANS, SERVER, WORK, EDGE = (
-    f"{RULES}/{name}.py" for name in ("connections", "locks", "plans", "server", "work", "edge")
+SYSTEMS = f"{UTILS}/_systems"
+CONNECTIONS, LOCKS, PLANS, SERVER, WORK = (
+    f"{SYSTEMS}/postgresql/{name}.py" for name in ("connections", "locks", "plans", "server", "work")
 )
+EDGE = f"{SYSTEMS}/edge/rules.py"
 POSTGRESQL = "plugins/module_utils/_postgresql"
 BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
@@ -64,7 +65,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that the statement's age is what users feel", LOCKS, 'return bool(mostly and (session["statement_seconds"] or 0) >= limit)', "return False"),
     ("that a prepared transaction is found through a queue", LOCKS, " | {pid for pids in queued.values() for pid in pids}", ""),
     ("that the lock table measures nobody", f"{UTILS}/_judgement/verdict.py", '{one.of for one in measured} - {"system"}', "{one.of for one in measured}"),
-    ("that what was not read is not healthy", f"{UTILS}/_judgement/verdict.py", "not any(gap.what in UNREAD for gap in gaps) and ", ""),
+    ("that what was not read is not healthy", f"{UTILS}/_judgement/verdict.py", 'not any(gap["vital"] for gap in gaps) and ', ""),
     ("that writes must be tried where they are ended", f"{UTILS}/_judgement/verdict.py", "not (ended and ", "not (False and "),
     ("that nobody is a leak where nobody is named", CONNECTIONS,
      "    if not any(_is_named(facts, user) for user in there):\n", "    if False:\n"),
@@ -108,7 +109,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("the check of a backend's statement", BACKEND, 'if wanted.state == "canceled" and not row["same_statement"]:', "if False:"),
     ("that the next transaction is not ended after a cancel", BACKEND, "return before.xact_start is not None and ", "return False and "),
     ("that superusers' sessions are left alone", BACKEND, 'if row["superuser"] and not wanted.allow_superusers:', "if False:"),
-    ("that a superuser's session is no target", f"{RULES}/common.py", ' and not session["superuser"])', ")"),
+    ("that a superuser's session is no target", f"{SYSTEMS}/postgresql/common.py", ' and not session["superuser"])', ")"),
     ("that isolating never raises a limit", f"{POSTGRESQL}/client.py", 'if wanted.state == "isolated" and current >= 0:', "if False:"),
     ("that a limit which somebody changed stays", f"{POSTGRESQL}/client.py", "if wanted.expected is not None and ", "if False and "),
     ("that an index of somebody else is not dropped", f"{POSTGRESQL}/index.py", ' and one["oid"] not in before]', "]"),
@@ -158,7 +159,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
 ]  # fmt: skip
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
 ROOMS = {
-    RULES: ("test_rules.py", "test_ranking.py"),
+    SYSTEMS: ("test_rules.py", "test_ranking.py"),
     f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
     WITHIN: ("test_acts.py",),
     POSTGRESQL: ("test_sql.py", "test_plans.py", "test_samples.py", "test_acts.py", "test_backend.py", "test_locks.py"),

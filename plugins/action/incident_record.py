@@ -17,11 +17,11 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import as_names
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
@@ -30,6 +30,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import refuse_slips, whole_text
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
 display = Display()
@@ -58,7 +59,6 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "title": {"type": "str"},
     "severity": {"type": "str"},
     "group": {"type": "str"},
-    "watch_group": {"type": "str", "default": "role_edge"},
     "record_root": {"type": "str"},
     "declare_mode": {"type": "str", "choices": ["at_once", "confirmed", "never"]},
     "relapse_window": {"type": "float", "default": 3600.0},
@@ -70,7 +70,8 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "keep_healthy_days": {"type": "float", "default": 7.0},
     "alert_file": {"type": "str"},
     "contacts": {"type": "dict", "default": {}},
-    "kind": {"type": "str", "choices": ["database", "edge"]},
+    "kind": {"type": "str"},
+    "users": {"type": "bool", "default": False},
     "data": {"type": "dict", "default": {}},
     "limits": {"type": "dict", "default": {}},
     "reason": {"type": "str", "default": ""},
@@ -119,7 +120,7 @@ class ActionModule(ActionBase):
             return self._about_a_given_incident(operation, args)
         run = self._run_of_localhost()
         if run["ended"]:
-            return {"changed": False, "skip": True, "mitigations": []}
+            return {"changed": False, "skip": True, "parts": [], "mitigations": []}
         channels = self._channels() if operation in TELLING else NO_CHANNELS
         session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), channels["on"])
         args["channels_off"] = channels["off"]
@@ -153,11 +154,12 @@ class ActionModule(ActionBase):
 
     def _open(self, args: Json) -> Json:
         groups, hosts = self._vars["groups"], self._vars["hostvars"]
-        watchers = {host: hosts[host].get("runbooks_depends_on") for host in groups.get(args["watch_group"], [])}
+        kinds = shipped().of_group(groups)
         asked = Opening(
             runbook=args["runbook"], title=args["title"], severity=args["severity"], root=args["record_root"],
             declare=args["declare_mode"], relapse_window=args["relapse_window"], group=args["group"],
-            hosts=tuple(groups.get(args["group"], [])), watchers=watchers, alert_file=args["alert_file"],
+            hosts=tuple(groups.get(args["group"], [])), kinds=kinds,
+            depends_on={host: self._depends_on(hosts[host], host, kinds[host]) for host in kinds}, alert_file=args["alert_file"],
             check=self._task.check_mode, pid=os.getppid(), update_minutes=args["update_minutes"],
             seconds_before_verdict=args["seconds_before_verdict"], group_name=args["record_group"] or None,
             keep_healthy_days=args["keep_healthy_days"],
@@ -169,6 +171,13 @@ class ActionModule(ActionBase):
         if run["ended"]:
             display_line(f"another run works on {run['incident_id']}; this alert was noted there")
         return {"changed": False, **run}
+
+    def _depends_on(self, variables: t.Mapping[str, t.Any], host: str, kinds: t.Sequence[str]) -> tuple[str, ...] | None:
+        """What a system stands on. What users see stands on the runbook's systems where the inventory does not say."""
+        named = variables.get("runbooks_depends_on")
+        if not named:
+            return None if any(shipped().systems[kind].measures_users for kind in kinds) else ()
+        return as_names(host, named)
 
     def _word(self, name: str) -> object:
         return whole_text(name, self._vars.get(name), sys.argv)
@@ -213,19 +222,18 @@ class ActionModule(ActionBase):
         return {"changed": True}
 
     def _guard(self, session: Session, args: Json) -> Json:
-        wanted = session.wants(self._phase, self._system)
-        if wanted and self._phase in ("diagnose", "verify"):
+        """What there is to do on this system in this phase, and which of its users suffer."""
+        wanted, looks = session.wants(self._phase, self._system), self._phase in ("diagnose", "verify")
+        parts = session.parts(self._phase, self._system, users=args["users"]) if wanted and looks else []
+        if parts:
             session.look_begins(self._phase, self._system)
-        return {
-            "skip": not wanted,
-            "suffering": session.suffering(self._phase, self._system),
-        }
+        return {"skip": not wanted, "parts": parts, "suffering": session.suffering(self._phase, self._system)}
 
     def _facts(self, session: Session, args: Json) -> None:
         session.keep_facts(self._phase, self._system, args["kind"], args["data"], args["limits"])
 
     def _failure(self, session: Session, args: Json) -> None:
-        session.keep_failure(self._phase, self._system, args["reason"])
+        session.keep_failure(self._phase, self._system, args["reason"], args["kind"])
 
     def _judge(self, session: Session, args: Json) -> None:
         session.judge("diagnose")

@@ -64,10 +64,6 @@ options:
   group:
     description: The inventory group of the systems that the runbook is about.
     type: str
-  watch_group:
-    description: The inventory group of the systems that show what users see.
-    type: str
-    default: role_edge
   record_root:
     description: The folder of all records.
     type: str
@@ -110,9 +106,12 @@ options:
     type: dict
     default: {}
   kind:
-    description: What kind of system the facts are of.
+    description: What kind of system the facts are of, or the part that failed.
     type: str
-    choices: [database, edge]
+  users:
+    description: Whether the part is asked that measures users, or those of the other systems, for O(operation=guard).
+    type: bool
+    default: false
   data:
     description: The facts.
     type: dict

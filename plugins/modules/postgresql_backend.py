@@ -148,6 +148,12 @@ left_alone:
   type: list
   elements: dict
   sample: [{pid: 4712, reason: it has ended}]
+done:
+  description: The same in sentences.
+  returned: success
+  type: list
+  elements: str
+  sample: ["cancel pid 4711 (migrate, flyway)", "left pid 4712 alone: it has ended"]
 """
 
 import dataclasses
@@ -203,7 +209,9 @@ def wanted_from(params: t.Mapping[str, t.Any]) -> Wanted:
 def told(planned: Plan, done: list[dict[str, t.Any]]) -> dict[str, t.Any]:
     """The module's result, with the diff of what was there and what is gone."""
     lines = [f"{signal} pid {backend.pid} ({backend.user}, {backend.application})" for signal, backend in planned.signals]
+    signalled = [f"{one['signal']} pid {one['pid']} ({one['user']}, {one['application']})" for one in done]
     return {
+        "done": [*signalled, *(f"left pid {one.pid} alone: {one.reason}" for one in planned.skipped)],
         "changed": bool(done),
         "backends": done,
         "left_alone": [dataclasses.asdict(one) for one in planned.skipped],

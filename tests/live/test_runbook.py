@@ -77,7 +77,7 @@ def test_a_mitigation_that_does_nothing_is_not_called_a_recovery(lab: Lab, root:
 
 
 NO_RULE = (
-    "plugins/plugin_utils/_judgement/rules/locks.py",
+    "plugins/plugin_utils/_systems/postgresql/locks.py",
     "    queued_ddl,\n    blocking_transaction,\n",
     "    blocking_transaction,\n",
 )

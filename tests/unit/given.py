@@ -57,7 +57,7 @@ def database(rows: list[Json], *, system: str = "db", limits: Json | None = None
         "server": dict(SERVER),
         "locks": lock_tree([dict(row) for row in rows]),
     }  # fmt: skip
-    return {"system": system, "kind": "database", "depends_on": [], "users_suffer": True, "limits": {**LIMITS, **(limits or {})},
+    return {"system": system, "kind": "postgresql", "depends_on": [], "users_suffer": True, "limits": {**LIMITS, **(limits or {})},
             "postgresql": {**postgresql, **changes}}  # fmt: skip
 
 

@@ -22,12 +22,12 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.client import C
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Response
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import open_given
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.lab.inventory import PAGE_ID
 from tests.lab.sim.framework import Rejected, Request, Simulator

@@ -6,10 +6,10 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, alerted_since, ending, key_of, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
 CANCEL = "cancel_queued_ddl"
@@ -50,7 +50,12 @@ STEPS: list[tuple[str, Words, Json | None, list[Json], list[Step]]] = [
 
 @pytest.mark.parametrize(("name", "words", "found", "events", "expected"), STEPS, ids=[one[0] for one in STEPS])
 def test_steps(name: str, words: Words, found: Json | None, events: list[Json], expected: list[Step]) -> None:
-    assert steps_for("db", words, found, events, 0, shipped()) == expected
+    assert steps_for("db", ["postgresql"], words, found, events, 0, shipped()) == expected
+
+
+def test_a_system_is_handed_only_what_its_own_kinds_do() -> None:
+    """Two acting roles on one host: neither gets the other's steps."""
+    assert steps_for("db", ["edge"], ASKED, verdict(), [], 0, shipped()) == []
 
 
 REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
@@ -76,7 +81,7 @@ REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
 @pytest.mark.parametrize(("words", "found", "events", "message"), REFUSED)
 def test_refused(words: Words, found: Json | None, events: list[Json], message: str) -> None:
     with pytest.raises(RecordError, match=message):
-        steps_for("db", words, found, events, 0, shipped())
+        steps_for("db", ["postgresql"], words, found, events, 0, shipped())
 
 
 def test_what_a_person_calls_a_target() -> None:
@@ -109,10 +114,12 @@ LOOPS = [
 def test_the_third_fruitless_try_is_refused_with_the_history(events: list[Json], refused: bool) -> None:
     if refused:
         with pytest.raises(RecordError, match=r"2 times without a proven recovery \(at \d, at \d\)"):
-            steps_for("db", ASKED, verdict(), events, 0, shipped())
+            steps_for("db", ["postgresql"], ASKED, verdict(), events, 0, shipped())
     else:
-        assert len(steps_for("db", ASKED, verdict(), events, 0, shipped())) == 1
-    assert len(steps_for("db", UNOFFERED, verdict("unproven", None, findings=[FINDING]), events, 0, shipped())) == 1
+        assert len(steps_for("db", ["postgresql"], ASKED, verdict(), events, 0, shipped())) == 1
+    assert (
+        len(steps_for("db", ["postgresql"], UNOFFERED, verdict("unproven", None, findings=[FINDING]), events, 0, shipped())) == 1
+    )
 
 
 JUDGED = {"kind": "judged", "slot": "diagnose"}

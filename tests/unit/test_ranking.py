@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import parse, shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue, load
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, JudgementError, Ref
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import holds, rank
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, locks
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import System
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import edge, postgresql, shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import locks
 from hypothesis import assume, settings
 from hypothesis import given as generated
 from hypothesis import strategies as st
@@ -27,8 +30,8 @@ WRITES = "POST https://api.example.org/canary"
 STARVED = given.squeezed(long_running=[given.running(7, 90.0)])
 
 
-def judged(*facts: Json, **kwargs: t.Any) -> Json:
-    return judge(facts, {"db": "silent", "api": "silent"}, shipped(), **kwargs)
+def judged(*facts: Json, catalogue: Catalogue | None = None) -> Json:
+    return judge(facts, {("db", "postgresql"): "silent", ("api", "edge"): "silent"}, catalogue or shipped())
 
 
 def causes(verdict: Json) -> list[tuple[str, str]]:
@@ -107,7 +110,7 @@ def test_verdict(name: str, facts: list[Json], verdict: str, expected: list[tupl
 
 
 def test_a_server_s_own_account_of_itself_is_not_healthy() -> None:
-    assert judge([given.database([])], {"db": "silent"}, shipped())["verdict"] == "unproven"
+    assert judge([given.database([])], {("db", "postgresql"): "silent"}, shipped())["verdict"] == "unproven"
 
 
 def test_the_same_facts_give_the_same_bytes_in_whatever_order() -> None:
@@ -117,8 +120,9 @@ def test_the_same_facts_give_the_same_bytes_in_whatever_order() -> None:
 
 
 def test_with_its_rule_removed_a_cause_is_unproven_and_nothing_is_offered() -> None:
-    without = {**RULES, "database": tuple(rule for rule in RULES["database"] if rule is not locks.queued_ddl)}
-    result = judged(given.database(given.queued_ddl()), SICK, rules=without)
+    rules = tuple(rule for rule in postgresql.SYSTEM.rules if rule is not locks.queued_ddl)
+    without = load([dataclasses.replace(postgresql.SYSTEM, rules=rules), edge.SYSTEM])
+    result = judged(given.database(given.queued_ddl()), SICK, catalogue=without)
     assert (result["verdict"], result["offers"]) == ("unproven", [])
     assert result["last_hop"] == "5 sessions of the application wait for locks, the longest for 9.0 s"
 
@@ -132,7 +136,7 @@ def test_the_same_trouble_in_a_system_that_nobody_depends_on_is_no_cause_of_this
 
 def test_missing_systems_are_gaps_with_their_reason() -> None:
     gaps = judged(WELL)["gaps"]
-    assert gaps == [{"system": "db", "what": "everything", "why": "silent"}]
+    assert gaps == [{"system": "db", "kind": "postgresql", "what": "everything", "why": "silent", "vital": True}]
 
 
 def test_the_innocent_report_is_never_offered() -> None:
@@ -231,4 +235,33 @@ WRONG = [
 @pytest.mark.parametrize(("entries", "message"), WRONG)
 def test_a_wrong_catalogue_names_its_entry(entries: Json, message: str) -> None:
     with pytest.raises(JudgementError, match=message):
-        parse(entries, {})
+        load([dataclasses.replace(edge.SYSTEM, findings=entries)])
+
+
+UNIQUE = [
+    ([edge.SYSTEM, edge.SYSTEM], "edge is there twice"),
+    ([edge.SYSTEM, dataclasses.replace(edge.SYSTEM, kind="other")], "api.failing is there twice"),
+]
+
+
+@pytest.mark.parametrize(("systems", "message"), UNIQUE)
+def test_no_two_systems_say_the_same(systems: list[System], message: str) -> None:
+    with pytest.raises(JudgementError, match=message):
+        load(systems)
+
+
+def test_a_mitigation_says_what_tells_its_targets_apart() -> None:
+    nameless = {"stop": {"role": "r", "touches": "", "risk": "low", "cap": "", "undo": None, "undo_by_hand": "", "identity": []}}
+    with pytest.raises(JudgementError, match="stop does not say what tells its targets apart"):
+        load([dataclasses.replace(edge.SYSTEM, mitigations=nameless)])
+
+
+def test_a_host_of_two_kinds_has_facts_of_both() -> None:
+    """One that is both what users call and the database behind it: neither hides the other."""
+    both = {("one", "postgresql"): "silent", ("one", "edge"): "silent"}
+    users = {**given.edge(given.probe()), "system": "one", "depends_on": []}
+    whole = judge([given.database([], system="one"), users], both, shipped())
+    assert (whole["verdict"], whole["gaps"]) == ("healthy", [])
+    half = judge([users], both, shipped())
+    assert half["verdict"] == "unproven"
+    assert [(gap["kind"], gap["what"], gap["vital"]) for gap in half["gaps"]] == [("postgresql", "everything", True)]

@@ -6,12 +6,12 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.triage import lock_tree
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Measured, Observation, RuledOut
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import (
-    RULES,
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.edge import rules as edge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import (
+    SYSTEM,
     connections,
-    edge,
     locks,
     plans,
     server,
@@ -575,9 +575,7 @@ def test_a_refusal_of_our_own_login_is_a_gap_with_the_server_s_words() -> None:
 
 
 def test_the_lock_table_measures_no_user() -> None:
-    assert {seen.of for rule in RULES["database"] for seen in of(Measured, rule, given.database(given.queued_ddl()))} == {
-        "system"
-    }
+    assert {seen.of for rule in SYSTEM.rules for seen in of(Measured, rule, given.database(given.queued_ddl()))} == {"system"}
     probes = given.edge(given.probe(), given.probe("POST https://api.example.org/canary"))
     assert [seen.of for seen in of(Measured, edge.sampled, probes)] == ["reads", "writes"]
 
@@ -626,11 +624,11 @@ def test_no_sample_is_no_knowledge() -> None:
 def test_what_was_not_read_is_not_ruled_out() -> None:
     facts = given.database([])
     del facts["postgresql"]["locks"]
-    for rule in RULES["database"]:
+    for rule in SYSTEM.rules:
         assert not [seen for seen in of(RuledOut, rule, facts) if seen.id not in ("db.unreachable", "db.connections_exhausted")]
 
 
-@pytest.mark.parametrize("rule", RULES["database"])
+@pytest.mark.parametrize("rule", SYSTEM.rules)
 def test_a_refused_connection_breaks_no_rule(rule: t.Callable[..., t.Any]) -> None:
     assert isinstance(list(rule(given.refused("authentication", "no"))), list)
 

@@ -10,7 +10,6 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
@@ -18,6 +17,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening impor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session, proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.unit import given
 
@@ -51,7 +51,7 @@ class Vendors:
         if module in self.down:
             return {"failed": True, "msg": f"{module}: no answer"}
         if module == "postgresql_backend":
-            return {"changed": True, "backends": [{"signal": "cancel", "pid": 200, "user": "owner", "application": "migrate"}]}
+            return {"changed": True, "done": ["cancel pid 200 (owner, migrate)"]}
         if self.nothing:
             return {"changed": False, "incident": None, "adopted": False, "requests": []}
         status = str(args.get("status", args.get("state"))).replace("present", "triggered")
@@ -61,6 +61,9 @@ class Vendors:
     @property
     def stages(self) -> list[str]:
         return [str(args.get("update_key") or args.get("note") or args.get("title")) for args in (call[1] for call in self.calls)]
+
+
+KINDS = {"db": ["postgresql"], "api": ["edge"]}
 
 
 class Runs:
@@ -81,7 +84,7 @@ class Runs:
     def open(self, words: Json | None = None, **changes: t.Any) -> Json:
         asked = Opening(
             "db", "Database degradation", "P2", str(self.root), changes.pop("declare", "at_once"), 3600.0, ("db",), "role_database",
-            {"api": None}, changes.pop("alert_file", None), changes.pop("check", False), changes.pop("pid", os.getpid()),
+            KINDS, {"db": (), "api": None}, changes.pop("alert_file", None), changes.pop("check", False), changes.pop("pid", os.getpid()),
         )  # fmt: skip
         assert not changes
         return open_run(asked, words or {}, shipped(), self.now)
@@ -388,7 +391,7 @@ PROOFS: list[tuple[str, list[Json], str, bool]] = [
 def test_proof(name: str, facts: list[Json], why: str, proven: bool) -> None:
     from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 
-    result = proof(judge(facts, {"db": "silent", "api": "silent"}, shipped()), facts)
+    result = proof(judge(facts, {("db", "postgresql"): "silent", ("api", "edge"): "silent"}, shipped()), facts, shipped())
     assert result[0] is proven
     assert why in result[1]
 

@@ -7,21 +7,22 @@ import re
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import (
     Source,
-    numbers,
     sections,
-    slow_statements,
     to_html,
     to_markdown,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import side_by_side
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import next_command
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.views import slow_statements
 
 from tests.unit import given
 
@@ -34,7 +35,7 @@ INCIDENT: Json = {
 
 
 def verdict(*facts: Json) -> Json:
-    return judge(facts, {"db": "silent", "api": "no facts came"}, shipped())
+    return judge(facts, {("db", "postgresql"): "silent", ("api", "edge"): "no facts came"}, shipped())
 
 
 def screen(found: Json | None, **changes: t.Any) -> str:
@@ -111,10 +112,12 @@ def hostile_report() -> t.Any:
         {"at": when, "run": HOSTILE, "kind": "note", "text": HOSTILE},
         {"at": when, "run": "r", "kind": "outcome", "effect": HOSTILE, "system": "db", "status": "done", "detail": HOSTILE},
     ]
-    found = {**SICK, "gaps": [{"system": HOSTILE, "what": HOSTILE, "why": HOSTILE}]}
+    found = {**SICK, "gaps": [{"system": HOSTILE, "kind": "edge", "what": HOSTILE, "why": HOSTILE, "vital": False}]}
     incident = {**INCIDENT, "title": HOSTILE, "targets": [HOSTILE], "detected_at": when}
-    before = [{"system": HOSTILE, "probes": [{"url": HOSTILE, "p95_ms": 1.0, "failures": 0, "requests": 1}]}]
-    return sections(Source(incident, found, events, [(HOSTILE, HOSTILE, HOSTILE, HOSTILE)], before, before))
+    tables = [Table("What runs out", ("what", "how much"), ((HOSTILE, HOSTILE),), (HOSTILE,))]
+    return sections(
+        Source(incident, found, events, [(HOSTILE, HOSTILE, HOSTILE, HOSTILE)], [(HOSTILE, HOSTILE, HOSTILE)], tables)
+    )
 
 
 def test_hostile_text_is_inert_in_html() -> None:
@@ -173,11 +176,15 @@ def test_the_post_mortem_names_every_cause() -> None:
 def test_before_and_after_stand_side_by_side() -> None:
     before = [given.database(given.queued_ddl()), given.edge(given.probe(failures=10, p95=2000.0))]
     after = [given.database([]), given.edge(given.probe())]
-    assert numbers(before, after) == [
+    assert side_by_side(measured(before), measured(after)) == [
         ("db: sessions that wait for locks", "6", "0"),
         (given.probe()["url"], "p95 2000 ms, 10 of 10 failed", "p95 20 ms, 0 of 10 failed"),
     ]
-    assert numbers(before, []) == []
+    assert side_by_side(measured(before), {}) == []
+
+
+def measured(every: list[Json]) -> dict[str, str]:
+    return {name: value for kind, facts in shipped().known(every) for name, value in kind.numbers(facts)}
 
 
 def test_slow_statements_are_tied_to_clients_and_tables() -> None:
@@ -194,8 +201,8 @@ def test_slow_statements_are_tied_to_clients_and_tables() -> None:
         }
     ]
     facts = given.squeezed(busy_tables=[given.table()], plans=[given.plan()], statements={"top": calls})
-    assert slow_statements([facts]) == [("statement of app", "app", "12", "80.5 ms", "1.0 s", "keys")]
-    assert slow_statements([given.edge()]) == []
+    assert slow_statements(facts) == (("statement of app", "app", "12", "80.5 ms", "1.0 s", "keys"),)
+    assert slow_statements(given.database([], statements=None)) == ()
 
 
 def test_the_picture_tells_when_what_happened() -> None:

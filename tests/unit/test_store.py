@@ -14,12 +14,12 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import alert, opening, store
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
-from tests.unit.test_session import CANCEL, SICK, WELL, Runs, gone
+from tests.unit.test_session import CANCEL, KINDS, SICK, WELL, Runs, gone
 
 Json = dict[str, t.Any]
 NOW = datetime.datetime(2026, 11, 24, 2, 14, tzinfo=datetime.UTC)
@@ -209,7 +209,7 @@ def test_an_alert_after_the_look_keeps_the_incident_open(runs: Runs, tmp_path: p
     runs.read(session, "diagnose", WELL)
     session.judge("diagnose")
     noted = open_run(
-        Opening("db", "Database degradation", "P2", str(runs.root), "confirmed", 3600.0, ("db",), "role_database", {"api": None},
+        Opening("db", "Database degradation", "P2", str(runs.root), "confirmed", 3600.0, ("db",), "role_database", KINDS, {"db": (), "api": None},
                 str(tmp_path / "alert"), False, os.getppid()),
         {}, shipped(), runs.now,
     )  # fmt: skip

@@ -6,7 +6,6 @@ import datetime
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import (
     Words,
@@ -16,6 +15,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
     targets_from,
     words_from,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 CANCEL, END = "cancel_queued_ddl", "terminate_blockers"
 NOTHING = Words()

@@ -1,30 +1,32 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The two data files that say what can be found and what can be done about it (private to the collection)."""
+"""What can be found and what can be done about it, of all kinds of systems together (private to the collection; pure)."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import pathlib
 import typing as t
 
-import yaml
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
+    Json,
     JudgementError,
     Severity,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import System
 
+EVERYTHING = "everything"
 Reach = t.Literal["linked", "same_system", "dependents"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """What the catalogue says of one kind of finding; the fields are described at the head of catalogue.yml."""
+    """What the catalogue says of one kind of finding; the fields are described at the head of catalogue.yml, and ``kind`` is its
+    system's."""
 
     id: str
+    kind: str
     rank: int
     severity: Severity
     summary: str
@@ -36,6 +38,7 @@ class Entry:
     by_hand: str = ""
     user_visible: bool = False
     self_evident: bool = False
+    advice: bool = False
     preventive: bool = False
     by_name: bool = False
     ends_writes: bool = False
@@ -43,11 +46,12 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Mitigation:
-    """What the catalogue says of one mitigation; the fields are described at the head of mitigations.yml."""
+    """What the catalogue says of one mitigation; the fields are described at the head of mitigations.yml, and ``kind`` is its
+    system's."""
 
     name: str
+    kind: str
     role: str
-    group: str
     touches: str
     risk: str
     cap: str
@@ -60,12 +64,16 @@ class Mitigation:
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:
-    """All findings and all mitigations, checked against each other."""
+    """All kinds of systems with all their findings and mitigations, checked against each other."""
 
+    systems: t.Mapping[str, System]
     entries: t.Mapping[str, Entry]
     mitigations: t.Mapping[str, Mitigation]
 
     def __post_init__(self) -> None:
+        for mitigation in self.mitigations.values():
+            if not mitigation.identity:
+                raise JudgementError(f"the mitigation {mitigation.name} does not say what tells its targets apart (identity)")
         for entry in self.entries.values():
             for other in entry.explains:
                 if other not in self.entries:
@@ -89,6 +97,28 @@ class Catalogue:
         """The sentence for messages."""
         return self.entry(finding.id).told.format_map(_shown(finding.evidence))
 
+    def is_vital(self, kind: str, what: str) -> bool:
+        """Whether nobody knows how a system is without this of it."""
+        return what == EVERYTHING or (kind in self.systems and what in self.systems[kind].vital)
+
+    def of_group(self, hosts: t.Mapping[str, t.Collection[str]]) -> dict[str, list[str]]:
+        """The kinds of each host, from the hosts of the inventory's groups."""
+        found: dict[str, list[str]] = {}
+        for system in self.systems.values():
+            for host in hosts.get(system.group, ()):
+                found.setdefault(host, []).append(system.kind)
+        return found
+
+    def known(self, every: t.Iterable[Json]) -> t.Iterator[tuple[System, Json]]:
+        """Facts with their kind of system; an older record may have facts of a kind that is no more."""
+        for facts in every:
+            if facts["kind"] in self.systems:
+                yield self.systems[facts["kind"]], facts
+
+    def to_measure(self) -> str:
+        """What is missing where no user was measured."""
+        return "; ".join(system.to_measure for system in self.systems.values() if system.to_measure)
+
     def by_hand(self, finding: Finding) -> str:
         """What to type where no mitigation does it."""
         return self.entry(finding.id).by_hand.format_map(finding.evidence)
@@ -99,26 +129,35 @@ def _shown(evidence: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     return {name: " ".join(value.split()) if isinstance(value, str) else value for name, value in evidence.items()}
 
 
-def parse(findings: t.Mapping[str, t.Any], mitigations: t.Mapping[str, t.Any]) -> Catalogue:
-    """The catalogue from the two files' data. Raises JudgementError, naming the entry that is wrong."""
-    entries = {}
-    for rank, (identity, fields) in enumerate(findings.items()):
-        try:
-            values = {**fields, "mitigations": tuple(fields["mitigations"])}
-            entries[identity] = Entry(id=identity, rank=rank, **values)
-        except (TypeError, KeyError) as error:
-            raise JudgementError(f"the catalogue's entry {identity} is wrong: {error}") from error
-    known = {}
-    for name, fields in mitigations.items():
-        try:
-            known[name] = Mitigation(name=name, **{**fields, "identity": tuple(fields["identity"])})
-        except (TypeError, KeyError) as error:
-            raise JudgementError(f"the mitigation {name} is wrong: {error}") from error
-    return Catalogue(entries, known)
+def load(systems: t.Sequence[System]) -> Catalogue:
+    """The catalogue of some kinds of systems. Raises JudgementError, naming what is wrong."""
+    kinds: dict[str, System] = {}
+    entries: dict[str, Entry] = {}
+    mitigations: dict[str, Mitigation] = {}
+    for system in sorted(systems, key=lambda one: (-one.depth, one.kind)):
+        _add(kinds, system.kind, system)
+        for identity, fields in system.findings.items():
+            _add(entries, identity, _entry(identity, fields, system.kind, len(entries)))
+        for name, fields in system.mitigations.items():
+            _add(mitigations, name, _mitigation(name, fields, system.kind))
+    return Catalogue(kinds, entries, mitigations)
 
 
-@functools.cache
-def shipped() -> Catalogue:
-    """The catalogue that the collection ships."""
-    folder = pathlib.Path(__file__).parent
-    return parse(*(yaml.safe_load((folder / name).read_text()) for name in ("catalogue.yml", "mitigations.yml")))
+def _add(known: dict[str, t.Any], name: str, value: t.Any) -> None:
+    if name in known:
+        raise JudgementError(f"{name} is there twice, in the catalogues of two systems")
+    known[name] = value
+
+
+def _entry(identity: str, fields: t.Mapping[str, t.Any], kind: str, rank: int) -> Entry:
+    try:
+        return Entry(id=identity, kind=kind, rank=rank, **{**fields, "mitigations": tuple(fields["mitigations"])})
+    except (TypeError, KeyError) as error:
+        raise JudgementError(f"the catalogue's entry {identity} is wrong: {error}") from error
+
+
+def _mitigation(name: str, fields: t.Mapping[str, t.Any], kind: str) -> Mitigation:
+    try:
+        return Mitigation(name=name, kind=kind, **{**fields, "identity": tuple(fields["identity"])})
+    except (TypeError, KeyError) as error:
+        raise JudgementError(f"the mitigation {name} is wrong: {error}") from error

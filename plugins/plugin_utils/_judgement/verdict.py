@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import EVERYTHING, Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
     Gap,
@@ -18,61 +18,58 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     RuledOut,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import Ranked, rank
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import RULES, Rule
 
 OFFERING = ("proven", "likely")
-# Without these nobody knows whether a system's users are served.
-UNREAD = ("everything", "PostgreSQL", "locks", "samples")
+# One host may be of several kinds, each with facts of its own.
+Place = tuple[str, str]  # system, kind
 
 
-def observe(facts: Json, rules: t.Mapping[str, t.Sequence[Rule]]) -> t.Iterator[Observation]:
-    """Everything that the rules say about one system. A kind without rules is a gap, not an error."""
-    if facts["kind"] not in rules:
+def observe(facts: Json, catalogue: Catalogue) -> t.Iterator[Observation]:
+    """Everything that the rules of its kind say about one system. A kind without rules is a gap, not an error."""
+    if facts["kind"] not in catalogue.systems:
         yield Gap(facts["system"], facts["kind"], "no rule reads facts of this kind")
         return
-    for rule in rules[facts["kind"]]:
+    for rule in catalogue.systems[facts["kind"]].rules:
         yield from rule(facts)
 
 
-def judge(
-    every: t.Iterable[Json],
-    expected: t.Mapping[str, str],
-    catalogue: Catalogue,
-    rules: t.Mapping[str, t.Sequence[Rule]] | None = None,
-) -> Json:
+def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: Catalogue) -> Json:
     """The verdict on the facts of all systems.
 
-    ``expected`` maps each system that should have been read to the reason that is told when its facts are missing;
-    ``rules`` are the shipped ones unless given. Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in
-    reading order, ``offers`` (what may be done, to whom), ``gaps``, ``ruled_out``, ``last_hop`` (for unproven) and
+    ``expected`` maps each system and kind that should have been read to the reason that is told when its facts are missing.
+    Returns ``verdict`` (cause_found, unproven, healthy), ``findings`` in reading order, ``offers`` (what may be done, to whom),
+    ``gaps`` (``vital``: without it nobody knows how the system is), ``ruled_out``, ``last_hop`` (for unproven) and
     ``measured``. Healthy needs users who were measured, a system's own account of itself is none; and systems that could be
-    read, at least what their sessions do.
+    read, at least what is vital.
     """
-    read = {facts["system"]: facts for facts in every}
-    observations = [seen for system in sorted(read) for seen in observe(read[system], RULES if rules is None else rules)]
-    gaps = [seen for seen in observations if isinstance(seen, Gap)]
-    gaps += [Gap(system, "everything", why) for system, why in expected.items() if system not in read]
-    dependencies = {system: tuple(facts["depends_on"]) for system, facts in read.items()}
-    ranked = rank((seen for seen in observations if isinstance(seen, Finding)), catalogue, dependencies)
-    measured = sorted({seen for seen in observations if isinstance(seen, Measured)})
+    read = {(facts["system"], facts["kind"]): facts for facts in every}
+    seen = {place: list(observe(read[place], catalogue)) for place in sorted(read)}
+    observations = [one for place in seen for one in seen[place]]
+    gaps = {(place[1], one) for place in seen for one in seen[place] if isinstance(one, Gap)}
+    gaps |= {(kind, Gap(system, EVERYTHING, why)) for (system, kind), why in expected.items() if (system, kind) not in read}
+    dependencies = {system: tuple(facts["depends_on"]) for (system, _kind), facts in read.items()}
+    ranked = rank((one for one in observations if isinstance(one, Finding)), catalogue, dependencies)
+    measured = sorted({one for one in observations if isinstance(one, Measured)})
     found = {item.finding.id for item in ranked}
-    excluded = sorted({seen for seen in observations if isinstance(seen, RuledOut) and seen.id not in found})
+    excluded = sorted({one for one in observations if isinstance(one, RuledOut) and one.id not in found})
+    told = [{**dataclasses.asdict(gap), "kind": kind, "vital": catalogue.is_vital(kind, gap.what)}
+            for kind, gap in sorted(gaps, key=lambda one: (one[1], one[0]))]  # fmt: skip
     return {
-        "verdict": _verdict(ranked, is_known(ranked, gaps, measured, catalogue)),
+        "verdict": _verdict(ranked, is_known(ranked, told, measured, catalogue)),
         "findings": [_as_data(item, catalogue) for item in ranked],
         "offers": _offers(ranked, catalogue),
         "last_hop": _last_hop(ranked, catalogue),
-        "gaps": [dataclasses.asdict(gap) for gap in sorted(set(gaps))],
+        "gaps": told,
         "ruled_out": [dataclasses.asdict(item) for item in excluded],
         "measured": [dataclasses.asdict(item) for item in measured],
     }
 
 
-def is_known(ranked: list[Ranked], gaps: list[Gap], measured: list[Measured], catalogue: Catalogue) -> bool:
+def is_known(ranked: list[Ranked], gaps: list[Json], measured: list[Measured], catalogue: Catalogue) -> bool:
     """Whether users were measured, their systems read, and, where something is proven to end all writes, writes tried."""
     ended = any(item.finding.confidence == "proven" and catalogue.entry(item.finding.id).ends_writes for item in ranked)
     users = {one.of for one in measured} - {"system"}
-    return bool(users) and not any(gap.what in UNREAD for gap in gaps) and not (ended and "writes" not in users)
+    return bool(users) and not any(gap["vital"] for gap in gaps) and not (ended and "writes" not in users)
 
 
 def _verdict(ranked: list[Ranked], known: bool) -> str:
@@ -138,6 +135,7 @@ def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
         "told": catalogue.told(finding),
         "by_hand": catalogue.by_hand(finding),
         "action": catalogue.entry(finding.id).action,
+        "advice": catalogue.entry(finding.id).advice,
         "evidence": dict(finding.evidence),
         "targets": {name: [dict(target) for target in targets] for name, targets in finding.targets.items()},
         "mitigations": list(catalogue.entry(finding.id).mitigations),

@@ -50,7 +50,8 @@ class Actor:
         """The mitigations to carry out on a system. Raises RecordError when one is refused."""
         incident = self.record.incident
         findings, events = self.context.fresh_findings(max_age), self.record.events()
-        steps = steps_for(system, self.words, findings, events, incident["epoch"], self.catalogue)
+        kinds = self.run["expected"].get(system, [])
+        steps = steps_for(system, kinds, self.words, findings, events, incident["epoch"], self.catalogue)
         if steps and self.run.get("unrecorded"):
             raise RecordError(f"nothing is done that cannot be recorded: {self.run['unrecorded']}")
         todo = []
@@ -68,7 +69,8 @@ class Actor:
     def _parts(self, step: Step) -> list[Json]:
         """A step as the role carries it out: whole, or one target at a time."""
         targets = [dict(target) for target in step.targets]
-        whole = {"mitigation": step.mitigation, "count": len(targets), "targets": targets, "target": None}
+        role = self.catalogue.mitigations[step.mitigation].role
+        whole = {"mitigation": step.mitigation, "role": role, "count": len(targets), "targets": targets, "target": None}
         each = self.catalogue.mitigations[step.mitigation].each
         return [{**whole, "targets": [target], "target": target} for target in targets] if each else [whole]
 
@@ -102,7 +104,7 @@ class Actor:
                 raise RecordError(f"{act.label} on {act.system} failed: {why}")
             detail = told(result)
             if self.run["check"]:
-                self.record.append("planned", effect=act.name, system=act.system, signals=result.get("backends", []))
+                self.record.append("planned", effect=act.name, system=act.system, detail=detail)
                 self.show("would do", f"{act.label} on {act.system}: {detail}")
             else:
                 made = result.get("made") or {}
@@ -120,12 +122,14 @@ class Actor:
     def undo_plan(self, system: str) -> list[Json]:
         """What can be taken back on a system, latest first."""
         steps = undo_steps(self.record.events(), self.catalogue)
-        return [{"mitigation": one.mitigation, "target": dict(one.target)} for one in steps if one.system == system]
+        roles = {name: mitigation.role for name, mitigation in self.catalogue.mitigations.items()}
+        return [
+            {"mitigation": one.mitigation, "role": roles[one.mitigation], "target": dict(one.target)}
+            for one in steps
+            if one.system == system
+        ]
 
 
 def told(result: Json) -> str:
-    """What a mitigation's module did, in a few words."""
-    parts = [f"{one['signal']} pid {one['pid']} ({one['user']}, {one['application']})" for one in result.get("backends", [])]
-    parts += [str(one) for one in result.get("done", [])]
-    parts += [f"left pid {one['pid']} alone: {one['reason']}" for one in result.get("left_alone", [])]
-    return "; ".join(parts) or "nothing had to be done"
+    """What a mitigation's module says that it did."""
+    return "; ".join(str(one) for one in result.get("done", [])) or "nothing had to be done"

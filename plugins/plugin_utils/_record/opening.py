@@ -18,6 +18,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import read_alert
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import closed, concerned
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
@@ -56,7 +57,11 @@ ALERT_PAUSE_SECONDS = 2.0
 
 @dataclasses.dataclass(frozen=True)
 class Opening:
-    """What the runbook and the inventory say about the run that is to be opened."""
+    """What the runbook and the inventory say about the run that is to be opened.
+
+    ``kinds``: of each host that is a system, what kinds of one. ``depends_on``: what each stands on; None where the inventory
+    does not say, and it is what users see: then it stands on the targets.
+    """
 
     runbook: str
     title: str
@@ -66,7 +71,8 @@ class Opening:
     relapse_window: float
     hosts: tuple[str, ...]
     group: str
-    watchers: t.Mapping[str, t.Sequence[str] | None]
+    kinds: t.Mapping[str, t.Sequence[str]]
+    depends_on: t.Mapping[str, t.Sequence[str] | None]
     alert_file: str | None
     check: bool
     pid: int
@@ -85,6 +91,8 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     """
     words = words_from(raw, catalogue)
     targets = targets_from(words.target, asked.hosts, asked.group)
+    behind = closed({host: targets if named is None else named for host, named in asked.depends_on.items()})
+    expected = {host: list(asked.kinds[host]) for host in concerned(targets, behind) if host in asked.kinds}
     if asked.severity not in SEVERITIES:
         raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
     alert = read_alert(asked.alert_file, asked.pid)
@@ -102,16 +110,14 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     record, incident, relapse = found
     if alert is not None:
         _keep_alert(record, alert)
-    depends = {host: tuple(named or targets) for host, named in asked.watchers.items()}
-    watching = {host: named for host, named in depends.items() if set(named) & set(targets)}
     record.append("run_started", asked=_asked(words), check=asked.check, targets=list(targets))
     return {
         "incident_id": incident["id"],
         "path": str(record.path),
         "run": owner.run,
         "targets": list(targets),
-        "expected": [*targets, *watching],
-        "depends_on": {host: list(named) for host, named in watching.items()},
+        "expected": expected,
+        "depends_on": {host: behind[host] for host in expected if behind.get(host)},
         "words": dataclasses.asdict(words),
         "declare": asked.declare,
         "relapse": relapse,
@@ -168,8 +174,9 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
     systems = sorted({event["system"] for event in record.events() if event.get("effect") and event.get("system")})
     record.append("run_started", asked=asked, check=check, targets=systems)
     return {
-        "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems, "expected": systems,
-        "depends_on": {}, "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
+        "incident_id": identity, "path": str(folder), "run": owner.run, "targets": systems,
+        "expected": {system: [] for system in systems}, "depends_on": {},
+        "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
         "ended": False, "pid": pid, "update_minutes": 0.0, "unrecorded": None,
         "seconds_before_verdict": 3.0, "looks": False,
     }  # fmt: skip

@@ -112,10 +112,17 @@ def _chosen(name: str, targets: t.Sequence[Json], words: Words, catalogue: Catal
 
 
 def steps_for(
-    system: str, words: Words, verdict: Json | None, events: list[Json], epoch: int, catalogue: Catalogue
+    system: str,
+    kinds: t.Collection[str],
+    words: Words,
+    verdict: Json | None,
+    events: list[Json],
+    epoch: int,
+    catalogue: Catalogue,
 ) -> list[Step]:
-    """What to do on one system. Raises RecordError for a mitigation that the verdict offers nowhere."""
-    if not words.mitigate:
+    """What to do on one system, by the mitigations of its kinds. Raises RecordError for one that the verdict offers nowhere."""
+    asked = [name for name in words.mitigate if catalogue.mitigations[name].kind in kinds]
+    if not asked:
         return []
     if verdict is None:
         raise RecordError(
@@ -123,7 +130,7 @@ def steps_for(
         )
     begun = begun_effects(events, epoch)
     steps: list[Step] = []
-    for name in words.mitigate:
+    for name in asked:
         offers = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
         if offers:
             if not words.mitigate_unoffered:

@@ -11,7 +11,7 @@ import html
 import re
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement import measures
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
@@ -20,7 +20,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import 
 Json = dict[str, t.Any]
 POST_MORTEM_HOURS = 48
 LONGEST = 400
-SLOWEST = 5
 EDGE_OF_A_WORD = re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
@@ -37,15 +36,15 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What a report is made from: the record, what was sent (when, to whom, what, how it ended), the facts of the systems
-    before and after the last mitigation, and what there is still to do."""
+    """What a report is made from: the record, what was sent (when, to whom, what, how it ended), what was
+    measured (its name, before and after the last mitigation), the systems' own tables, and what there is still to do."""
 
     incident: Json
     verdict: Json | None
     events: t.Sequence[Json]
     sent: t.Sequence[tuple[str, str, str, str]] = ()
-    before: t.Sequence[Json] = ()
-    after: t.Sequence[Json] = ()
+    numbers: t.Sequence[tuple[str, str, str]] = ()
+    tables: t.Sequence[Table] = ()
     to_do: t.Sequence[str] = ()
 
 
@@ -60,9 +59,9 @@ def sections(source: Source) -> list[Section]:
         ),
         *([Section("What to do next", tuple(source.to_do))] if source.to_do else []),
         _actions(events),
-        Section("Before and after", table=(("what", "before", "after"), *numbers(source.before, source.after)), even=True),
+        Section("Before and after", table=(("what", "before", "after"), *source.numbers), even=True),
         _findings(verdict),
-        *_where_time_goes(source.before),
+        *(Section(one.title, one.notes, table=(one.head, *one.rows), even=True) for one in source.tables if one.rows),
         Section("What could not be read", table=_rows(("system", "what", "why"), verdict, "gaps", "what", "why")),
         Section("What was ruled out", table=_rows(("system", "what", "how we know"), verdict, "ruled_out", "id", "why")),
         Section("What was sent", table=(("when", "to", "what", "outcome"), *source.sent), even=True),
@@ -128,74 +127,6 @@ def _effect(event: Json) -> str:
     return f"undo of {event['effect']}" if event["kind"] == "undone" else str(event["effect"])
 
 
-def numbers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[tuple[str, str, str]]:
-    """What was measured on the systems before and after the mitigation, side by side."""
-    told_before, told_after = _measures(before), _measures(after)
-    names = list(dict.fromkeys([*told_before, *told_after]))
-    return [(name, told_before.get(name, "not measured"), told_after.get(name, "not measured")) for name in names if after]
-
-
-def slow_statements(facts: t.Sequence[Json]) -> list[tuple[str, ...]]:
-    """The statements that cost most since the server's statistics were reset and are at work or come again, with the tables on
-    which they are at work now."""
-    rows: list[tuple[str, ...]] = []
-    for one in facts:
-        postgresql = one.get("postgresql") or {}
-        at_work = {plan["statement"]: set(plan["pids"]) for plan in postgresql.get("plans", [])}
-        top = sorted((postgresql.get("statements") or {}).get("top", []), key=lambda s: -s["total_ms"])
-        matter = [s for s in top if s["calls"] > 1 or s["statement"] in at_work]
-        for statement in matter[:SLOWEST]:
-            pids = at_work.get(statement["statement"], set())
-            tables = [table["table"] for table in postgresql.get("busy_tables", []) if pids & set(table["pids"])]
-            what = statement.get("query") or f"{statement.get('command') or 'statement'} {statement['statement']}"
-            told = (f"{statement['mean_ms']:g} ms", f"{statement['total_ms'] / 1000:.1f} s", ", ".join(tables))
-            rows.append((what, str(statement["user"]), str(statement["calls"]), *told))
-    return rows
-
-
-def _about_texts(facts: t.Sequence[Json]) -> tuple[str, ...]:
-    """Where the statements' texts are, when the record has statements and no texts."""
-    read = [(system.get("postgresql") or {}).get("statements") or {} for system in facts]
-    statements = [one for one in read for one in one.get("top", [])]
-    if not statements or any(one.get("query") for one in statements):
-        return ()
-    return ("Their texts are left out: db_diagnostics_query_text shows them, with literals masked.",)
-
-
-def _where_time_goes(facts: t.Sequence[Json]) -> list[Section]:
-    """What the sessions were doing, which statements the work went into, what runs out: a section each, where it was seen."""
-    waits = [(event, f"{percent} %") for one in facts for event, percent in measures.wait_profile(one)]
-    work = [row for one in facts for row in measures.work(one)]
-    left = [row for one in facts for row in measures.runs_out(one)]
-    head = ("share of the work", "of", "statement", "calls", "mean now", "mean before")
-    found = [
-        Section("What the sessions were doing", table=(("at work or waiting for", "share of the looks"), *waits), even=True),
-        Section("Where the work goes", _about_texts(facts), table=(head, *work), even=True),
-        Section(
-            "Slow statements since the statistics were reset",
-            table=(("statement", "of", "calls", "mean", "in all", "tables"), *slow_statements(facts)),
-            even=True,
-        ),
-        Section("What is finite", table=(("what", "how much"), *left), even=True),
-    ]
-    return [section for section in found if len(section.table) > 1]
-
-
-def _measures(facts: t.Sequence[Json]) -> dict[str, str]:
-    measures: dict[str, str] = {}
-    for one in facts:
-        for probe in one.get("probes", []):
-            p95 = "no answer" if probe["p95_ms"] is None else f"p95 {probe['p95_ms']:g} ms"
-            measures[str(probe["url"])] = f"{p95}, {probe['failures']} of {probe['requests']} failed"
-        postgresql = one.get("postgresql") or {}
-        if "locks" in postgresql:
-            waiting = sum(1 for session in postgresql["locks"]["sessions"] if session["wants"])
-            measures[f"{one['system']}: sessions that wait for locks"] = str(waiting)
-        if postgresql.get("connections"):
-            measures[f"{one['system']}: connections"] = str(postgresql["connections"][0].get("all_sessions", "?"))
-    return measures
-
-
 def describe(event: Json) -> str:
     """One event of the timeline in words."""
     texts = {
@@ -241,7 +172,7 @@ def _post_mortem(incident: Json, verdict: Json | None) -> Section:
     findings = (verdict or {}).get("findings", [])
     causes = [one["summary"] for one in findings if one["role"] == "cause"]
     took = ", ".join(f"{name}{_after(incident, name)[1:]}" for name in ("mitigated", "resolved") if incident.get(f"{name}_at"))
-    advice = [one["summary"] for one in findings if one["id"] == "db.setting_advised"]
+    advice = [one["summary"] for one in findings if one.get("advice")]
     return Section(
         f"Post-mortem, due {due:%Y-%m-%d %H:%M} UTC",
         (

@@ -10,7 +10,6 @@ import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import UNREAD
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
@@ -26,7 +25,8 @@ PLANNED = "{id}"
 @dataclasses.dataclass(frozen=True)
 class Screen:
     """Everything that the screen shows. ``command``: what to type again; ``others_typed``: it lacks variables that were typed.
-    ``undo``: the command that takes back what is still in force, and what that is."""
+    ``undo``: the command that takes back what is still in force, and what that is. ``measures``: what the systems' facts say, a
+    label and its parts a line; ``to_measure``: what is missing where no user was measured."""
 
     incident: Json
     verdict: Json | None
@@ -41,6 +41,7 @@ class Screen:
     others_typed: bool = False
     undo: tuple[str, t.Sequence[str]] | None = None
     measures: t.Sequence[tuple[str, t.Sequence[str]]] = ()
+    to_measure: str = ""
 
 
 def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime, how: str) -> str:
@@ -112,7 +113,7 @@ def _verdict(screen: Screen) -> list[str]:
         lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
     users = [one for one in verdict["measured"] if one["of"] != "system"]
     if verdict["verdict"] == "unproven":
-        hop = verdict["last_hop"] or _why_unproven(verdict, users)
+        hop = verdict["last_hop"] or _why_unproven(verdict, users, screen.to_measure)
         lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
         lines += [_row("SUSPECT", f"{one['id']} ({one['confidence']})  {one['summary']}") for one in _suspects(verdict)]
         settle = [gap["what"] for gap in verdict["gaps"]] or ["what the systems behind this one do; look there by hand"]
@@ -132,11 +133,11 @@ def _verdict(screen: Screen) -> list[str]:
     return lines
 
 
-def _why_unproven(verdict: Json, users: t.Sequence[Json]) -> str:
+def _why_unproven(verdict: Json, users: t.Sequence[Json], to_measure: str) -> str:
     """Why nothing is said where nobody is seen to suffer."""
     if not users:
-        return "no user was measured (runbooks_health_urls on a host of role_edge)"
-    if any(gap["what"] in UNREAD for gap in verdict["gaps"]):
+        return f"no user was measured ({to_measure})"
+    if any(gap["vital"] for gap in verdict["gaps"]):
         return "users feel no fault, and what is behind them could not be read"
     return "reads are well, and no write was tried (a health URL may be POST https://…); see the risk below"
 

@@ -8,17 +8,19 @@ What is said to others is the Teller's, what is done to systems the Actor's; thi
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import pathlib
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.measures import lines
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import UNREAD, judge
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Experience, Table
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context, Outside
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import OPENING_SECONDS, remove_temporary
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import (
     alerted_since,
@@ -67,10 +69,17 @@ class Session:
         if system not in self.run["expected"]:
             return False
         if phase == "mitigate":
-            return bool(self.context.words.mitigate) and system in self.run["targets"]
+            return bool(self.context.words.mitigate)
         if phase == "verify":
             return self.needs_proof()
         return True  # diagnose, undo
+
+    def parts(self, phase: str, system: str, *, users: bool) -> list[Json]:
+        """What the roles of a system's kinds do in a phase: those that measure users, or the others."""
+        kinds = [self.context.catalogue.systems[kind] for kind in self.run["expected"].get(system, [])]
+        chosen = [kind for kind in kinds if kind.measures_users == users]
+        found = [(kind.kind, kind.diagnose if phase == "diagnose" else kind.verify) for kind in chosen]
+        return [{"kind": kind, "role": part.role, "entry": part.entry} for kind, part in found]
 
     def look_begins(self, slot: str, system: str) -> None:
         """Notes that a system is looked at from now on: an alert that comes later was perhaps not seen."""
@@ -90,34 +99,42 @@ class Session:
         return acted or (self._healthy() and (bool(incident.get("declared_at")) or self._alerted()))
 
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
+        if kind not in self.context.catalogue.systems:
+            raise RecordError(f"there is no kind of system {kind!r}, only {', '.join(sorted(self.context.catalogue.systems))}")
         depends_on = self.run["depends_on"].get(system, [])
-        asked = [probe for probe in self._watched(slot, system) if probe["requests"]]
-        suffer, well = any(not probe["good"] for probe in asked), bool(asked) and all(probe["good"] for probe in asked)
+        asked = self._watched(slot, system)
+        suffer, well = any(not one.good for one in asked), bool(asked) and all(one.good for one in asked)
         facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, "users_suffer": suffer,
                  "users_well": well, **data}  # fmt: skip
-        self.record.save_facts(slot, system, facts)
-        self.record.append("facts", system=system, slot=slot)
+        self.record.save_facts(slot, system, kind, facts)
+        self.record.append("facts", system=system, of=kind, slot=slot)
 
     def suffering(self, slot: str, system: str) -> list[str]:
         """The URLs of those that depend on a system and were measured as bad in this look."""
-        return [str(probe["url"]) for probe in self._watched(slot, system) if probe["requests"] and not probe["good"]]
+        return [one.name for one in self._watched(slot, system) if not one.good]
 
-    def _watched(self, slot: str, system: str) -> list[Json]:
-        """What was measured, in this look, of those that depend on a system."""
+    def _watched(self, slot: str, system: str) -> list[Experience]:
+        """What users had, in this look, of those that depend on a system."""
         watching = {host for host, named in self.run["depends_on"].items() if system in named}
-        return [probe for facts in self.record.facts(slot) if facts["system"] in watching for probe in facts.get("probes", [])]
+        known = self.context.catalogue.known(self.record.facts(slot))
+        return [one for kind, facts in known if facts["system"] in watching for one in kind.experiences(facts)]
 
-    def keep_failure(self, phase: str, system: str, why: str) -> None:
+    def keep_failure(self, phase: str, system: str, why: str, kind: str | None = None) -> None:
         """A role failed on one system: the run goes on without it."""
-        self.record.append("phase_failed", phase=phase, system=system, why=plain(why))
+        self.record.append("phase_failed", phase=phase, system=system, of=kind, why=plain(why))
         self.show(phase, f"{system}: {plain(why)}")
 
     def judge(self, slot: str) -> Json:
         """The verdict on the facts of this run, saved for people and other tools."""
         facts = self.record.facts(slot)
-        failed = {e["system"]: e["why"] for e in self.record.of_run() if e["kind"] == "phase_failed" and e["phase"] == slot}
+        failed = {
+            (e["system"], e.get("of")): e["why"]
+            for e in self.record.of_run()
+            if e["kind"] == "phase_failed" and e["phase"] == slot
+        }
         silent = "no facts came: the system was unreachable"
-        expected = {system: failed.get(system, silent) for system in self.run["expected"]}
+        places = [(system, kind) for system, kinds in self.run["expected"].items() for kind in kinds]
+        expected = {place: failed.get(place, silent) for place in places}
         verdict = judge(facts, expected, self.context.catalogue)
         now = stamp(self.record.clock())
         name = "findings.json" if slot == "diagnose" else "verification.json"
@@ -139,7 +156,7 @@ class Session:
         if not self.needs_proof() and not facts and not failed:
             return
         verdict = self.judge("verify")
-        proven, why = proof(verdict, facts)
+        proven, why = proof(verdict, facts, self.context.catalogue)
         self.record.append("verified", proven=proven, why=why)
         self.show("verify", f"{'recovered, proven' if proven else 'not recovered'}: {why}")
 
@@ -200,11 +217,34 @@ class Session:
         ]  # fmt: skip
         before = self.record.facts("diagnose", acted[-1] if acted else None)
         after = self.record.facts("verify", acted[-1]) if acted else []
-        content = sections(Source(incident, verdict, events, self.teller.sent(), before, after, self._to_do(verdict)))
+        numbers = side_by_side(self._numbers(before), self._numbers(after))
+        tables = self._tables(before)
+        content = sections(Source(incident, verdict, events, self.teller.sent(), numbers, tables, self._to_do(verdict)))
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
         if incident["state"] != "open":
             write_whole(self.record.path / "SHA256SUMS", checksums(self.record.path))
+
+    def _numbers(self, every: t.Sequence[Json]) -> dict[str, str]:
+        return {name: value for kind, facts in self.context.catalogue.known(every) for name, value in kind.numbers(facts)}
+
+    def _tables(self, every: t.Sequence[Json]) -> list[Table]:
+        """The tables of all systems, those of one title as one."""
+        found: dict[str, Table] = {}
+        for kind, facts in self.context.catalogue.known(every):
+            for table in kind.tables(facts):
+                above = found.get(table.title, dataclasses.replace(table, rows=(), notes=()))
+                notes = tuple(dict.fromkeys([*above.notes, *table.notes]))
+                found[table.title] = dataclasses.replace(above, rows=(*above.rows, *table.rows), notes=notes)
+        return list(found.values())
+
+    def _lines(self, every: t.Sequence[Json]) -> list[tuple[str, list[str]]]:
+        """What the facts of all systems say on the screen, one line a label."""
+        found: dict[str, list[str]] = {}
+        for kind, facts in self.context.catalogue.known(every):
+            for label, parts in kind.lines(facts):
+                found.setdefault(label, []).extend(parts)
+        return list(found.items())
 
     def _to_do(self, verdict: Json | None) -> list[str]:
         """What is left to a person: about each cause, after each mitigation, and what is still in force."""
@@ -233,7 +273,7 @@ class Session:
         shown = Screen(
             incident, verdict, events, unsent, list(self.teller.channels), off, next_command(argv, target),
             self._report_place(), self.run["check"], self._notes(), left_out(argv), self._undo(),
-            lines(self.record.facts("diagnose")) if judged else (),
+            self._lines(self.record.facts("diagnose")) if judged else (), self.context.catalogue.to_measure(),
         )  # fmt: skip
         sentence = ending(events, verdict, unsent, check=self.run["check"])
         if self.run.get("unrecorded"):
@@ -317,24 +357,30 @@ class Session:
             lock.release(self.record.path, self.owner, self.record.clock())
 
 
-def proof(verdict: Json, facts: t.Sequence[Json]) -> tuple[bool, str]:
+def proof(verdict: Json, facts: t.Sequence[Json], catalogue: Catalogue) -> tuple[bool, str]:
     """Whether a recovery is proven, and the sentence that says how, or why not."""
-    looks = [one for one in facts if one["kind"] == "edge" and one["probes"]]
+    looks = [look for kind, one in catalogue.known(facts) if (look := kind.recovery(one)) is not None]
     if not looks:
-        return False, "nothing measured what users see (runbooks_health_urls on a host of role_edge)"
-    unsettled = [one for one in looks if not one["settled"]]
+        return False, f"nothing measured what users see ({catalogue.to_measure()})"
+    unsettled = [one for one in looks if not one.settled]
     if unsettled:
-        seconds = max(one["seconds"] for one in unsettled)
-        return False, f"users were not well {unsettled[0]['wanted_in_a_row']} times in a row within {seconds:g} s"
+        seconds = max(one.within for one in unsettled)
+        return False, f"users were not well {unsettled[0].wanted} times in a row within {seconds:g} s"
     visible = [one["summary"] for one in verdict["findings"] if one["role"] in ("cause", "symptom")]
     if visible:
         return False, f"{verdict['verdict']}: {'; '.join(visible)}"
-    missing = sorted({gap["system"] for gap in verdict["gaps"] if gap["what"] in UNREAD})
+    missing = sorted({gap["system"] for gap in verdict["gaps"] if gap["vital"]})
     if missing or verdict["verdict"] != "healthy":
         return False, f"{', '.join(missing) or 'a system'} could not be read, so nobody knows whether the cause is gone"
-    p95 = max(probe["p95_ms"] for one in looks for probe in one["probes"])
-    times = min(one["in_a_row"] for one in looks)
+    p95 = max(one.p95_ms or 0.0 for one in looks)
+    times = min(one.in_a_row for one in looks)
     return True, f"{times} good rounds in a row, p95 at most {p95:g} ms, and the cause is gone"
+
+
+def side_by_side(before: t.Mapping[str, str], after: t.Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """What was measured before and after the mitigation; nothing where there was no look after one."""
+    names = list(dict.fromkeys([*before, *after]))
+    return [(name, before.get(name, "not measured"), after.get(name, "not measured")) for name in names if after]
 
 
 def checksums(folder: pathlib.Path) -> str:

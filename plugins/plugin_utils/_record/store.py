@@ -223,9 +223,10 @@ class Record:
     def of_run(self) -> list[Json]:
         return [event for event in self.events() if event["run"] == self.run]
 
-    def save_facts(self, slot: str, system: str, facts: Json) -> None:
+    def save_facts(self, slot: str, system: str, kind: str, facts: Json) -> None:
+        """Keeps what was read of one kind of a system."""
         folder = make_folder(make_folder(self.path / "facts") / f"{self.run}-{slot}")
-        write_whole(folder / f"{urllib.parse.quote(system, safe='')}.json", as_json(facts))
+        write_whole(folder / f"{urllib.parse.quote(system, safe='')}.{kind}.json", as_json(facts))
 
     def facts(self, slot: str, run: str | None = None) -> list[Json]:
         """The facts of a phase of a run, this one unless another is given."""

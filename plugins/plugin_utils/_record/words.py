@@ -109,9 +109,7 @@ def words_from(raw: t.Mapping[str, object], catalogue: Catalogue) -> Words:
     mitigate = tuple(dict.fromkeys(one.partition(":")[0] for one in asked))
     only = {name: [one.partition(":")[2] for one in asked if one.startswith(f"{name}:")] for name in mitigate}
     if any(not key for keys in only.values() for key in keys):
-        raise RecordError(
-            "after the colon stands what the mitigation is to act on, as isolate_client:billing. Nothing was touched"
-        )
+        raise RecordError("after the colon stands what the mitigation is to act on, as NAME:TARGET. Nothing was touched")
     unknown = [name for name in mitigate if name not in catalogue.mitigations]
     if unknown:
         known = ", ".join(catalogue.mitigations)

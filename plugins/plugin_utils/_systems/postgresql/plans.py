@@ -19,10 +19,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Ref,
     RuledOut,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import backend, statement, was_read
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.server import holder_of
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.work import (
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import backend, statement, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.server import holder_of
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.work import (
     calls_of,
     is_squeezed,
     share_of_work,

@@ -9,8 +9,8 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import quoted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Json, Observation, Ref
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import was_read
 
 SEE_SESSIONS = "GRANT pg_monitor TO {};"
 # https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND: writes end three million before 2**31.

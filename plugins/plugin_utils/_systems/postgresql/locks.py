@@ -19,10 +19,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Ref,
     RuledOut,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import backend, was_read
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.connections import slots_are_taken
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.work import restless
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import backend, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.connections import slots_are_taken
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.work import restless
 
 # What sessions wait for when they use the database as users do. Leaders, job queues and CREATE INDEX CONCURRENTLY wait for
 # advisory locks and virtual transactions all day.

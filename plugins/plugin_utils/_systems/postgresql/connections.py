@@ -19,8 +19,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Ref,
     RuledOut,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import was_read
 
 NO_SUCH_NAME = "could not translate host name"
 # Two free slots are gone with the next two logins: it is the same as none.

@@ -19,8 +19,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Ref,
     RuledOut,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules import common
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.rules.common import backend, statement, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import backend, statement, was_read
 
 # A session counts as at work all the time from this share of the samples on.
 ALL_THE_TIME = 0.75
