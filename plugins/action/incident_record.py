@@ -81,6 +81,7 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "module_secrets": {"type": "dict", "default": {}},
     "target": {"type": "dict"},
     "undoes": {"type": "bool", "default": False},
+    "sentence": {"type": "str", "default": ""},
     "count": {"type": "int", "default": 1},
     "max": {"type": "int"},
 }
@@ -257,7 +258,7 @@ class ActionModule(ActionBase):
         result = session.actor.effect(
             Effect(
                 args["mitigation"], self._system, args["module"], module_args, args["target"], args["undoes"], args["count"],
-                args["max"],
+                args["max"], args["sentence"],
             )
         )  # fmt: skip
         return {"changed": bool(result.get("changed")), "diff": result.get("diff", {})}

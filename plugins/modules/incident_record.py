@@ -145,6 +145,10 @@ options:
     description: Whether O(operation=effect) takes a mitigation back.
     type: bool
     default: false
+  sentence:
+    description: What was done, for a module that does not say so itself (in RV(ignore:done), a list of sentences).
+    type: str
+    default: ""
   count:
     description: How many things the whole mitigation would act on.
     type: int

@@ -176,3 +176,25 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
             ):
                 found.append(name)
     assert [name for name in found if name != "tests/unit/test_house.py"] == []
+
+
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("roles/*/README.md")])
+
+
+def anchors(path: pathlib.Path) -> set[str]:
+    """The anchors that a page's headings get."""
+    heads = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_every_link_leads_somewhere(path: pathlib.Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert "example.org" not in link, link
+        if re.match(r"https?://", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place).resolve() if place else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

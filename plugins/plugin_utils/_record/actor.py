@@ -21,7 +21,7 @@ Json = dict[str, t.Any]
 class Effect:
     """One act of a mitigation on one system, by a module. ``target`` is what an undo needs; ``undoes`` says that it is one.
 
-    ``count`` things would be touched by the whole mitigation; with more than ``max`` of them nothing is.
+    ``sentence`` says what was done, for a module that does not say so itself (``done``, a list of sentences). ``count`` things would be touched by the whole mitigation; with more than ``max`` of them nothing is.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Effect:
     undoes: bool = False
     count: int = 1
     max: int | None = None
+    sentence: str = ""
 
     @property
     def label(self) -> str:
@@ -102,7 +103,7 @@ class Actor:
                 why = plain(result.get("msg", "no reason given"))
                 self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")), made={})
                 raise RecordError(f"{act.label} on {act.system} failed: {why}")
-            detail = told(result)
+            detail = told(result, act.sentence)
             if self.run["check"]:
                 self.record.append("planned", effect=act.name, system=act.system, detail=detail)
                 self.show("would do", f"{act.label} on {act.system}: {detail}")
@@ -130,6 +131,7 @@ class Actor:
         ]
 
 
-def told(result: Json) -> str:
-    """What a mitigation's module says that it did."""
-    return "; ".join(str(one) for one in result.get("done", [])) or "nothing had to be done"
+def told(result: Json, sentence: str = "") -> str:
+    """What a mitigation's module says that it did, or what is said of it where it changed something."""
+    said = [str(one) for one in result.get("done", [])] or ([sentence] if sentence and result.get("changed") else [])
+    return "; ".join(said) or "nothing had to be done"
