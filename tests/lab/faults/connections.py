@@ -111,10 +111,15 @@ def role_limit(fault: Fault) -> None:
     fault.sessions.append(Session("role", 0, "", "custody_app", "", "custody_db", "custody_app"))
     with superuser(fault.lab) as cursor:
         cursor.execute("ALTER ROLE custody_app CONNECTION LIMIT 3")
-    for _ in range(3):
+    fault.lab.write("app.json", {"recycles": True})
+
+    def forgotten() -> bool:
+        """One more session that holds a slot and does nothing, as soon as the application leaves one."""
         with contextlib.suppress(psycopg2.Error):
             fault.connect("idle", "custody_app", "forgotten-worker")
-    fault.lab.write("app.json", {"recycles": True})
+        return sum(one.role == "idle" for one in fault.sessions) == 3
+
+    wait_until(forgotten, 40, "three forgotten sessions", 0.05)
     wait_until(
         lambda: application_sessions(fault.lab) <= 3 and suffers(fault.lab), 40, "the end of the application's connections", 0.2
     )

@@ -273,7 +273,7 @@ def waiting_crowd(fault: Fault) -> None:
                 threading.Thread(target=work_once, args=(waiter,), daemon=True).start()
         return application_sessions(fault.lab) == 0
 
-    wait_until(full, 40, "the end of the application's idle connections", 0.2)
+    wait_until(full, 90, "the end of the application's idle connections", 0.2)
 
 
 def nobody_waits(lab: Lab) -> None:
