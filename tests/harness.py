@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -87,7 +88,8 @@ def environment(lab: Lab, collections: pathlib.Path | None = None) -> dict[str, 
     chosen = {"LAB": lab.name, "LAB_ROOT": str(lab.root.parent), "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")}
     if collections is not None:
         chosen["ANSIBLE_COLLECTIONS_PATH"] = str(collections)
-    return {**os.environ, **chosen, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "250"}
+    return {**os.environ, **chosen, "ANSIBLE_NOCOLOR": "1", "COLUMNS": "250",
+            "ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.default"}  # fmt: skip
 
 
 def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
@@ -104,7 +106,12 @@ def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise LabError(f"the playbook did not end within {MOST_SECONDS} s: {str(error.output)[-1500:]}") from error
-    return Run(done.returncode, done.stdout, time.monotonic() - started, root)
+    return Run(done.returncode, rows(done.stdout), time.monotonic() - started, root)
+
+
+def rows(printed: str) -> str:
+    """What was printed, with each row of the screen in one line again."""
+    return re.sub(r"(?: \\)?\n(?: {11}| {26})(?=\S)", " ", printed)
 
 
 def start(lab: Lab, root: pathlib.Path, *options: str, output: pathlib.Path, **kwargs: t.Any) -> subprocess.Popen[bytes]:

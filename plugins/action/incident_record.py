@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import pathlib
+import shutil
 import sys
 import typing as t
 
@@ -25,6 +26,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, trouble, utc_now
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import refuse_slips, whole_text
@@ -41,6 +43,7 @@ NO_INCIDENT = (
 )
 SETTINGS = "__incident_settings"
 LONGEST_SENTENCE = 2000
+NARROWEST = 60
 # The vendors are spoken to from here; a module of its own for each message would cost half a second a message.
 IN_PLACE = {
     "pagerduty_incident": pagerduty.INCIDENT,
@@ -123,7 +126,7 @@ class ActionModule(ActionBase):
         if run["ended"]:
             return {"changed": False, "skip": True, "parts": [], "mitigations": []}
         channels = self._channels() if operation in TELLING else NO_CHANNELS
-        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv), channels["on"])
+        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv, width()), channels["on"])
         args["channels_off"] = channels["off"]
         result: Json = getattr(self, f"_{operation}")(session, args) or {}
         return {"changed": False, **result}
@@ -312,6 +315,11 @@ class ActionModule(ActionBase):
         except Exception:  # no terminal, no answer in time, or interrupted: all of them mean no
             return None
         return answer.decode("utf-8", "replace")
+
+
+def width() -> int:
+    """How long a line of the screen may be: the terminal's width, and never more than can be read at a glance."""
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
 
 
 def display_line(line: str) -> None:

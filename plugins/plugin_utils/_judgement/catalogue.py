@@ -53,6 +53,8 @@ class Mitigation:
     kind: str
     role: str
     touches: str
+    helps: str
+    hurts: str
     risk: str
     cap: str
     undo: str | None

@@ -21,7 +21,8 @@ Json = dict[str, t.Any]
 class Effect:
     """One act of a mitigation on one system, by a module. ``target`` is what an undo needs; ``undoes`` says that it is one.
 
-    ``sentence`` says what was done, for a module that does not say so itself (``done``, a list of sentences). ``count`` things would be touched by the whole mitigation; with more than ``max`` of them nothing is.
+    ``sentence`` says what was done, for a module that does not say so itself (``done``, a list of sentences). ``count`` things
+    would be touched by the whole mitigation; with more than ``max`` of them nothing is.
     """
 
     name: str

@@ -24,12 +24,13 @@ class Execute(t.Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Outside:
-    """The ways out of a run: ``execute`` runs a module, ``show`` prints a line, ``ask`` asks a person."""
+    """The ways out of a run: ``execute`` runs a module, ``show`` prints a line, ``ask`` asks a person; lines of ``width``."""
 
     execute: Execute
     show: t.Callable[[str], None]
     ask: t.Callable[[str, float], str | None]
     argv: t.Sequence[str] = ()
+    width: int = 100
 
 
 class Context:

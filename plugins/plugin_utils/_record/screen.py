@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
+import shlex
+import textwrap
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
@@ -15,9 +18,15 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
-LONGEST = 220
-# What has to be typed must be there whole.
-LONGEST_BY_HAND = 600
+# Nothing is cut that anybody needs; this only bounds what comes from outside.
+LONGEST = 1200
+WIDTH = 100
+# Where a row goes on in the next line: never where one begins, so that no text of ours or of others looks like a row.
+HANGING, HANGING_UNDER = " " * 11, " " * 26
+COMMANDS = ("DO", "PREVENT", "UNDO", "TELL")
+SAME_CAUSES = 2
+MOST_GAPS = 3
+SAFETY = "each target is looked at again first, and left alone if it has changed; --check --diff shows it and does nothing"
 # In check mode an incident that an earlier message would have opened has no id yet.
 PLANNED = "{id}"
 
@@ -26,7 +35,8 @@ PLANNED = "{id}"
 class Screen:
     """Everything that the screen shows. ``command``: what to type again; ``others_typed``: it lacks variables that were typed.
     ``undo``: the command that takes back what is still in force, and what that is. ``measures``: what the systems' facts say, a
-    label and its parts a line; ``to_measure``: what is missing where no user was measured."""
+    label and its parts a line; ``to_measure``: what is missing where no user was measured. ``tell``: the command
+    with which a person tells everybody something."""
 
     incident: Json
     verdict: Json | None
@@ -42,21 +52,56 @@ class Screen:
     undo: tuple[str, t.Sequence[str]] | None = None
     measures: t.Sequence[tuple[str, t.Sequence[str]]] = ()
     to_measure: str = ""
+    tell: str = ""
+    width: int = WIDTH
 
 
-def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime, how: str) -> str:
-    """When those who wait must hear again, or since when they should have, and ``how``."""
+def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime) -> str:
+    """When those who wait must hear again, or since when they should have."""
     said = [moment_of(event["at"]) for event in events if event["kind"] == "stage"]
     due = max(said, default=now) + datetime.timedelta(minutes=minutes)
-    if due < now:
-        return f"OVERDUE: the next update was due at {due:%H:%MZ}; {how}"
-    return f"next update due at {due:%H:%MZ}; {how}"
+    return f"OVERDUE: the next update was due at {due:%H:%MZ}" if due < now else f"next update due at {due:%H:%MZ}"
 
 
 def render(screen: Screen, catalogue: Catalogue) -> list[str]:
-    """The screen's lines: printable text only, each cut to a length."""
-    lines = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_undo(screen), *_tail(screen)]
-    return [plain(line, LONGEST_BY_HAND if line.startswith("BY HAND") else LONGEST) for line in lines]
+    """The screen's lines: printable text only, none longer than the width, and commands that can be pasted."""
+    rows = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_undo(screen), *_tail(screen)]
+    return [line for row in rows for line in fitted(plain(row, LONGEST), screen.width)]
+
+
+def fitted(row: str, width: int) -> list[str]:
+    """A row in as many lines as it needs, each going on where no row begins.
+
+    >>> fitted("CAUSE    one two three four", 20)
+    ['CAUSE    one two', '           three', '           four']
+    >>> fitted("DO       a.yml -e b=c -e d=e", 25)
+    ['DO       a.yml -e b=c \\\\', '           -e d=e']
+    """
+    if len(row) <= width:
+        return [row]
+    if row[:9].strip() in COMMANDS:
+        return _command_lines(row[:9], row[9:], width)
+    hanging = HANGING if row[:9].strip() else HANGING_UNDER
+    return textwrap.wrap(row, width, subsequent_indent=hanging, break_on_hyphens=False)
+
+
+def _command_lines(label: str, command: str, width: int) -> list[str]:
+    """A command over several lines, as a shell takes it; an option stays with its value."""
+    words = shlex.shlex(command, posix=False, punctuation_chars=False)
+    words.whitespace_split, words.commenters = True, ""
+    parts: list[str] = []
+    for word in words:
+        if parts and parts[-1] in ("-i", "-e"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    lines = [label]
+    for part in parts:
+        if len(lines[-1]) + len(part) + 3 > width and lines[-1] not in (label, HANGING):
+            lines[-1] = f"{lines[-1].rstrip()} \\"
+            lines.append(HANGING)
+        lines[-1] += f"{part} "
+    return [line.rstrip() for line in lines]
 
 
 def _row(label: str, text: str) -> str:
@@ -73,7 +118,8 @@ def _under(label: str, parts: t.Iterable[str], most: int | None = None) -> list[
 
 def _head(screen: Screen) -> list[str]:
     incident = screen.incident
-    parts = [f"{incident['id']}  {incident['severity']}  {_state(screen)}"]
+    quiet = not incident.get("declared_at") and (screen.verdict or {}).get("verdict") == "healthy"
+    parts = ["  ".join([incident["id"], *([] if quiet else [incident["severity"]]), _state(screen)])]
     vendors = incident.get("vendors", {})
     if "pagerduty" in vendors and vendors["pagerduty"]["id"] != PLANNED:
         parts.append(f"PagerDuty {vendors['pagerduty']['id']}")
@@ -108,9 +154,15 @@ def _verdict(screen: Screen) -> list[str]:
         return [_row("VERDICT", "none: nothing was diagnosed in this run (--tags diagnose)")]
     findings = verdict["findings"]
     lines: list[str] = []
-    for finding in (one for one in findings if one["role"] == "cause"):
-        lines.append(_row("CAUSE", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
-        lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
+    causes = [one for one in findings if one["role"] == "cause"]
+    for number, finding in enumerate(causes):
+        alike = [one["id"] for one in causes[:number]].count(finding["id"])
+        if alike < SAME_CAUSES:
+            lines.append(_row("CAUSE", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
+            lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
+    more = sum(max(0, number - SAME_CAUSES) for number in collections.Counter(one["id"] for one in causes).values())
+    if more:
+        lines.append(_row("CAUSE", f"and {more} more of the same kind (see the report)"))
     users = [one for one in verdict["measured"] if one["of"] != "system"]
     if verdict["verdict"] == "unproven":
         hop = verdict["last_hop"] or _why_unproven(verdict, users, screen.to_measure)
@@ -128,9 +180,20 @@ def _verdict(screen: Screen) -> list[str]:
     if verdict["verdict"] != "healthy":
         for label, parts in screen.measures:
             lines += _under(label, parts)
-    lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]), most=3)
-    lines += _under("could not read", (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"]))
-    return lines
+    if not causes:  # beside a cause they would only take attention from it; the report has them
+        lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]), most=3)
+    gaps = (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"])
+    lines += _under("could not read", gaps, most=MOST_GAPS)
+    return lines + (_next(screen) if verdict["verdict"] == "unproven" else [])
+
+
+def _next(screen: Screen) -> list[str]:
+    """What to do where no cause was found: nothing is offered then."""
+    steps = ["nothing is offered, because nothing is shown to be the cause; look again in a minute with the same command"]
+    people = screen.incident.get("on_call", [])
+    if people:
+        steps.append(f"no cause in ten minutes: call {people[0]}")
+    return [_row("NEXT", "; ".join(steps))]
 
 
 def _why_unproven(verdict: Json, users: t.Sequence[Json], to_measure: str) -> str:
@@ -164,17 +227,19 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
     hands = [one for one in verdict.get("findings", []) if one["role"] in ("cause", "suspect") and one.get("by_hand")]
-    lines = [_row("BY HAND", one["by_hand"]) for one in hands]
+    lines = [_row("BY HAND", f"{'instead: ' if offers else ''}{one['by_hand']}") for one in hands]
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
-        where = f"{len(offer['targets'])} on {offer['system']}"
         label = "PREVENT" if offer["preventive"] else "DO"
         keys = [key_of(target, mitigation.identity) for target in offer["targets"]]
         name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
-        where += f"; NAME is one of {', '.join(keys)}" if offer["by_name"] else ""
         lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
-        undo = f"undo.yml {mitigation.undo}" if mitigation.undo else f"none ({mitigation.undo_by_hand})"
-        lines.append(_row("", f"{mitigation.touches} ({where}; risk {mitigation.risk}); undo: {undo}"))
+        where = f"{'.'.join(mitigation.identity)} {', '.join(keys)} on {offer['system']}; risk {mitigation.risk}"
+        lines += _under("what", [f"{mitigation.touches} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
+        lines += _under("helps", [mitigation.helps])
+        lines += _under("hurts", [mitigation.hurts])
+        lines += _under("undo", [f"undo.yml {mitigation.undo}" if mitigation.undo else f"none: {mitigation.undo_by_hand}"])
+    lines += _under("safety", [SAFETY]) if offers else []
     if offers and screen.others_typed:
         lines.append(_row("", "and the other -e variables that you typed: they may be secret, so they are not repeated"))
     return lines
@@ -188,7 +253,12 @@ def _undo(screen: Screen) -> list[str]:
 
 
 def _tail(screen: Screen) -> list[str]:
-    unsent = ", ".join(screen.unsent) or "nothing"
-    if not screen.channels:
-        unsent = "nothing (all channels are off: incident_channels)"
-    return [_row("RECORD", f"{screen.report}      UNSENT  {unsent}"), *(_row("NOTE", text) for text in screen.warnings)]
+    verdict = screen.verdict or {}
+    seen = f"{len(verdict.get('ruled_out', []))} ruled out, {len(verdict.get('gaps', []))} could not be read"
+    rows = [_row("RECORD", f"{screen.report}{f'  ({seen})' if verdict else ''}")]
+    if screen.unsent:
+        rows.append(_row("UNSENT", ", ".join(screen.unsent)))
+    elif not screen.channels:
+        rows.append(_row("NOTE", "nobody was told: all channels are off (incident_channels)"))
+    rows += [_row("NOTE", text) for text in screen.warnings]
+    return [*rows, _row("TELL", screen.tell)] if screen.tell else rows

@@ -274,6 +274,7 @@ class Session:
             incident, verdict, events, unsent, list(self.teller.channels), off, next_command(argv, target),
             self._report_place(), self.run["check"], self._notes(), left_out(argv), self._undo(),
             self._lines(self.record.facts("diagnose")) if judged else (), self.context.catalogue.to_measure(),
+            self._tell(), self.context.outside.width,
         )  # fmt: skip
         sentence = ending(events, verdict, unsent, check=self.run["check"])
         if self.run.get("unrecorded"):
@@ -293,15 +294,21 @@ class Session:
             return "not kept (--check)" if self.run["check"] else "not kept"
         return _relative(self.record.path / "report.html")
 
+    def _tell(self) -> str:
+        """The command with which a person tells everybody something, while somebody waits to hear."""
+        incident = self.record.incident
+        if incident["state"] != "open" or not incident.get("declared_at") or not self.teller.channels or self.run["check"]:
+            return ""
+        return companion(self.context.outside.argv, "update", f"incident_id={incident['id']}", "text=…")
+
     def _notes(self) -> list[str]:
         """What else a person should know at the end of the run."""
         incident, events = self.record.incident, self.record.events()
         notes = [self.run["unrecorded"]] if self.run.get("unrecorded") else _warnings(self.record.path)
         if not incident.get("declared_at") and "torn" in {event["kind"] for event in events}:
             notes.append("a crash tore the timeline's last line; it was skipped")
-        if incident["state"] == "open" and incident.get("declared_at") and self.teller.channels and not self.run["check"]:
-            how = companion(self.context.outside.argv, "update", f"incident_id={incident['id']}", "text=…")
-            notes.append(next_update(events, self.run["update_minutes"], self.record.clock(), how))
+        if self._tell():
+            notes.append(next_update(events, self.run["update_minutes"], self.record.clock()))
         refused = [message.id for message in self.teller.outbox.refused()]
         if refused:
             notes.append(f"refused by the vendor, and not sent again: {', '.join(refused)}")
