@@ -47,7 +47,10 @@ def clear_dead(lab: Lab) -> None:
 
 
 def up(lab: Lab, wanted: t.Sequence[str], version: str, settings: dict[str, str]) -> None:
-    """Starts the wanted parts and what they stand on, side by side where they do not need each other."""
+    """Starts the wanted parts and what they stand on, side by side where they do not need each other.
+
+    When one does not start, a lab that was not there before is gone again: no process and no file stays.
+    """
     unknown = set(wanted) - set(PARTS)
     if unknown:
         raise LabError(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
@@ -55,6 +58,16 @@ def up(lab: Lab, wanted: t.Sequence[str], version: str, settings: dict[str, str]
     needed |= {"app"} if needed & {"load"} else set()
     needed |= {"postgres"} if needed & {"app", "observer"} else set()
     clear_dead(lab)
+    was_there = bool(lab.parts())
+    try:
+        _start(lab, needed, version, settings)
+    except BaseException:
+        if not was_there:
+            lab.end()
+        raise
+
+
+def _start(lab: Lab, needed: set[str], version: str, settings: dict[str, str]) -> None:
     with concurrent.futures.ThreadPoolExecutor() as pool:
         vendors = [
             pool.submit(lab.start_part, part, f"tests.lab.sim.{part}")

@@ -39,7 +39,10 @@ def run(lab: Lab, root: pathlib.Path, mitigate: str | None) -> int:
     command = harness.command(lab, root, *options, variables=CHANNELS)
     shown = ["ansible-playbook", harness.RUNBOOK, "-i inventories/lab", *options]
     say(" ".join(shown))
-    return subprocess.run(command, cwd=PROJECT, env=harness.environment(lab)).returncode
+    environment = harness.environment(lab)
+    for name in ("ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_NOCOLOR", "COLUMNS"):  # shown as it is shipped
+        environment.pop(name)
+    return subprocess.run(command, cwd=PROJECT, env=environment).returncode
 
 
 def main() -> int:

