@@ -10,7 +10,7 @@ PYTEST := $(PYTHON) -m pytest
 SEEDS ?= 1 2 3
 COLLECTION := .cache/sanity/ansible_collections/sre/runbooks
 
-.PHONY: help setup system demo trainee test lint types sanity importer unit live molecule scenarios sweep mutations bench lab lab-down why oldest docs lock clean
+.PHONY: help setup system demo trainee quick test test-all lint types sanity importer unit live molecule scenarios sweep mutations bench lab lab-down screens why oldest docs lock clean
 
 help: ## what there is to run
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,8 +27,14 @@ demo: setup ## a really blocked database is diagnosed, relieved and verified (MI
 trainee: setup ## breaks something at random in the lab and leaves you to it
 	@LAB=trainee $(PYTHON) -m tests.lab.trainee
 
-test: setup system ## everything that checks
+quick: setup ## the loop of a change: style, types, everything pure, one scenario
+	@scripts/quick.sh
+
+test: setup system ## everything that checks, sampled where it is long
 	@scripts/test.sh
+
+test-all: setup system ## everything that checks, and all of it
+	@SAMPLE=all scripts/test.sh
 
 lint: setup ## style, lint and types, offline
 	ruff check . && ruff format --check --quiet plugins/module_utils plugins/plugin_utils plugins/action tests || exit 1
@@ -73,6 +79,9 @@ lab: setup ## starts the lab
 
 lab-down: ## ends the lab
 	$(PYTHON) -m tests.lab down
+
+screens: setup ## docs/screens.md: what the runbook shows, from real runs
+	$(PYTHON) -m tests.screens
 
 why: setup ## docs/why.md: the popular commands tried on the lab's faults
 	$(PYTHON) -m tests.why

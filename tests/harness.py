@@ -38,12 +38,14 @@ Variables = t.Mapping[str, t.Any]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What a run of a playbook left: its exit code, its output, its record."""
+    """What a run of a playbook left: its exit code, its output with each row of the screen in one line, its record, and the
+    output as it was printed."""
 
     code: int
     output: str
     seconds: float
     root: pathlib.Path
+    printed: str = ""
 
     @property
     def folder(self) -> pathlib.Path:
@@ -106,7 +108,7 @@ def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise LabError(f"the playbook did not end within {MOST_SECONDS} s: {str(error.output)[-1500:]}") from error
-    return Run(done.returncode, rows(done.stdout), time.monotonic() - started, root)
+    return Run(done.returncode, rows(done.stdout), time.monotonic() - started, root, done.stdout)
 
 
 def rows(printed: str) -> str:

@@ -128,7 +128,7 @@ def interrupted(lab: Lab, root: pathlib.Path, case: Case | None) -> harness.Run:
     if case is not None and case.vendor == "database":
         kill_when_cancelled(lab, case, process)
     code = process.wait(timeout=120)
-    return harness.Run(code, output.read_text(), time.monotonic() - started, root / "incidents")
+    return harness.Run(code, harness.rows(output.read_text()), time.monotonic() - started, root / "incidents")
 
 
 def play(lab: Lab, case: Case | None) -> Outcome:

@@ -15,6 +15,7 @@ from tests import collection
 
 collection.install()
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html
 
 WHEN = "2026-11-24T02:14:00.000Z"
@@ -38,10 +39,11 @@ def source(text: str) -> Source:
         {"at": WHEN, "run": "r", "kind": "outcome", "effect": text, "system": text, "status": "done", "detail": text},
     ]
     finding = {"role": "cause", "id": "db.queued_ddl", "confidence": "proven", "summary": text, "by_hand": text}
-    gap = {"system": text, "what": text, "why": text}
-    probes = [{"system": "api", "probes": [{"url": text, "p95_ms": 2001.7, "failures": 9, "requests": 10}]}]
+    gap = {"system": text, "kind": text, "what": text, "why": text, "vital": True}
+    numbers = [(text, "p95 2001.7 ms, 9 of 10 failed", "p95 20 ms, 0 of 10 failed")]
+    tables = [Table("Where the work goes", ("share", "of", "statement"), (("96 %", text, text),), (text,))]
     verdict = {"verdict": "cause_found", "findings": [finding], "gaps": [gap], "ruled_out": [{**gap, "id": "x"}]}
-    return Source(incident, verdict, events, [(text, text, text, text)], probes, probes, [text])
+    return Source(incident, verdict, events, [(text, text, text, text)], numbers, tables, [text])
 
 
 def measured(folder: pathlib.Path, page: str, width: int) -> dict[str, t.Any]:

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from tests import harness
-from tests.scenarios.runner import Played, play, scenarios
+from tests.scenarios.runner import Played, play, sampled, scenarios
 
 WANTED = 1.0
 BASELINE_AT_MOST = 0.6
@@ -16,9 +16,13 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m tests.scenarios", description=__doc__)
     options.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     options.add_argument("--postgresql", default="18")
+    options.add_argument("--sample", default="all", help="play so many of them, each verdict among them")
+    options.add_argument("--draw", type=int, default=1, help="which ones")
     options.add_argument("names", nargs="*")
     asked = options.parse_args()
     chosen = [one for one in scenarios() if asked.postgresql in one.postgresql and (not asked.names or one.name in asked.names)]
+    if asked.sample != "all":
+        chosen = sampled(chosen, int(asked.sample), asked.draw)
     results: list[Played] = []
     print(f"{'scenario':<22} {'seed':>4} {'score':>6} {'naive':>6} {'run':>7}", flush=True)
     with harness.a_lab("scenarios", postgresql=asked.postgresql) as lab:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import random
 import typing as t
 
 import yaml
@@ -69,6 +70,14 @@ def load(path: pathlib.Path) -> Scenario:
 
 def scenarios(runbook: str = "db_degradation") -> list[Scenario]:
     return [load(path) for path in sorted((FOLDER / runbook).glob("*.yml"))]
+
+
+def sampled(every: t.Sequence[Scenario], number: int, seed: int) -> list[Scenario]:
+    """So many of the scenarios, drawn, in their order; one of each verdict first."""
+    drawn = random.Random(seed).sample(list(every), len(every))
+    verdicts = {one.verdict: one for one in reversed(drawn)}
+    first = [one for one in drawn if verdicts[one.verdict] is one]
+    return sorted([*first, *(one for one in drawn if one not in first)][:number], key=lambda one: one.name)
 
 
 def culprits(scenario: Scenario, told: t.Mapping[str, Json]) -> set[tuple[str, str]]:

@@ -10,6 +10,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import found, shipped
 
 from tests.lab.state import PROJECT
+from tests.scenarios.runner import sampled, scenarios
 
 UTILS = PROJECT / "plugins" / "plugin_utils"
 CHAIN = {"shop": ("pods",), "pods": ("db", "cache"), "other": ("cache",)}
@@ -72,3 +73,11 @@ def test_no_system_is_imported_by_the_engine() -> None:
 
 def test_every_kind_is_found_once() -> None:
     assert [system.kind for system in shipped().systems.values()] == ["postgresql", "edge"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_sample_has_each_verdict_and_is_the_same_for_a_seed(seed: int) -> None:
+    chosen = sampled(scenarios(), 5, seed)
+    assert {one.verdict for one in chosen} == {"cause_found", "unproven", "healthy"}
+    assert [one.name for one in chosen] == [one.name for one in sampled(scenarios(), 5, seed)]
+    assert len(chosen) == 5
