@@ -41,7 +41,7 @@ def findings() -> str:
         cap = f"`{one['cap']}` (by default {caps[one['cap']]})"
         undo = f"`playbooks/undo.yml` ({one['undo']})" if one["undo"] else f"none; {one['undo_by_hand']}"
         lines += [
-            f"## {name}", "", f"{one['touches'].capitalize()}.", "",
+            f"## {name}", "", f"{one['effect'].capitalize()}.", "",
             f"- Type: `-e mitigate={name}`", f"- Risk: {one['risk']}", f"- Cap: {cap}", f"- Undo: {undo}", "",
         ]  # fmt: skip
     return "\n".join(lines)

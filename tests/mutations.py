@@ -25,7 +25,7 @@ EDGE = f"{SYSTEMS}/edge/rules.py"
 POSTGRESQL = "plugins/module_utils/_postgresql"
 BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
-ACTOR, TELLER = (f"{UTILS}/_record/{name}.py" for name in ("actor", "teller"))
+EXECUTOR, NOTIFIER = (f"{UTILS}/_record/{name}.py" for name in ("executor", "notifier"))
 REPORT = f"{UTILS}/_record/report.py"
 CLIENT = "plugins/module_utils/_http/client.py"
 DELIVERY, STORE = (f"{UTILS}/_record/{name}.py" for name in ("delivery", "store"))
@@ -117,7 +117,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that an act has a time limit", WITHIN, "    thread.join(seconds)\n", "    thread.join(30)\n    done = done or [t.cast('T', 7)]\n"),
     ("that a standby is offered no index", PLANS, '(target,) if common.is_writable(facts) and not scan["partitions"]', "(target,) if True"),
     ("that some are acted on by name only", f"{UTILS}/_record/plan.py", "    if by_name and not only:\n", "    if False:\n"),
-    ("the cap on what is acted on one at a time", ACTOR, "act.count > act.max", "False"),
+    ("the cap on what is acted on one at a time", EXECUTOR, "act.count > act.max", "False"),
     ("what tells two targets apart", f"{UTILS}/_record/undo.py", "[target.get(field) for field in identity]", '[target.get("name")]'),
     ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
     # the way to the vendors
@@ -136,7 +136,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that what failed and changed nothing was not done", f"{UTILS}/_record/plan.py",
      'elif event["status"] == "failed" and not event.get("changed"):', "elif False:"),
     ("that an alert after the look is seen", f"{UTILS}/_record/plan.py", 'any(event.get("alert") for event in events[begun:])', "False"),
-    ("that nothing is done that cannot be recorded", ACTOR, 'if steps and self.run.get("unrecorded"):', "if False:"),
+    ("that nothing is done that cannot be recorded", EXECUTOR, 'if steps and self.run.get("unrecorded"):', "if False:"),
     ("that findings of the future are not fresh", f"{UTILS}/_record/context.py", "0 <= age <= max_age", "age <= max_age"),
     ("that nothing is written through a link", STORE, " | os.O_NOFOLLOW | os.O_NONBLOCK, mode)", ", mode)"),
     ("that a note pages nobody", "plugins/module_utils/_pagerduty/ensure.py", '    if wanted == "present":\n        return False\n', ""),
@@ -147,13 +147,13 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that only what was healthy is pruned", STORE, 'if data_of(folder / "incident.json")["state"] == "closed" and not noted:', "if True:"),
     ("that an incident is found before it is there", f"{UTILS}/_record/opening.py", "    remember_key(folder, key)\n    incident =", "    incident ="),
     ("that two containers are told apart", f"{UTILS}/_record/lock.py", '("host", "boot", "namespace")', '("host", "boot")'),
-    ("that one line is one line", f"{UTILS}/_record/words.py", '    if category in SEPARATING or character in FILLERS:\n        return " "\n', ""),
+    ("that one line is one line", f"{UTILS}/_record/inputs.py", '    if category in SEPARATING or character in FILLERS:\n        return " "\n', ""),
     # what is told
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
     ("the look before a write is repeated", CLIENT, "            found = look()\n", "            found = None\n"),
     ("that what cannot be looked up is sent once", DELIVERY, "if not (one.once and doubts[one.id])]", "]"),
-    ("the check of an incident's id", f"{UTILS}/_record/words.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
+    ("the check of an incident's id", f"{UTILS}/_record/inputs.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
     ("that what comes back ends a proof", f"{UTILS}/_record/plan.py",
      'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
 ]  # fmt: skip
@@ -165,10 +165,10 @@ ROOMS = {
     POSTGRESQL: ("test_sql.py", "test_plans.py", "test_samples.py", "test_acts.py", "test_backend.py", "test_locks.py"),
     f"{UTILS}/_record/plan.py": ("test_plan.py", "test_session.py"),
     f"{UTILS}/_record/undo.py": ("test_telling.py",),
-    f"{UTILS}/_record/words.py": ("test_words.py", "test_record.py"),
+    f"{UTILS}/_record/inputs.py": ("test_words.py", "test_record.py"),
     REPORT: ("test_shown.py",),
-    ACTOR: ("test_session.py", "test_store.py"),
-    TELLER: ("test_telling.py", "test_session.py"),
+    EXECUTOR: ("test_session.py", "test_store.py"),
+    NOTIFIER: ("test_telling.py", "test_session.py"),
     DELIVERY: ("test_telling.py", "test_session.py"),
     STORE: ("test_store.py", "test_record.py"),
     f"{UTILS}/_record/opening.py": ("test_store.py", "test_session.py", "test_kills.py"),

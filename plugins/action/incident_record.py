@@ -19,19 +19,19 @@ from ansible.utils.display import Display
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import refuse_slips, whole_text
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import as_names
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NAMES, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, trouble, utc_now
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import refuse_slips, whole_text
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
@@ -217,8 +217,8 @@ class ActionModule(ActionBase):
                 raise RecordError(
                     "all channels are off (incident_channels), so there is nobody to tell; playbooks/note.yml keeps it"
                 )
-            session.teller.say(text)
-            unsent = session.teller.unsent()
+            session.notifier.say(text)
+            unsent = session.notifier.unsent()
             if unsent:
                 raise RecordError(f"unsent: {', '.join(unsent)}; they stay in the outbox, and the next run sends them")
         finally:
@@ -243,22 +243,22 @@ class ActionModule(ActionBase):
         session.judge("diagnose")
 
     def _declare(self, session: Session, args: Json) -> None:
-        session.teller.declare(args["contacts"])
+        session.notifier.declare(args["contacts"])
 
     def _confirm(self, session: Session, args: Json) -> None:
-        session.teller.confirm(args["findings_max_age"])
+        session.notifier.confirm(args["findings_max_age"])
 
     def _plan(self, session: Session, args: Json) -> Json:
         """A refusal is recorded here and said once, at the end: a failed task would print it several times."""
         try:
-            return {"mitigations": session.actor.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
+            return {"mitigations": session.executor.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
         except RecordError as refusal:
             session.keep_failure(self._phase, self._system, str(refusal))
             return {"mitigations": []}
 
     def _effect(self, session: Session, args: Json) -> Json:
         module_args = {**args["module_args"], **self._secrets(args)}
-        result = session.actor.effect(
+        result = session.executor.effect(
             Effect(
                 args["mitigation"], self._system, args["module"], module_args, args["target"], args["undoes"], args["count"],
                 args["max"], args["sentence"],
@@ -273,7 +273,7 @@ class ActionModule(ActionBase):
         return {option: Secret(value) for option, value in found.items() if value}
 
     def _undo_plan(self, session: Session, args: Json) -> Json:
-        return {"undo": session.actor.undo_plan(self._system)}
+        return {"undo": session.executor.undo_plan(self._system)}
 
     def _undo_end(self, session: Session, args: Json) -> None:
         lines, sentence = session.undo_end()
@@ -283,7 +283,7 @@ class ActionModule(ActionBase):
             raise RecordError(sentence)
 
     def _update(self, session: Session, args: Json) -> None:
-        session.teller.update(args["findings_max_age"])
+        session.notifier.update(args["findings_max_age"])
 
     def _verify(self, session: Session, args: Json) -> None:
         session.verify()

@@ -28,7 +28,7 @@ import typing as t
 
 from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 
 CLEAR = "\r\x1b[K"
 LONGEST = 2000

@@ -38,7 +38,7 @@ def source(text: str) -> Source:
         {"at": WHEN, "run": "r", "kind": "note", "text": text},
         {"at": WHEN, "run": "r", "kind": "outcome", "effect": text, "system": text, "status": "done", "detail": text},
     ]
-    finding = {"role": "cause", "id": "db.queued_ddl", "confidence": "proven", "summary": text, "by_hand": text}
+    finding = {"role": "cause", "id": "db.queued_ddl", "confidence": "proven", "summary": text, "manual_command": text}
     gap = {"system": text, "kind": text, "what": text, "why": text, "vital": True}
     numbers = [(text, "p95 2001.7 ms, 9 of 10 failed", "p95 20 ms, 0 of 10 failed")]
     tables = [Table("Where the work goes", ("share", "of", "statement"), (("96 %", text, text),), (text,))]

@@ -34,11 +34,11 @@ FILES = {
 
         FINDING = {
             "severity": "critical", "explains": {"api.failing": "dependents"}, "mitigations": ["switch_on"],
-            "summary": "the switch {path} is off", "told": "the switch is off", "meaning": "No current.",
+            "summary": "the switch {path} is off", "message": "the switch is off", "meaning": "No current.",
             "action": "Switch it on.",
         }
         SWITCH_ON = {
-            "role": "sre.runbooks.toy_act", "identity": ["path"], "touches": "switches it on", "risk": "low",
+            "role": "sre.runbooks.toy_act", "identity": ["path"], "effect": "switches it on", "helps": "it is light", "hurts": "nobody", "risk": "low",
             "cap": "toy_act_max",
             "each": True, "undo": "switches it off", "undo_by_hand": "write off into the file",
         }

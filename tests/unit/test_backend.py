@@ -200,7 +200,7 @@ WRONG = 'connection to server at "db" (10.0.0.1), port 5432 failed: FATAL:  pass
 @pytest.mark.parametrize(
     ("answers", "pauses", "opened"),
     [([FULL, FULL, None], 2, True), ([FULL] * 20, 7, False), ([WRONG], 0, False), ([None], 0, True)],
-    ids=["while others knock we knock again", "and give up at last", "what will not change is not tried again", "at once"],
+    ids=["while others try to connect we try again", "and give up at last", "what will not change is not tried again", "at once"],
 )
 def test_how_often_a_session_is_tried(monkeypatch: t.Any, answers: list[str | None], pauses: int, opened: bool) -> None:
     class Session:

@@ -22,8 +22,8 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.client import C
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Response
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import open_given
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import utc_now
@@ -212,7 +212,7 @@ def test_a_run_killed_at_each_write_says_and_does_everything_once(tmp_path: path
 def say(world: World, text: str) -> str | None:
     run = open_given(world.root, world.incident["id"], utc_now(), gone(world), "update", check=False)
     session = world.session(run)
-    session.teller.say(text)
+    session.notifier.say(text)
     session.end()
     return None
 
@@ -247,7 +247,7 @@ def isolate(world: World) -> str | None:
     """A run that does what can be undone."""
     session = world.session(world.open(pid=gone(world)))
     target = {"role": "billing", "connection_limit": 20}
-    session.actor.effect(Effect("isolate_client", "db", "postgresql_client", {"state": "isolated"}, target))
+    session.executor.effect(Effect("isolate_client", "db", "postgresql_client", {"state": "isolated"}, target))
     session.end()
     return None
 
@@ -255,9 +255,9 @@ def isolate(world: World) -> str | None:
 def undo(world: World) -> str | None:
     run = open_given(world.root, world.incident["id"], utc_now(), gone(world), "undo", check=False)
     session = world.session(run)
-    for step in session.actor.undo_plan("db"):
+    for step in session.executor.undo_plan("db"):
         args = {"state": "restored"}
-        session.actor.effect(Effect(step["mitigation"], "db", "postgresql_client", args, step["target"], undoes=True))
+        session.executor.effect(Effect(step["mitigation"], "db", "postgresql_client", args, step["target"], undoes=True))
     return session.undo_end()[1]
 
 
@@ -276,7 +276,7 @@ def test_an_undo_killed_at_each_write_is_finished_by_the_next(tmp_path: pathlib.
         world.kill()
         until_green(world, lambda w=world: undo(w))
         session = world.session(world.open(pid=gone(world)))
-        assert session.actor.undo_plan("db") == []
+        assert session.executor.undo_plan("db") == []
         # Putting a limit back twice is the same as once: the module looks first.
         assert set(world.done) == {"postgresql_client isolated", "postgresql_client restored"}
         world.kill()

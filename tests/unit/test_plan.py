@@ -7,8 +7,8 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, alerted_since, ending, key_of, steps_for
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]

@@ -223,7 +223,7 @@ def test_the_graph_of_the_catalogue_has_no_cycle() -> None:
         walk(identity, ())
 
 
-ENTRY: Json = {"severity": "info", "explains": {}, "mitigations": [], "summary": "", "told": "", "meaning": "", "action": ""}
+ENTRY: Json = {"severity": "info", "explains": {}, "mitigations": [], "summary": "", "message": "", "meaning": "", "action": ""}
 WRONG = [
     ({"a": {**ENTRY, "explains": {"b": "linked"}}}, "a explains b"),
     ({"a": {**ENTRY, "mitigations": ["m"]}}, "m for a"),
@@ -251,7 +251,7 @@ def test_no_two_systems_say_the_same(systems: list[System], message: str) -> Non
 
 
 def test_a_mitigation_says_what_tells_its_targets_apart() -> None:
-    texts = dict.fromkeys(("role", "touches", "helps", "hurts", "risk", "cap", "undo", "undo_by_hand"), "x")
+    texts = dict.fromkeys(("role", "effect", "helps", "hurts", "risk", "cap", "undo", "undo_by_hand"), "x")
     nameless = {"stop": {**texts, "identity": []}}
     with pytest.raises(JudgementError, match="stop does not say what tells its targets apart"):
         load([dataclasses.replace(edge.SYSTEM, mitigations=nameless)])

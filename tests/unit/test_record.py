@@ -98,7 +98,7 @@ def test_an_unknown_incident_is_answered_with_the_newest_ones(tmp_path: pathlib.
 
 
 def test_a_held_file_lock_is_waited_for_and_then_told(tmp_path: pathlib.Path) -> None:
-    with file_lock(tmp_path / "l", 1, "first"), pytest.raises(RecordError, match="second has not come free"):
+    with file_lock(tmp_path / "l", 1, "first"), pytest.raises(RecordError, match="second was not released"):
         with file_lock(tmp_path / "l", 0.1, "second"):
             pass
 

@@ -418,7 +418,7 @@ def test_findings(name: str, rule: t.Callable[..., t.Any], facts: Json, expected
     assert [(finding.id, finding.subject.key) for finding in findings] == expected
     for finding in findings:
         assert shipped().summary(finding)
-        assert shipped().told(finding)
+        assert shipped().message(finding)
 
 
 def of(kind: type, rule: t.Callable[..., t.Any], facts: Json) -> list[t.Any]:
@@ -458,7 +458,7 @@ def test_a_missing_index_names_the_statement_that_would_help_and_the_leftover() 
     read = [given.plan(given.scan(columns=["owner", "odd Name"]))]
     facts = given.squeezed(busy_tables=[given.table()], plans=read, invalid_indexes=left, statements=calls)
     (finding,) = of(Finding, plans.missing_index, facts)
-    assert shipped().by_hand(finding) == (
+    assert shipped().manual_command(finding) == (
         'DROP INDEX CONCURRENTLY public.keys_again; CREATE INDEX CONCURRENTLY ON public.keys (owner, "odd Name");'
     )
     assert "80 ms on average over 12 calls" in shipped().summary(finding)

@@ -10,13 +10,13 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.notifier import Notifier
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session, proof
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.unit import given
@@ -100,12 +100,12 @@ class Runs:
     ) -> str | None:
         """A whole run. Returns the sentence for which it must fail."""
         session = self.session(self.open(words, **changes))
-        session.teller.declare({})
+        session.notifier.declare({})
         self.read(session, "diagnose", before or SICK)
         session.judge("diagnose")
-        session.teller.confirm(300)
+        session.notifier.confirm(300)
         self.mitigate(session)
-        session.teller.update(300)
+        session.notifier.update(300)
         if session.needs_proof():
             self.read(session, "verify", after or WELL)
         session.verify()
@@ -122,8 +122,8 @@ class Runs:
         if not session.wants("mitigate", "db"):
             return
         try:
-            for step in session.actor.plan("db", 300, 1):
-                session.actor.effect(Effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]}))
+            for step in session.executor.plan("db", 300, 1):
+                session.executor.effect(Effect(step["mitigation"], "db", "postgresql_backend", {"backends": step["targets"]}))
         except RecordError as error:
             session.keep_failure("mitigate", "db", str(error))
 
@@ -176,7 +176,7 @@ def test_nothing_is_sent_twice(runs: Runs) -> None:
 def test_more_than_may_be_touched_is_not(runs: Runs) -> None:
     session = runs.session(runs.open())
     with pytest.raises(RecordError, match="create_index on db would act on 2 things, and max is 1: nothing was touched"):
-        session.actor.effect(Effect("create_index", "db", "postgresql_index", count=2, max=1))
+        session.executor.effect(Effect("create_index", "db", "postgresql_index", count=2, max=1))
     assert runs.vendors.calls == []
 
 
@@ -227,7 +227,7 @@ def test_an_undo_takes_the_proof_away(runs: Runs) -> None:
     runs.play(CANCEL, after=WELL)
     session = runs.session(runs.open())
     assert standing_proof(session.record.events())
-    session.actor.effect(Effect("isolate_client", "db", "postgresql_client", undoes=True))
+    session.executor.effect(Effect("isolate_client", "db", "postgresql_client", undoes=True))
     assert standing_proof(session.record.events()) is None
 
 
@@ -249,7 +249,7 @@ def test_after_the_window_it_is_another_incident(runs: Runs) -> None:
 
 def test_a_channel_that_was_turned_on_after_the_end_has_nothing_to_end(runs: Runs) -> None:
     session = runs.session(runs.open(CANCEL, pid=gone(runs)), channels={})
-    session.teller.declare({})
+    session.notifier.declare({})
     session.record.update(state="resolved", resolved_at="2026-11-24T02:14:00.000Z")
     runs.vendors.nothing = True
     runs.kill()
@@ -276,10 +276,10 @@ def gone(runs: Runs) -> int:
 def killed(runs: Runs, until: str) -> None:
     """A run that ended after the named step, without its lock being given back."""
     session = runs.session(runs.open(CANCEL, pid=gone(runs)))
-    session.teller.declare({})
+    session.notifier.declare({})
     runs.read(session, "diagnose", SICK)
     session.judge("diagnose")
-    session.teller.confirm(300)
+    session.notifier.confirm(300)
     if until == "intent":
         session.record.append("intent", effect="cancel_queued_ddl", system="db", epoch=0)
     else:
@@ -301,17 +301,17 @@ def test_killed_around_the_mitigation_the_next_run_finishes_and_says_everything_
 
 
 def test_killed_after_resolving_and_before_saying_so_the_next_run_says_it(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell = Teller.tell
+    tell = Notifier.tell
 
-    def killed_at_the_end(self: Teller, stage: str, verdict: Json | None, patience: t.Any = None) -> None:
+    def killed_at_the_end(self: Notifier, stage: str, verdict: Json | None, patience: t.Any = None) -> None:
         if stage == "resolved":
             raise KeyboardInterrupt
         tell(self, stage, verdict, patience)
 
-    monkeypatch.setattr(Teller, "tell", killed_at_the_end)
+    monkeypatch.setattr(Notifier, "tell", killed_at_the_end)
     with pytest.raises(KeyboardInterrupt):
         runs.play(CANCEL, pid=gone(runs))
-    monkeypatch.setattr(Teller, "tell", tell)
+    monkeypatch.setattr(Notifier, "tell", tell)
     runs.kill()
     assert runs.incident["state"] == "resolved"
     assert runs.play(CANCEL, before=WELL) is None
@@ -345,7 +345,7 @@ HOSTILE = "{{ lookup('pipe', 'id') }}\x1b[31m<script>"
 def test_what_a_vendor_answers_is_only_text(runs: Runs) -> None:
     runs.vendors.open = {"id": "Q1", "status": HOSTILE, "title": HOSTILE, "url": HOSTILE}
     session = runs.session(runs.open(CANCEL))
-    session.teller.declare({"database": HOSTILE})
+    session.notifier.declare({"database": HOSTILE})
     shown = "\n".join(session.screen([HOSTILE])[0])
     assert "\x1b" not in shown
     assert "{{ lookup('pipe', 'id') }} [31m<script>" in shown
@@ -361,10 +361,10 @@ def test_approval_fails_closed(runs: Runs, answer: str | None, approved: bool) -
     runs.read(session, "diagnose", SICK)
     session.judge("diagnose")
     if approved:
-        assert len(session.actor.plan("db", 300, 1)) == 1
+        assert len(session.executor.plan("db", 300, 1)) == 1
     else:
         with pytest.raises(RecordError, match="was not approved"):
-            session.actor.plan("db", 300, 1)
+            session.executor.plan("db", 300, 1)
 
 
 def test_old_findings_are_not_acted_on(runs: Runs) -> None:
@@ -372,7 +372,7 @@ def test_old_findings_are_not_acted_on(runs: Runs) -> None:
     runs.now += datetime.timedelta(seconds=301)
     session = runs.session(runs.open(CANCEL))
     with pytest.raises(RecordError, match="no fresh findings"):
-        session.actor.plan("db", 300, 1)
+        session.executor.plan("db", 300, 1)
 
 
 UNSETTLED = {**given.edge(given.probe()), "settled": False}

@@ -12,8 +12,8 @@ import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import (
     Source,
     sections,
@@ -22,7 +22,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, fitted, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import side_by_side
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import next_command
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.timeline_svg import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.views import slow_statements
 

@@ -246,7 +246,7 @@ def test_nothing_is_written_through_a_link(runs: Runs, tmp_path: pathlib.Path, n
     path.symlink_to(target)
     with contextlib.suppress(OSError, RecordError):
         session = runs.session(run)
-        session.teller.declare({})
+        session.notifier.declare({})
         runs.read(session, "diagnose", WELL)
         session.judge("diagnose")
         session.close(300)
@@ -350,7 +350,7 @@ def test_an_alert_waits_for_a_run_that_will_not_look(runs: Runs, tmp_path: pathl
 def test_an_alert_at_the_very_end_is_told(runs: Runs) -> None:
     """After the incident was resolved, while its last messages leave."""
     session = runs.session(runs.open(CANCEL))
-    session.teller.declare({})
+    session.notifier.declare({})
     runs.read(session, "diagnose", SICK)
     session.judge("diagnose")
     runs.mitigate(session)

@@ -53,7 +53,7 @@ def runs(tmp_path: pathlib.Path) -> t.Iterator[Once]:
 
 
 def outbox(runs: Once) -> t.Any:
-    return runs.session(runs.open()).teller.outbox
+    return runs.session(runs.open()).notifier.outbox
 
 
 def test_every_channel_hears_every_stage_once(runs: Once) -> None:
@@ -139,10 +139,10 @@ def test_a_person_s_words_reach_everybody_once_each_time(runs: Once) -> None:
     page = {**CHANNELS, "mail": ALL["mail"]}
     runs.play()
     session = runs.session(runs.open(), page)
-    session.teller.tell("declared", None)
+    session.notifier.tell("declared", None)
     runs.vendors.calls = []
-    session.teller.say("The vendor is called {{ 7 * 7 }}.")
-    session.teller.say("They answer.")
+    session.notifier.say("The vendor is called {{ 7 * 7 }}.")
+    session.notifier.say("They answer.")
     notes = [args["note"].split("\n")[0] for args in runs.calls("pagerduty_incident")]
     assert notes == ["The vendor is called {{ 7 * 7 }}.", "They answer."]
     assert [(args["body"], args["status"]) for args in runs.calls("status_page_incident")] == [
@@ -311,7 +311,7 @@ def test_a_channel_that_is_down_is_down_for_the_run(runs: Once, answer: Json, tr
 
 def test_before_the_verdict_a_channel_gets_one_try_and_little_time(runs: Once) -> None:
     session = runs.session(runs.open())
-    session.teller.declare({})
+    session.notifier.declare({})
     (first,) = runs.calls("pagerduty_incident")
     assert (first["tries"], first["timeout"] <= 4.0, first["budget"] <= 4.0) == (1, True, True)
 
@@ -325,7 +325,7 @@ def test_the_channels_are_told_side_by_side(runs: Once) -> None:
 
     channels = {"pagerduty": CHANNELS["pagerduty"], "mail": ALL["mail"]}
     runs.vendors.answers = {"pagerduty_incident": together, MAIL: together}
-    runs.session(runs.open(), channels).teller.declare({})
+    runs.session(runs.open(), channels).notifier.declare({})
     assert len(runs.vendors.calls) == 2
 
 
@@ -336,11 +336,11 @@ def test_one_that_hangs_holds_up_no_other_and_not_the_run(runs: Once) -> None:
     run["seconds_before_verdict"] = 0.2
     started = time.monotonic()
     session = runs.session(run)
-    session.teller.declare({})
+    session.notifier.declare({})
     hangs.set()
     assert time.monotonic() - started < 10
     assert [args["subject"] for args in runs.calls(MAIL)] == ["[P2] Database degradation (db): opened"]
-    assert session.teller.unsent() == ["pagerduty:declared", "pagerduty:responders"]
+    assert session.notifier.unsent() == ["pagerduty:declared", "pagerduty:responders"]
 
 
 def test_what_may_have_arrived_is_looked_for_before_it_is_sent_again(runs: Once) -> None:
@@ -369,7 +369,7 @@ def say(runs: Once, text: str, killed_at: str | None = None) -> None:
         if killed_at:
             stack.enter_context(pytest.raises(KeyboardInterrupt))
             stack.enter_context(pytest.MonkeyPatch.context()).setattr(*KILLS[killed_at](session))
-        session.teller.say(text)
+        session.notifier.say(text)
 
 
 def _killed(*_: t.Any, **__: t.Any) -> t.NoReturn:
@@ -377,8 +377,8 @@ def _killed(*_: t.Any, **__: t.Any) -> t.NoReturn:
 
 
 KILLS: dict[str, t.Callable[[t.Any], tuple[t.Any, str, t.Any]]] = {
-    "before it is queued": lambda session: (session.teller.outbox, "queue", _killed),
-    "before it is sent": lambda session: (session.teller, "flush", _killed),
+    "before it is queued": lambda session: (session.notifier.outbox, "queue", _killed),
+    "before it is sent": lambda session: (session.notifier, "flush", _killed),
 }
 
 
@@ -419,7 +419,7 @@ def test_what_a_vendor_will_never_take_holds_back_nothing(runs: Once) -> None:
 def test_words_before_the_pager_was_told_do_not_keep_it_from_being_told(runs: Once) -> None:
     """A note on an incident that is not there is none; the incident is still declared."""
     session = runs.session(runs.open(declare="confirmed"))
-    session.teller.say("We look into it.")
+    session.notifier.say("We look into it.")
     session.end()
     (note,) = runs.calls("pagerduty_incident")
     assert note["state"] == "present"
@@ -445,5 +445,5 @@ def test_a_line_of_the_outbox_that_names_another_module_is_none(runs: Once) -> N
         "args": {},
     }
     append_line(session.record.path / "outbox.jsonl", evil)
-    session.teller.flush()
+    session.notifier.flush()
     assert runs.vendors.calls == []

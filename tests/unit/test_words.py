@@ -7,7 +7,7 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import (
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import (
     Words,
     checked_id,
     new_id,

@@ -11,7 +11,7 @@ class PostgresqlError(Exception):
 
 
 class RefusedConnectionError(PostgresqlError):
-    """No session came about.
+    """No session could be opened.
 
     ``kind`` is one of ``too_many_clients``, ``authentication``, ``no_such_database``, ``starting_up``,
     ``unreachable``; ``reason`` is the server's or the network's own sentence; ``sqlstate`` is the server's code

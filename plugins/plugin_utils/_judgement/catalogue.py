@@ -30,12 +30,12 @@ class Entry:
     rank: int
     severity: Severity
     summary: str
-    told: str
+    message: str
     meaning: str
     action: str
     explains: t.Mapping[str, Reach]
     mitigations: tuple[str, ...]
-    by_hand: str = ""
+    manual_command: str = ""
     user_visible: bool = False
     self_evident: bool = False
     advice: bool = False
@@ -52,7 +52,7 @@ class Mitigation:
     name: str
     kind: str
     role: str
-    touches: str
+    effect: str
     helps: str
     hurts: str
     risk: str
@@ -60,7 +60,7 @@ class Mitigation:
     undo: str | None
     undo_by_hand: str
     identity: tuple[str, ...]
-    asks: bool = False
+    requires_approval: bool = False
     each: bool = False
 
 
@@ -95,9 +95,9 @@ class Catalogue:
         """The line on the screen."""
         return self.entry(finding.id).summary.format_map(_shown(finding.evidence))
 
-    def told(self, finding: Finding) -> str:
+    def message(self, finding: Finding) -> str:
         """The sentence for messages."""
-        return self.entry(finding.id).told.format_map(_shown(finding.evidence))
+        return self.entry(finding.id).message.format_map(_shown(finding.evidence))
 
     def is_vital(self, kind: str, what: str) -> bool:
         """Whether nobody knows how a system is without this of it."""
@@ -121,9 +121,9 @@ class Catalogue:
         """What is missing where no user was measured."""
         return "; ".join(system.to_measure for system in self.systems.values() if system.to_measure)
 
-    def by_hand(self, finding: Finding) -> str:
+    def manual_command(self, finding: Finding) -> str:
         """What to type where no mitigation does it."""
-        return self.entry(finding.id).by_hand.format_map(finding.evidence)
+        return self.entry(finding.id).manual_command.format_map(finding.evidence)
 
 
 def _shown(evidence: t.Mapping[str, t.Any]) -> dict[str, t.Any]:

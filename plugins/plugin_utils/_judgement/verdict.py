@@ -132,8 +132,8 @@ def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
             for other in item.explains
         ],
         "summary": catalogue.summary(finding),
-        "told": catalogue.told(finding),
-        "by_hand": catalogue.by_hand(finding),
+        "message": catalogue.message(finding),
+        "manual_command": catalogue.manual_command(finding),
         "action": catalogue.entry(finding.id).action,
         "advice": catalogue.entry(finding.id).advice,
         "evidence": dict(finding.evidence),

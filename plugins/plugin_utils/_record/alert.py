@@ -12,7 +12,7 @@ import stat
 import time
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 
 ALERT_BYTES = 65536
 # A pipe whose other end stays open is left after this long, with what came.

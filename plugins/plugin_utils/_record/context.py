@@ -10,10 +10,12 @@ import pathlib
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, moment_of
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
 
 Json = dict[str, t.Any]
+# Of what findings.json holds. 2: message, manual_command, advice; gaps by kind, with whether they are vital.
+SCHEMA = 2
 
 
 class Execute(t.Protocol):
@@ -46,9 +48,14 @@ class Context:
     def show(self, what: str, text: str) -> None:
         self.outside.show(f"{self.record.clock():%H:%M:%SZ}  {what:<9} {text}")
 
+    def verdict(self, name: str) -> Json | None:
+        """A verdict of the record; one that another version of this collection has left is none."""
+        found = self.record.load(name)
+        return found if found is not None and found.get("schema") == SCHEMA else None
+
     def fresh_findings(self, max_age: float) -> Json | None:
         """The verdict of this run, or the record's when it is young enough to act on."""
-        found = self.record.load("findings.json")
+        found = self.verdict("findings.json")
         if found is None:
             return None
         age = (self.record.clock() - moment_of(found["at"])).total_seconds()

@@ -13,10 +13,10 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL, NOTICE
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import EFFECT_WAIT_SECONDS, stamp
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
 # A call keeps its own deadline; where it does not, it is left behind this much later.

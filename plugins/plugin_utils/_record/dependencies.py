@@ -8,7 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 
 Named = t.Mapping[str, t.Sequence[str]]
 

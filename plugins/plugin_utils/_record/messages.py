@@ -11,8 +11,8 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import shortened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import shortened
 
 Json = dict[str, t.Any]
 
@@ -52,7 +52,7 @@ def _said(incident: Json, stage: str, verdict: Json | None, done: Done) -> list[
     """What there is to say at a stage, in sentences."""
     causes = [f for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
     if stage == "identified":
-        return [f"Cause: {f['id']} ({f['confidence']}): {f['told']}." for f in causes]
+        return [f"Cause: {f['id']} ({f['confidence']}): {f['message']}." for f in causes]
     if stage == "mitigated":
         return [f"Done: {', '.join(done.known)}. Whether users see the recovery is being verified."]
     if stage == "resolved":

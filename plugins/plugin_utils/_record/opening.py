@@ -20,6 +20,14 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import read_alert
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import closed, concerned
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import (
+    Words,
+    key_for,
+    new_id,
+    plain,
+    targets_from,
+    words_from,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
     as_json,
@@ -35,14 +43,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     trouble,
     writable_root,
     write_whole,
-)
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import (
-    Words,
-    key_for,
-    new_id,
-    plain,
-    targets_from,
-    words_from,
 )
 
 Json = dict[str, t.Any]
@@ -147,7 +147,7 @@ def _opened(
                 if alert is None or attempt == ALERT_TRIES - 1:
                     raise
         time.sleep(ALERT_PAUSE_SECONDS)
-    raise RecordError("the incident did not come free")
+    raise RecordError("the incident was not released")
 
 
 def _root_for(asked: Opening, key: str, owner: lock.Owner, now: datetime.datetime) -> tuple[pathlib.Path, str | None]:

@@ -10,7 +10,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import Words
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
 
 Json = dict[str, t.Any]
 # After this many tries without effect the same again is no plan.

@@ -12,10 +12,10 @@ import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.picture import svg
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.timeline_svg import svg
 
 Json = dict[str, t.Any]
 POST_MORTEM_HOURS = 48
@@ -105,7 +105,9 @@ def _after(incident: Json, name: str) -> str:
 def _findings(verdict: Json | None) -> Section:
     rows = [(f["role"], f["id"], f["confidence"], f["summary"]) for f in (verdict or {}).get("findings", [])]
     by_hand = tuple(
-        f"By hand: {f['by_hand']}" for f in (verdict or {}).get("findings", []) if f["role"] == "cause" and f["by_hand"]
+        f"By hand: {f['manual_command']}"
+        for f in (verdict or {}).get("findings", [])
+        if f["role"] == "cause" and f["manual_command"]
     )
     return Section("Findings", by_hand, table=(("role", "finding", "confidence", "what"), *rows))
 

@@ -13,9 +13,9 @@ import textwrap
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
 # Nothing is cut that anybody needs; this only bounds what comes from outside.
@@ -226,8 +226,8 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     offers = verdict.get("offers", [])
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
-    hands = [one for one in verdict.get("findings", []) if one["role"] in ("cause", "suspect") and one.get("by_hand")]
-    lines = [_row("BY HAND", f"{'instead: ' if offers else ''}{one['by_hand']}") for one in hands]
+    hands = [one for one in verdict.get("findings", []) if one["role"] in ("cause", "suspect") and one.get("manual_command")]
+    lines = [_row("BY HAND", f"{'instead: ' if offers else ''}{one['manual_command']}") for one in hands]
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         label = "PREVENT" if offer["preventive"] else "DO"
@@ -235,7 +235,7 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
         lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
         where = f"{'.'.join(mitigation.identity)} {', '.join(keys)} on {offer['system']}; risk {mitigation.risk}"
-        lines += _under("what", [f"{mitigation.touches} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
+        lines += _under("what", [f"{mitigation.effect} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
         lines += _under("helps", [mitigation.helps])
         lines += _under("hurts", [mitigation.hurts])
         lines += _under("undo", [f"undo.yml {mitigation.undo}" if mitigation.undo else f"none: {mitigation.undo_by_hand}"])

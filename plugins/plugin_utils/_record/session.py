@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """One run on its record, from the facts to the last word: a method an operation (private to the collection).
 
-What is said to others is the Teller's, what is done to systems the Actor's; this judges, proves and ends.
+What is said to others is the Notifier's, what is done to systems the Executor's; this judges, proves and ends.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Experience, Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.actor import Actor
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context, Outside
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import companion, left_out, next_command
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import SCHEMA, Context, Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Executor
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.notifier import Notifier
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import OPENING_SECONDS, remove_temporary
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import (
     alerted_since,
@@ -37,10 +40,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     stamp,
     write_whole,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.teller import Teller
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.typed import companion, left_out, next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
 
@@ -51,8 +51,8 @@ class Session:
     def __init__(self, run: Json, catalogue: Catalogue, outside: Outside, channels: t.Mapping[str, Json]) -> None:
         self.context = Context(run, catalogue, outside)
         self.run, self.record, self.show = run, self.context.record, self.context.show
-        self.teller = Teller(self.context, channels)
-        self.actor = Actor(self.context)
+        self.notifier = Notifier(self.context, channels)
+        self.executor = Executor(self.context)
         self.owner = lock.this_run(run["pid"], run["run"], looks=run.get("looks", True))
         if not run["check"]:
             with self._opening():
@@ -138,7 +138,7 @@ class Session:
         verdict = judge(facts, expected, self.context.catalogue)
         now = stamp(self.record.clock())
         name = "findings.json" if slot == "diagnose" else "verification.json"
-        told = {"at": now, "run": self.run["run"], "incident": self.run["incident_id"], **verdict}
+        told = {"schema": SCHEMA, "at": now, "run": self.run["run"], "incident": self.run["incident_id"], **verdict}
         self.record.save(name, told)
         if slot == "diagnose" and verdict["verdict"] != "healthy":
             self.record.save("cause.json", told)
@@ -167,9 +167,9 @@ class Session:
             incident = self._closed(self.record.incident, max_age)
         if incident["state"] == "resolved" and incident.get("declared_at"):
             # Also when an earlier run resolved it and was killed before it could say so.
-            self.teller.tell("resolved", self.record.load("findings.json"))
-        self.teller.escalate()
-        self.teller.last_flush()
+            self.notifier.tell("resolved", self.context.verdict("findings.json"))
+        self.notifier.escalate()
+        self.notifier.last_flush()
         self.write_report()
 
     def _closed(self, incident: Json, max_age: float) -> Json:
@@ -209,7 +209,7 @@ class Session:
     def write_report(self) -> None:
         """The report, from everything that the record has."""
         # A later look finds a healthy system; the report is about what made it sick.
-        verdict = self.record.load("cause.json") or self.record.load("findings.json")
+        verdict = self.context.verdict("cause.json") or self.context.verdict("findings.json")
         incident, events = self.record.incident, self.record.events()
         acted = [
             event["run"] for event in events
@@ -219,7 +219,7 @@ class Session:
         after = self.record.facts("verify", acted[-1]) if acted else []
         numbers = side_by_side(self._numbers(before), self._numbers(after))
         tables = self._tables(before)
-        content = sections(Source(incident, verdict, events, self.teller.sent(), numbers, tables, self._to_do(verdict)))
+        content = sections(Source(incident, verdict, events, self.notifier.sent(), numbers, tables, self._to_do(verdict)))
         write_whole(self.record.path / "report.md", to_markdown(content))
         write_whole(self.record.path / "report.html", to_html(content))
         if incident["state"] != "open":
@@ -264,14 +264,14 @@ class Session:
         self._let_go()
         incident, events = self.record.incident, self.record.of_run()
         judged = any(event["kind"] == "judged" and event["slot"] == "diagnose" for event in events)
-        verdict = self.record.load("findings.json") if judged else None
-        unsent = self.teller.unsent()
+        verdict = self.context.verdict("findings.json") if judged else None
+        unsent = self.notifier.unsent()
         if not (self.record.path / "report.html").exists():
             self.write_report()
         argv = self.context.outside.argv
         target = ",".join(self.run["targets"]) if self.context.words.target else None
         shown = Screen(
-            incident, verdict, events, unsent, list(self.teller.channels), off, next_command(argv, target),
+            incident, verdict, events, unsent, list(self.notifier.channels), off, next_command(argv, target),
             self._report_place(), self.run["check"], self._notes(), left_out(argv), self._undo(),
             self._lines(self.record.facts("diagnose")) if judged else (), self.context.catalogue.to_measure(),
             self._tell(), self.context.outside.width,
@@ -297,7 +297,7 @@ class Session:
     def _tell(self) -> str:
         """The command with which a person tells everybody something, while somebody waits to hear."""
         incident = self.record.incident
-        if incident["state"] != "open" or not incident.get("declared_at") or not self.teller.channels or self.run["check"]:
+        if incident["state"] != "open" or not incident.get("declared_at") or not self.notifier.channels or self.run["check"]:
             return ""
         return companion(self.context.outside.argv, "update", f"incident_id={incident['id']}", "text=…")
 
@@ -309,10 +309,10 @@ class Session:
             notes.append("a crash tore the timeline's last line; it was skipped")
         if self._tell():
             notes.append(next_update(events, self.run["update_minutes"], self.record.clock()))
-        refused = [message.id for message in self.teller.outbox.refused()]
+        refused = [message.id for message in self.notifier.outbox.refused()]
         if refused:
             notes.append(f"refused by the vendor, and not sent again: {', '.join(refused)}")
-        maybe = [message.id for message in self.teller.outbox.maybe()]
+        maybe = [message.id for message in self.notifier.outbox.maybe()]
         if maybe:
             notes.append(f"maybe sent, and not sent again: {', '.join(maybe)}")
         return notes
@@ -348,12 +348,12 @@ class Session:
         return lines or ["nothing was taken back"], failed[0] if failed else None
 
     def end(self) -> None:
-        """Gives the incident free for the next run; what was only for this one goes."""
+        """Releases the incident for the next run; what was only for this one goes."""
         self._let_go()
         remove_temporary(self.run)
 
     def _let_go(self) -> None:
-        """Gives the incident free. From now on an alert gets a run of its own; one that came since the look is told."""
+        """Releases the incident. From now on an alert gets a run of its own; one that came since the look is told."""
         if self.run["check"] or not (self.record.path / lock.NAME).exists():
             return
         with self._opening():

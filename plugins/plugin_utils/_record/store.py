@@ -27,7 +27,7 @@ import typing as t
 import urllib.parse
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import INCIDENT_ID, checked_id
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import INCIDENT_ID, checked_id
 
 Json = dict[str, t.Any]
 # How many incidents are named when the one that was asked for is not there.
@@ -136,7 +136,7 @@ def file_lock(path: pathlib.Path, seconds: float, what: str) -> t.Iterator[t.Bin
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise RecordError(f"{what} has not come free within {seconds:g} s ({path})") from None
+                    raise RecordError(f"{what} was not released within {seconds:g} s ({path})") from None
                 time.sleep(0.05)
         yield handle
 

@@ -40,7 +40,7 @@ REFUSED = {
 
 
 def connection(facts: Json) -> t.Iterator[Observation]:
-    """No session came about: refused to everybody (which proves itself), to us alone, or not reached."""
+    """No session could be opened: refused to everybody (which proves itself), to us alone, or not reached."""
     refusal, system = facts["postgresql"]["refusal"], facts["system"]
     if refusal is None:
         yield Measured(system, "the database", "system")

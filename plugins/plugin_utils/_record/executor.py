@@ -10,9 +10,9 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
 
@@ -40,7 +40,7 @@ class Effect:
         return f"the undo of {self.name}" if self.undoes else self.name
 
 
-class Actor:
+class Executor:
     """The mitigations of a run."""
 
     def __init__(self, context: Context) -> None:
@@ -78,14 +78,18 @@ class Actor:
 
     def _approve(self, mitigation: str, system: str, targets: int, seconds: float) -> None:
         asked = self.catalogue.mitigations[mitigation]
-        if (self.words.approval or ("prompt" if asked.asks else "auto")) != "prompt" or self.run["check"]:
+        if (self.words.approval or ("prompt" if asked.requires_approval else "auto")) != "prompt" or self.run["check"]:
             return
-        touches = asked.touches
+        touches = asked.effect
         question = f"{mitigation} on {system} ({targets}): {touches}. Type {mitigation} to go on ({seconds:g} s): "
         answer = self.context.outside.ask(question, seconds)
         if answer is None or answer.strip() != mitigation:
             given = "nobody answered" if answer is None else f"the answer was {plain(answer, 40)!r}"
-            hint = f"; without a terminal, and knowing what it does: -e approval=auto (risk {asked.risk})" if asked.asks else ""
+            hint = (
+                f"; without a terminal, and knowing what it does: -e approval=auto (risk {asked.risk})"
+                if asked.requires_approval
+                else ""
+            )
             raise RecordError(f"{mitigation} was not approved ({given}), so nothing was touched{hint}")
 
     def effect(self, act: Effect) -> Json:

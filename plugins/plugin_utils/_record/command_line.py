@@ -14,7 +14,7 @@ import typing as t
 from ansible.errors import AnsibleError
 from ansible.parsing.splitter import parse_kv
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import NAMES, plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NAMES, plain
 
 # The options of ansible-playbook that take a value, so that the value is not taken for a playbook.
 WITH_A_VALUE = (

@@ -10,6 +10,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.delivery import Delivery, Patience
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import (
     Done,
     escalation,
@@ -21,7 +22,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, unknown_effects
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import PLANNED
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.words import plain
 
 Json = dict[str, t.Any]
 # How long all channels together may take once the verdict is shown (a mitigation waits for them), one answer then, and those that
@@ -35,7 +35,7 @@ SAME_UPDATE_SECONDS = 300.0
 VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page", "mail": "mail"}
 
 
-class Teller:
+class Notifier:
     """The stages of an incident and the messages that go with them, through the outbox. ``channels``: those that are on."""
 
     def __init__(self, context: Context, channels: t.Mapping[str, Json]) -> None:
@@ -197,7 +197,7 @@ class Teller:
             self.show("tell", f"{name} {told['id']}: {what} ({told['status']})")
 
     def sent(self) -> list[tuple[str, str, str, str]]:
-        """What left the house: when, to whom, what, and how it ended."""
+        """What was sent: when, to whom, what, and how it ended."""
         rows = []
         for message, line in self.outbox.journal():
             vendor = self.record.incident.get("vendors", {}).get(message.channel, {}).get("id")
