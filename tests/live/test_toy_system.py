@@ -38,7 +38,8 @@ FILES = {
             "action": "Switch it on.",
         }
         SWITCH_ON = {
-            "role": "sre.runbooks.toy_act", "identity": ["path"], "effect": "switches it on", "helps": "it is light", "hurts": "nobody", "risk": "low",
+            "role": "sre.runbooks.toy_act", "identity": ["path"], "effect": "switches it on", "helps": "it is light",
+            "hurts": "nobody", "risk": "low",
             "cap": "toy_act_max",
             "each": True, "undo": "switches it off", "undo_by_hand": "write off into the file",
         }
