@@ -113,7 +113,7 @@ def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> Run:
 
 def rows(printed: str) -> str:
     """What was printed, with each row of the screen in one line again."""
-    return re.sub(r"(?: \\)?\n(?: {11}| {26})(?=\S)", " ", printed)
+    return re.sub(r"(?: \\)?\n(?: {11}| {14})(?=\S)", " ", printed)
 
 
 def start(lab: Lab, root: pathlib.Path, *options: str, output: pathlib.Path, **kwargs: t.Any) -> subprocess.Popen[bytes]:

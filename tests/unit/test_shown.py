@@ -55,11 +55,11 @@ SHOWN: list[tuple[str, str, list[str]]] = [
         "explains       5 sessions of the application wait for locks",
         "DO       ansible-playbook x.yml -e mitigate=cancel_queued_ddl",
         "hurts          this migration fails; if its tool retries by itself, the queue comes back",
-        "undo           none: run the migration again, with a lock_timeout",
+        "undo           cannot be undone: run the migration again, with a lock_timeout",
         "RECORD   r.html  ("]),
     ("an unproven cause says where the proof ends", screen(verdict(given.database([]), given.edge(given.probe(failures=10)))),
-     ["UNPROVEN last provable hop: https://api.example.org/health: 10 of 10 requests failed"]),
-    ("nothing could be read", screen(verdict()), ["UNPROVEN last provable hop: no user was measured",
+     ["UNPROVEN no cause was found; users feel it at https://api.example.org/health: 10 of 10 requests failed", "LOOK     ansible-playbook x.yml"]),
+    ("nothing could be read", screen(verdict()), ["UNPROVEN no cause was found; no user was measured",
                                                   "could not read api everything: no facts came"]),
     ("healthy", screen(verdict(given.database([]), given.edge(given.probe()))), ["HEALTHY  reads only, no write was tried: users feel no fault"]),
     ("channels that are off", screen(SICK, channels=[], off=["pagerduty (not configured: x)"]),
@@ -119,8 +119,8 @@ def test_a_healthy_system_has_no_severity() -> None:
 
 
 def test_where_a_cause_is_found_nothing_is_denied_beside_it() -> None:
-    assert "ruled out  " not in screen(SICK)
-    assert "ruled out  " in screen(verdict(given.database([]), given.edge(given.probe(failures=10))))
+    assert "known  " not in screen(SICK)
+    assert "known  " in screen(verdict(given.database([]), given.edge(given.probe(failures=10))))
 
 
 def test_the_screen_prints_text_only() -> None:

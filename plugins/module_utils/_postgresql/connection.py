@@ -129,7 +129,8 @@ def _open(login: Login, options: t.Mapping[str, str]) -> psycopg2.extensions.con
             tcp_user_timeout=20000,
         )
     except psycopg2.OperationalError as error:
-        reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(str(error).split()))
+        lines = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        reason = re.sub(r"^connection to server at .*? failed: ", "", " ".join(lines.split()))
         kind, sqlstate = classify(reason)
         if kind == "pooler":
             reason = f"{POOLER} ({reason})"

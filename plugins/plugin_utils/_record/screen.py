@@ -12,7 +12,7 @@ import shlex
 import textwrap
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue, Mitigation
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
@@ -22,11 +22,17 @@ Json = dict[str, t.Any]
 LONGEST = 1200
 WIDTH = 100
 # Where a row goes on in the next line: never where one begins, so that no text of ours or of others looks like a row.
-HANGING, HANGING_UNDER = " " * 11, " " * 26
-COMMANDS = ("DO", "PREVENT", "UNDO", "TELL")
+# More than sixteen blanks would be taken for a forgery (``plain``).
+HANGING, HANGING_UNDER = " " * 11, " " * 14
+COMMANDS = ("DO", "PREVENT", "UNDO", "TELL", "LOOK")
 SAME_CAUSES = 2
 MOST_GAPS = 3
-SAFETY = "each target is looked at again first, and left alone if it has changed; --check --diff shows it and does nothing"
+SAFETY = (
+    "each target is looked at again first, and left alone if it has changed; --check --diff shows it and does nothing; "
+    "afterwards users are measured again: PROVEN, or NOT YET and why"
+)
+SEVERAL = "one after the other, the first one first; each run looks again and says what is still offered"
+LEFT_OUT = "with the other -e variables that you typed: they may be secret, so they are not repeated here"
 # In check mode an incident that an earlier message would have opened has no id yet.
 PLANNED = "{id}"
 
@@ -36,7 +42,7 @@ class Screen:
     """Everything that the screen shows. ``command``: what to type again; ``others_typed``: it lacks variables that were typed.
     ``undo``: the command that takes back what is still in force, and what that is. ``measures``: what the systems' facts say, a
     label and its parts a line; ``to_measure``: what is missing where no user was measured. ``tell``: the command
-    with which a person tells everybody something."""
+    with which a person tells everybody something; ``undo_command``: that which takes back what is done from now on."""
 
     incident: Json
     verdict: Json | None
@@ -53,6 +59,7 @@ class Screen:
     measures: t.Sequence[tuple[str, t.Sequence[str]]] = ()
     to_measure: str = ""
     tell: str = ""
+    undo_command: str = ""
     width: int = WIDTH
 
 
@@ -166,12 +173,16 @@ def _verdict(screen: Screen) -> list[str]:
     users = [one for one in verdict["measured"] if one["of"] != "system"]
     if verdict["verdict"] == "unproven":
         hop = verdict["last_hop"] or _why_unproven(verdict, users, screen.to_measure)
-        lines.append(_row("UNPROVEN", f"last provable hop: {hop}"))
+        at = f"users feel it at {hop}" if verdict["last_hop"] else hop
+        lines.append(_row("UNPROVEN", f"no cause was found; {at}"))
         lines += [_row("SUSPECT", f"{one['id']} ({one['confidence']})  {one['summary']}") for one in _suspects(verdict)]
-        settle = [gap["what"] for gap in verdict["gaps"]] or ["what the systems behind this one do; look there by hand"]
-        lines += _under("would settle", settle)
+        settle = [f"{gap['what']} of {gap['system']}" for gap in verdict["gaps"]] or [
+            "what the systems behind this one do; look there by hand"
+        ]
+        lines += _under("not seen", settle)
     if verdict["verdict"] == "healthy":
-        what = [f"{one['system']}: {one['what']}" for one in users]
+        urls = collections.Counter(one["system"] for one in users)
+        what = [f"{system}: {number} URL{'s' if number > 1 else ''} measured" for system, number in urls.items()]
         reads = "" if any(one["of"] == "writes" for one in users) else "reads only, no write was tried: "
         lines.append(_row("HEALTHY", f"{reads}users feel no fault ({', '.join(what)})"))
     risks = [one for one in findings if one["role"] == "risk"]
@@ -181,7 +192,7 @@ def _verdict(screen: Screen) -> list[str]:
         for label, parts in screen.measures:
             lines += _under(label, parts)
     if not causes:  # beside a cause they would only take attention from it; the report has them
-        lines += _under("ruled out", (one["why"] for one in verdict["ruled_out"]), most=3)
+        lines += _under("known", (one["why"] for one in verdict["ruled_out"]), most=3)
     gaps = (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"])
     lines += _under("could not read", gaps, most=MOST_GAPS)
     return lines + (_next(screen) if verdict["verdict"] == "unproven" else [])
@@ -189,11 +200,11 @@ def _verdict(screen: Screen) -> list[str]:
 
 def _next(screen: Screen) -> list[str]:
     """What to do where no cause was found: nothing is offered then."""
-    steps = ["nothing is offered, because nothing is shown to be the cause; look again in a minute with the same command"]
+    steps = ["nothing is offered, because nothing is shown to be the cause; look again in a minute"]
     people = screen.incident.get("on_call", [])
     if people:
         steps.append(f"no cause in ten minutes: call {people[0]}")
-    return [_row("NEXT", "; ".join(steps))]
+    return [_row("NEXT", "; ".join(steps)), _row("LOOK", screen.command)]
 
 
 def _why_unproven(verdict: Json, users: t.Sequence[Json], to_measure: str) -> str:
@@ -226,23 +237,35 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     offers = verdict.get("offers", [])
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
-    hands = [one for one in verdict.get("findings", []) if one["role"] in ("cause", "suspect") and one.get("manual_command")]
-    lines = [_row("BY HAND", f"{'instead: ' if offers else ''}{one['manual_command']}") for one in hands]
+    lines: list[str] = []
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         label = "PREVENT" if offer["preventive"] else "DO"
         keys = [key_of(target, mitigation.identity) for target in offer["targets"]]
         name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
         lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
+        lines += _under("and", [LEFT_OUT]) if screen.others_typed else []
         where = f"{'.'.join(mitigation.identity)} {', '.join(keys)} on {offer['system']}; risk {mitigation.risk}"
         lines += _under("what", [f"{mitigation.effect} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
         lines += _under("helps", [mitigation.helps])
         lines += _under("hurts", [mitigation.hurts])
-        lines += _under("undo", [f"undo.yml {mitigation.undo}" if mitigation.undo else f"none: {mitigation.undo_by_hand}"])
+        lines += _under("undo", [_how_undone(mitigation, screen)])
     lines += _under("safety", [SAFETY]) if offers else []
-    if offers and screen.others_typed:
-        lines.append(_row("", "and the other -e variables that you typed: they may be secret, so they are not repeated"))
+    lines += _under("order", [SEVERAL]) if len(offers) > 1 else []
+    hands = [one["manual_command"] for one in verdict.get("findings", []) if _is_for_hands(one)]
+    lines += [_row("BY HAND", f"{'or: ' if offers else ''}{command}") for command in hands]
     return lines
+
+
+def _how_undone(mitigation: Mitigation, screen: Screen) -> str:
+    if mitigation.undo is None:
+        return f"cannot be undone: {mitigation.undo_by_hand}"
+    return f"{mitigation.undo}: {screen.undo_command}"
+
+
+def _is_for_hands(finding: Json) -> bool:
+    urgent = finding["role"] in ("cause", "suspect") or (finding["role"] == "risk" and finding["severity"] == "critical")
+    return bool(urgent and finding.get("manual_command"))
 
 
 def _undo(screen: Screen) -> list[str]:

@@ -274,7 +274,7 @@ class Session:
             incident, verdict, events, unsent, list(self.notifier.channels), off, next_command(argv, target),
             self._report_place(), self.run["check"], self._notes(), left_out(argv), self._undo(),
             self._lines(self.record.facts("diagnose")) if judged else (), self.context.catalogue.to_measure(),
-            self._tell(), self.context.outside.width,
+            self._tell(), companion(argv, "undo", f"incident_id={incident['id']}"), self.context.outside.width,
         )  # fmt: skip
         sentence = ending(events, verdict, unsent, check=self.run["check"])
         if self.run.get("unrecorded"):
@@ -299,7 +299,7 @@ class Session:
         incident = self.record.incident
         if incident["state"] != "open" or not incident.get("declared_at") or not self.notifier.channels or self.run["check"]:
             return ""
-        return companion(self.context.outside.argv, "update", f"incident_id={incident['id']}", "text=…")
+        return companion(self.context.outside.argv, "update", f"incident_id={incident['id']}")
 
     def _notes(self) -> list[str]:
         """What else a person should know at the end of the run."""

@@ -65,6 +65,10 @@ def _fails(facts: Json, probe: Json) -> bool:
     return bool(probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"])
 
 
+def _is_slow(facts: Json, probe: Json) -> bool:
+    return probe["p95_ms"] is not None and bool(probe["p95_ms"] > facts["limits"]["p95_ms_max"])
+
+
 def failing(facts: Json) -> t.Iterator[Observation]:
     """Errors and time-outs over the limit."""
     for probe in _measured(facts):
@@ -82,7 +86,7 @@ def failing(facts: Json) -> t.Iterator[Observation]:
                     "reasons": reasons,
                 },
             )
-        else:
+        elif not _is_slow(facts, probe):  # one that answers late is not denied to be in trouble
             answered = probe["requests"] - probe["failures"]
             identity = "api.failing" if _only_reads(probe) else "api.writes_failing"
             yield RuledOut(facts["system"], identity, f"{probe['url']} answers {answered} of {probe['requests']} requests")
@@ -94,7 +98,7 @@ def latency_high(facts: Json) -> t.Iterator[Observation]:
     for probe in _measured(facts):
         if probe["p95_ms"] is None or _fails(facts, probe):
             continue
-        if probe["p95_ms"] > limit:
+        if _is_slow(facts, probe):
             yield Finding(
                 "api.latency_high",
                 "proven",
