@@ -148,6 +148,14 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that an incident is found before it is there", f"{UTILS}/_record/opening.py", "    remember_key(folder, key)\n    incident =", "    incident ="),
     ("that two containers are told apart", f"{UTILS}/_record/lock.py", '("host", "boot", "namespace")', '("host", "boot")'),
     ("that one line is one line", f"{UTILS}/_record/inputs.py", '    if category in SEPARATING or character in FILLERS:\n        return " "\n', ""),
+    # the rooms for systems
+    ("that a host of two kinds has facts of both", f"{UTILS}/_judgement/verdict.py", "if (system, kind) not in read}",
+     "if system not in {one for one, _kind in read}}"),
+    ("that a system is handed its own kinds' steps", f"{UTILS}/_record/plan.py", "if catalogue.mitigations[name].kind in kinds]", "]"),
+    ("that a circle of dependencies is refused", f"{UTILS}/_record/dependencies.py", "        if other in path:\n", "        if False:\n"),
+    ("that targets are told apart", f"{UTILS}/_judgement/catalogue.py", "            if not mitigation.identity:\n", "            if False:\n"),
+    ("that a row goes on where none begins", f"{UTILS}/_record/screen.py", 'HANGING_UNDER = " " * 11, " " * 14', 'HANGING_UNDER = "", ""'),
+    ("that a refusal in another language is no outage", f"{POSTGRESQL}/connection.py", "    if not message.isascii():", "    if False:"),
     # what is told
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
@@ -167,6 +175,8 @@ ROOMS = {
     f"{UTILS}/_record/undo.py": ("test_telling.py",),
     f"{UTILS}/_record/inputs.py": ("test_words.py", "test_record.py"),
     REPORT: ("test_shown.py",),
+    f"{UTILS}/_record/screen.py": ("test_shown.py",),
+    f"{UTILS}/_record/dependencies.py": ("test_systems.py",),
     EXECUTOR: ("test_session.py", "test_store.py"),
     NOTIFIER: ("test_telling.py", "test_session.py"),
     DELIVERY: ("test_telling.py", "test_session.py"),
@@ -179,7 +189,10 @@ ROOMS = {
         ("test_http.py", "test_pagerduty.py", "test_statuspage.py", "test_hostile_answers.py"),
     ),
 }
-COPIED = ("plugins", "roles", "playbooks", "meta", "tests", "docs", "galaxy.yml", "pyproject.toml")
+COPIED = (
+    "plugins", "roles", "playbooks", "meta", "tests", "docs", "galaxy.yml", "pyproject.toml", "ansible.cfg", "README.md",
+    "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "requirements",
+)  # fmt: skip
 
 
 @contextlib.contextmanager
