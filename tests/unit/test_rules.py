@@ -604,7 +604,8 @@ def test_every_rule_is_asked(module: t.Any) -> None:
 def test_a_name_that_does_not_resolve_from_here_says_nothing_of_users() -> None:
     lost = given.probe(failures=10) | {"reasons": {"name does not resolve": 10}}
     facts = given.edge(lost)
-    (gap,) = of(Gap, edge.sampled, facts)
+    nobody, gap = of(Gap, edge.sampled, facts)
+    assert (nobody.what, nobody.why) == (edge.NOBODY, "none of its URLs could be measured")
     assert (gap.what, gap.why.partition(":")[0]) == (lost["url"], "name does not resolve from here")
     for rule in (edge.sampled, edge.failing, edge.latency_high):
         assert not of(Measured, rule, facts)

@@ -229,7 +229,7 @@ def test_before_and_after_stand_side_by_side() -> None:
     after = [given.database([]), given.edge(given.probe())]
     assert side_by_side(measured(before), measured(after)) == [
         ("db: sessions that wait for locks", "6", "0"),
-        (given.probe()["url"], "p95 2000 ms, 10 of 10 failed", "p95 20 ms, 0 of 10 failed"),
+        (f"api: {given.probe()['url']}", "p95 2000 ms, 10 of 10 failed", "p95 20 ms, 0 of 10 failed"),
     ]
     assert side_by_side(measured(before), {}) == []
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import as_names, closed, concerned
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import (
+    as_names,
+    closed,
+    concerned,
+    refuse_circles,
+    refuse_unaddressable,
+    surroundings,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import found, shipped
 
@@ -33,13 +40,40 @@ def test_what_a_run_is_about(name: str, targets: list[str], expected: list[str])
     assert concerned(targets, closed(CHAIN)) == expected
 
 
+def test_a_host_that_is_both_what_users_call_and_the_database_behind_it() -> None:
+    kinds = {"box": ["postgresql", "edge"], "db": ["postgresql"], "api": ["edge"]}
+    expected, depends_on = surroundings(["box", "db"], {"box": None, "db": (), "api": None}, kinds)
+    assert (expected, depends_on) == (
+        {"box": kinds["box"], "db": kinds["db"], "api": kinds["api"]},
+        {"box": ["db"], "api": ["db"]},
+    )
+
+
+def test_a_chain_goes_through_hosts_that_are_no_system() -> None:
+    expected, depends_on = surroundings(["db"], {"shop": ["pods"], "pods": ["db"]}, {"shop": ["edge"], "db": ["postgresql"]})
+    assert (expected, depends_on) == ({"db": ["postgresql"], "shop": ["edge"]}, {"shop": ["pods", "db"]})
+
+
 CIRCLES = [({"a": ["b"], "b": ["c"], "c": ["b"]}, "in a circle: b → c → b"), ({"a": ["a"]}, "in a circle: a → a")]
 
 
 @pytest.mark.parametrize(("named", "message"), CIRCLES)
 def test_a_circle_is_refused_with_its_path(named: dict[str, list[str]], message: str) -> None:
     with pytest.raises(RecordError, match=message):
-        closed(named)
+        refuse_circles(named, named)
+
+
+def test_a_circle_elsewhere_stops_nobody_and_a_large_graph_takes_no_time() -> None:
+    refuse_circles(["shop"], {**CHAIN, "x": ["y"], "y": ["x"]})
+    layers = {f"{layer}-{one}": [f"{layer + 1}-{other}" for other in range(8)] for layer in range(12) for one in range(8)}
+    assert len(closed(layers)["0-0"]) == 96
+    assert len(closed({str(one): [str(one + 1)] for one in range(1500)})["0"]) == 1500
+
+
+@pytest.mark.parametrize("name", ["arn:aws:rds:db1", "!db", "db*"])
+def test_a_host_that_ansible_takes_for_a_pattern_is_refused(name: str) -> None:
+    with pytest.raises(RecordError, match="cannot be addressed"):
+        refuse_unaddressable([name])
 
 
 @pytest.mark.parametrize("value", ["prod-db", {"prod-db": 1}, [1], 7])

@@ -101,6 +101,8 @@ class UrlTransport:
 
 def _look_up(url: str) -> None:
     parts = urllib.parse.urlsplit(url)
+    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname or ""):
+        return  # its proxy looks it up
     with contextlib.suppress(OSError):  # it fails again when it is connected to, and is told then
         socket.getaddrinfo(parts.hostname, parts.port or parts.scheme)
 

@@ -34,7 +34,8 @@ def holds(cause: Finding, symptom: Finding, catalogue: Catalogue, dependencies: 
     """Whether the catalogue's edge from one finding to the other holds between these two."""
     reach = catalogue.entry(cause.id).explains.get(symptom.id)
     if reach == "dependents":
-        return cause.subject.system in dependencies.get(symptom.subject.system, ())
+        # A host of two kinds stands on itself.
+        return cause.subject.system in (symptom.subject.system, *dependencies.get(symptom.subject.system, ()))
     if reach == "same_system":
         return cause.subject.system == symptom.subject.system
     return reach == "linked" and cause.subject.system == symptom.subject.system and bool(cause.refs & symptom.refs)

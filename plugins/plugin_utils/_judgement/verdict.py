@@ -54,10 +54,11 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
     excluded = sorted({one for one in observations if isinstance(one, RuledOut) and one.id not in found})
     told = [{**dataclasses.asdict(gap), "kind": kind, "vital": catalogue.is_vital(kind, gap.what)}
             for kind, gap in sorted(gaps, key=lambda one: (one[1], one[0]))]  # fmt: skip
+    known = is_known(ranked, told, measured, catalogue)
     return {
-        "verdict": _verdict(ranked, is_known(ranked, told, measured, catalogue)),
+        "verdict": _verdict(ranked, known),
         "findings": [_as_data(item, catalogue) for item in ranked],
-        "offers": _offers(ranked, catalogue),
+        "offers": _offers(ranked, catalogue, known),
         "last_hop": _last_hop(ranked, catalogue),
         "gaps": told,
         "ruled_out": [dataclasses.asdict(item) for item in excluded],
@@ -89,10 +90,10 @@ def _last_hop(ranked: list[Ranked], catalogue: Catalogue) -> str | None:
     return catalogue.summary(nearest.finding)
 
 
-def _offers(ranked: list[Ranked], catalogue: Catalogue) -> list[Json]:
+def _offers(ranked: list[Ranked], catalogue: Catalogue, known: bool) -> list[Json]:
     """What may be done: for causes that are proven or likely; where users are well, what prevents a risk."""
     offers: dict[tuple[str, str], Json] = {}
-    well = not any(item.role in ("cause", "symptom") for item in ranked)
+    well = known and not any(item.role in ("cause", "symptom") for item in ranked)
     for item in ranked:
         entry = catalogue.entry(item.finding.id)
         preventive = well and item.role == "risk" and entry.preventive

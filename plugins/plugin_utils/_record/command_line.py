@@ -18,7 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import
 
 # The options of ansible-playbook that take a value, so that the value is not taken for a playbook.
 WITH_A_VALUE = (
-    ("--skip-tags",), ("-l", "--limit"), ("-f", "--forks"), ("-u", "--user"),
+    ("-l", "--limit"), ("-f", "--forks"), ("-u", "--user"),
     ("-c", "--connection"), ("-T", "--timeout"), ("-M", "--module-path"), ("--vault-id",), ("--vault-password-file",),
     ("--private-key", "--key-file"), ("--start-at-task",), ("--become-user",), ("--become-method",),
 )  # fmt: skip
@@ -37,6 +37,7 @@ def _parsed(argv: t.Sequence[str]) -> argparse.Namespace | None:
     known.add_argument("-i", "--inventory", action="append", default=[])
     known.add_argument("-e", "--extra-vars", action="append", default=[])
     known.add_argument("-t", "--tags", action="append", default=[])
+    known.add_argument("--skip-tags", action="append", default=[])
     known.add_argument("playbooks", nargs="*")
     for names in WITH_A_VALUE:
         known.add_argument(*names)
@@ -99,6 +100,18 @@ def refuse_slips(argv: t.Sequence[str]) -> None:
     unknown = tags - {*PHASES, "all", "tagged", "untagged", "always", "never"}
     if unknown:
         raise RecordError(f"there is no phase {', '.join(sorted(unknown))}; there are: {', '.join(PHASES)}. Nothing was touched")
+
+
+def plays(argv: t.Sequence[str], phase: str) -> bool:
+    """Whether a phase is part of what was typed.
+
+    >>> plays(["ansible-playbook", "a.yml"], "mitigate"), plays(["ansible-playbook", "a.yml", "--tags", "diagnose"], "mitigate")
+    (True, False)
+    """
+    typed = _parsed(argv)
+    given = (typed.tags, typed.skip_tags) if typed else ([], [])
+    tags, skipped = ({tag.strip() for one in words for tag in one.split(",")} for words in given)
+    return phase not in skipped and (not tags or bool(tags & {phase, "all", "tagged"}))
 
 
 def next_command(argv: t.Sequence[str], target: str | None) -> str:

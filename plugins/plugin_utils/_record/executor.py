@@ -65,6 +65,7 @@ class Executor:
                 detail = "an earlier run was ended as it set out to do it, and the cause is gone; whether by it is not known"
                 self._outcome("outcome", Effect(step.mitigation, system), "unknown", detail, changed=False, made={})
             else:
+                self.record.append("unneeded", effect=step.mitigation, system=system)
                 self.show("mitigate", f"{step.mitigation} on {system}: done before, nothing to do")
         return todo
 

@@ -28,7 +28,7 @@ INCIDENT_ID = re.compile(r"[a-z][a-z0-9_]*-[A-Za-z0-9][A-Za-z0-9_.-]*-\d{8}T\d{4
 SEPARATING = ("Cc", "Zl", "Zp", "Zs")
 UNSEEN = ("Cf", "Cs")
 # Letters and marks that nothing is seen of.
-FILLERS = "\u115f\u1160\u2800\u3164\uffa0"
+FILLERS = "\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 VARIATIONS = {"\u034f", *map(chr, range(0xFE00, 0xFE10)), *map(chr, range(0xE0100, 0xE01F0))}
 LONGEST_WORD = 10000
 # PagerDuty takes 255 characters as a key.

@@ -18,7 +18,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import read_alert
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import closed, concerned
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import surroundings
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import (
     Words,
@@ -91,8 +91,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     """
     words = words_from(raw, catalogue)
     targets = targets_from(words.target, asked.hosts, asked.group)
-    behind = closed({host: targets if named is None else named for host, named in asked.depends_on.items()})
-    expected = {host: list(asked.kinds[host]) for host in concerned(targets, behind) if host in asked.kinds}
+    expected, depends_on = surroundings(targets, asked.depends_on, asked.kinds)
     if asked.severity not in SEVERITIES:
         raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
     alert = read_alert(asked.alert_file, asked.pid)
@@ -117,7 +116,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
         "run": owner.run,
         "targets": list(targets),
         "expected": expected,
-        "depends_on": {host: behind[host] for host in expected if behind.get(host)},
+        "depends_on": depends_on,
         "words": dataclasses.asdict(words),
         "declare": asked.declare,
         "relapse": relapse,

@@ -96,19 +96,23 @@ def key_of(target: Json, identity: t.Sequence[str]) -> str:
     return ".".join(str(target.get(field, "")) for field in identity)
 
 
-def _chosen(name: str, targets: t.Sequence[Json], words: Words, catalogue: Catalogue, *, by_name: bool) -> tuple[Json, ...]:
-    """The targets that are meant: all that are offered, or those that were named. Raises RecordError."""
-    known = {key_of(target, catalogue.mitigations[name].identity): target for target in targets}
-    only = words.only.get(name, ())
-    unknown = [key for key in only if key not in known]
+def _chosen(
+    name: str, targets: t.Sequence[Json], everywhere: t.Sequence[Json], words: Words, catalogue: Catalogue, *, by_name: bool
+) -> tuple[Json, ...]:
+    """The targets of one system that are meant: all that are offered, or those that were named. ``everywhere`` are those of all
+    systems. Raises RecordError."""
+    identity, only = catalogue.mitigations[name].identity, words.only.get(name, ())
+    offered = [key_of(target, identity) for target in everywhere]
+    unknown = [key for key in only if key not in offered]
     if unknown:
-        raise RecordError(f"{name} is not offered for {', '.join(unknown)}, but for {', '.join(known)}. Nothing was touched")
+        raise RecordError(f"{name} is not offered for {', '.join(unknown)}, but for {', '.join(offered)}. Nothing was touched")
     if by_name and not only:
         raise RecordError(
             f"{name} needs the name of one, since nobody is shown to be the cause: -e mitigate={name}:NAME "
-            f"({', '.join(known)}). Nothing was touched"
+            f"({', '.join(offered)}). Nothing was touched"
         )
-    return tuple(known[key] for key in only) if only else tuple(targets)
+    known = {key_of(target, identity): target for target in targets}
+    return tuple(known[key] for key in only if key in known) if only else tuple(targets)
 
 
 def steps_for(
@@ -135,11 +139,13 @@ def steps_for(
         if offers:
             if not words.mitigate_unoffered:
                 _refuse_a_loop(events, name, system, epoch)
-            steps += [
-                Step(name, system, _chosen(name, offer["targets"], words, catalogue, by_name=offer["by_name"]))
+            everywhere = [target for offer in offers for target in offer["targets"]]
+            chosen = [
+                _chosen(name, offer["targets"], everywhere, words, catalogue, by_name=offer["by_name"])
                 for offer in offers
                 if offer["system"] == system
             ]
+            steps += [Step(name, system, targets) for targets in chosen if targets]
         elif any(one[0] == name for one in begun) and verdict["verdict"] == "healthy":
             steps += [Step(name, system, (), begun[name, system])] if (name, system) in begun else []
         elif words.mitigate_unoffered:
@@ -154,7 +160,7 @@ def _unoffered(name: str, system: str, words: Words, verdict: Json, catalogue: C
     targets = [target for finding in findings for target in finding["targets"].get(name, [])]
     if not targets:
         raise RecordError(f"{name}: no finding on {system} names anything that it could act on, so nothing was touched")
-    return [Step(name, system, _chosen(name, targets, words, catalogue, by_name=False))]
+    return [Step(name, system, _chosen(name, targets, targets, words, catalogue, by_name=False))]
 
 
 def _refusal(name: str, verdict: Json) -> str:
@@ -190,9 +196,14 @@ def alerted_since(events: t.Sequence[Json], run: str) -> bool:
     return any(event.get("alert") for event in events[begun:])
 
 
-def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, check: bool) -> str | None:
-    """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run."""
+def ending(
+    events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, check: bool, asked: t.Sequence[str] = ()
+) -> str | None:
+    """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run,
+    ``asked`` the mitigations that it had to carry out."""
     kinds = {event["kind"]: event for event in events}
+    begun = {(event["effect"], event["system"]) for event in events if event["kind"] == "intent" and "system" in event}
+    ended = {(event["effect"], event["system"]) for event in events if event["kind"] == "outcome" and "system" in event}
     failed = [e for e in events if e["kind"] == "phase_failed" and e["phase"] in ("mitigate", "verify", "open", "close")]
     if failed:
         return str(failed[0]["why"])
@@ -202,6 +213,11 @@ def ending(events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *,
     broken = [event for event in outcomes if event["status"] not in ("done", "unknown")]
     if broken:
         return f"{broken[0]['effect']} on {broken[0]['system']} failed: {broken[0]['detail']}"
+    if begun - ended:
+        name, system = sorted(begun - ended)[0]
+        return f"{name} on {system} was begun, and nobody knows whether it was done: look there, then run it again"
+    if asked and not kinds.keys() & {"outcome", "planned", "unneeded"}:
+        return f"{', '.join(asked)} was asked for, and no system was there to carry it out: unreachable, or left out by --limit"
     if check:
         return None
     if "alerted" in kinds:

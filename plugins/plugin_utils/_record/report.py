@@ -143,6 +143,7 @@ def describe(event: Json) -> str:
         "verified": "recovery proven: {proven}; {why}",
         "phase_failed": "{phase} failed on {system}: {why}",
         "note": "{text}",
+        "unneeded": "{effect}: done before, nothing to do",
         "torn": "{lines} line(s) of the timeline were torn by a crash and skipped",
     }
     template = texts.get(event["kind"], str(event["kind"]))

@@ -8,11 +8,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import re
 import shlex
-import textwrap
 import typing as t
+import unicodedata
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue, Mitigation
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
@@ -20,10 +21,12 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 Json = dict[str, t.Any]
 # Nothing is cut that anybody needs; this only bounds what comes from outside.
 LONGEST = 1200
+LONGEST_COMMAND = 40000
 WIDTH = 100
 # Where a row goes on in the next line: never where one begins, so that no text of ours or of others looks like a row.
 # More than sixteen blanks would be taken for a forgery (``plain``).
 HANGING, HANGING_UNDER = " " * 11, " " * 14
+WITH = "with"
 COMMANDS = ("DO", "PREVENT", "UNDO", "TELL", "LOOK")
 SAME_CAUSES = 2
 MOST_GAPS = 3
@@ -73,40 +76,75 @@ def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime
 def render(screen: Screen, catalogue: Catalogue) -> list[str]:
     """The screen's lines: printable text only, none longer than the width, and commands that can be pasted."""
     rows = [*_head(screen), *_verdict(screen), *_done(screen), *_do(screen, catalogue), *_undo(screen), *_tail(screen)]
-    return [line for row in rows for line in fitted(plain(row, LONGEST), screen.width)]
+    return [line for row in rows for line in fitted(plain(row, _longest(row)), screen.width)]
+
+
+def _longest(row: str) -> int:
+    """Commands are never cut: they are ours, and have to be typed."""
+    return LONGEST_COMMAND if row[:9].strip() in COMMANDS or row[9:24].strip() == WITH else LONGEST
 
 
 def fitted(row: str, width: int) -> list[str]:
-    """A row in as many lines as it needs, each going on where no row begins.
+    """A row in as many lines as it needs, each going on where no row begins. Wide letters take two columns.
 
     >>> fitted("CAUSE    one two three four", 20)
     ['CAUSE    one two', '           three', '           four']
     >>> fitted("DO       a.yml -e b=c -e d=e", 25)
     ['DO       a.yml -e b=c \\\\', '           -e d=e']
     """
-    if len(row) <= width:
+    under = not row[:9].strip()
+    hanging = HANGING_UNDER if under else HANGING
+    if columns(row) <= width:
         return [row]
     if row[:9].strip() in COMMANDS:
-        return _command_lines(row[:9], row[9:], width)
-    hanging = HANGING if row[:9].strip() else HANGING_UNDER
-    return textwrap.wrap(row, width, subsequent_indent=hanging, break_on_hyphens=False)
+        return _command_lines(row[:9], row[9:], hanging, width)
+    if under and row[9:24].strip() == WITH:
+        return _command_lines(row[:24], row[24:], hanging, width)
+    return _wrapped(row, hanging, width)
 
 
-def _command_lines(label: str, command: str, width: int) -> list[str]:
-    """A command over several lines, as a shell takes it; an option stays with its value."""
-    words = shlex.shlex(command, posix=False, punctuation_chars=False)
-    words.whitespace_split, words.commenters = True, ""
+def columns(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def _wrapped(row: str, hanging: str, width: int) -> list[str]:
+    lines = [""]
+    for word in re.split(r"(?<=\S)(?= )", row):
+        if columns(lines[-1] + word) <= width:
+            lines[-1] += word
+            continue
+        rest = word.strip() if lines[-1] else word
+        if lines[-1]:
+            lines.append(hanging)
+        for character in rest:
+            if columns(lines[-1] + character) > width:
+                lines.append(hanging)
+            lines[-1] += character
+    return lines
+
+
+def _command_lines(label: str, command: str, hanging: str, width: int) -> list[str]:
+    """A command over several lines, as a shell takes it; an option stays with its value. What is longer than a line is left for
+    its reader to type: a terminal would go on with it where a row begins."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return _wrapped(label + command, hanging, width)
     parts: list[str] = []
     for word in words:
         if parts and parts[-1] in ("-i", "-e"):
-            parts[-1] += f" {word}"
+            parts[-1] += f" {shlex.quote(word)}"
         else:
-            parts.append(word)
+            parts.append(shlex.quote(word))
     lines = [label]
-    for part in parts:
-        if len(lines[-1]) + len(part) + 3 > width and lines[-1] not in (label, HANGING):
+    for whole in parts:
+        part = whole if columns(hanging + whole) + 2 <= width else f"{whole[: width // 2].partition('=')[0]}=AS-YOU-TYPED-IT"
+        if columns(lines[-1] + part) + 2 > width and lines[-1] not in (label, hanging):
             lines[-1] = f"{lines[-1].rstrip()} \\"
-            lines.append(HANGING)
+            lines.append(hanging)
         lines[-1] += f"{part} "
     return [line.rstrip() for line in lines]
 
@@ -249,18 +287,13 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         lines += _under("what", [f"{mitigation.effect} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
         lines += _under("helps", [mitigation.helps])
         lines += _under("hurts", [mitigation.hurts])
-        lines += _under("undo", [_how_undone(mitigation, screen)])
+        lines += _under("undo", [mitigation.undo or f"cannot be undone: {mitigation.undo_by_hand}"])
+        lines += _under(WITH, [screen.undo_command]) if mitigation.undo else []
     lines += _under("safety", [SAFETY]) if offers else []
     lines += _under("order", [SEVERAL]) if len(offers) > 1 else []
     hands = [one["manual_command"] for one in verdict.get("findings", []) if _is_for_hands(one)]
     lines += [_row("BY HAND", f"{'or: ' if offers else ''}{command}") for command in hands]
     return lines
-
-
-def _how_undone(mitigation: Mitigation, screen: Screen) -> str:
-    if mitigation.undo is None:
-        return f"cannot be undone: {mitigation.undo_by_hand}"
-    return f"{mitigation.undo}: {screen.undo_command}"
 
 
 def _is_for_hands(finding: Json) -> bool:

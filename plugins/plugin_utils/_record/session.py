@@ -18,7 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Experience, Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import companion, left_out, next_command
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import companion, left_out, next_command, plays
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import SCHEMA, Context, Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Executor
@@ -115,7 +115,7 @@ class Session:
 
     def _watched(self, slot: str, system: str) -> list[Experience]:
         """What users had, in this look, of those that depend on a system."""
-        watching = {host for host, named in self.run["depends_on"].items() if system in named}
+        watching = {system, *(host for host, named in self.run["depends_on"].items() if system in named)}
         known = self.context.catalogue.known(self.record.facts(slot))
         return [one for kind, facts in known if facts["system"] in watching for one in kind.experiences(facts)]
 
@@ -210,6 +210,9 @@ class Session:
         """The report, from everything that the record has."""
         # A later look finds a healthy system; the report is about what made it sick.
         verdict = self.context.verdict("cause.json") or self.context.verdict("findings.json")
+        if verdict is None and self.record.load("findings.json") is not None and (self.record.path / "report.html").exists():
+            self.show("report", "left as it is: another version of this collection made the verdict that it is about")
+            return
         incident, events = self.record.incident, self.record.events()
         acted = [
             event["run"] for event in events
@@ -240,11 +243,16 @@ class Session:
 
     def _lines(self, every: t.Sequence[Json]) -> list[tuple[str, list[str]]]:
         """What the facts of all systems say on the screen, one line a label."""
-        found: dict[str, list[str]] = {}
+        found: dict[str, dict[str, t.Sequence[str]]] = {}
         for kind, facts in self.context.catalogue.known(every):
             for label, parts in kind.lines(facts):
-                found.setdefault(label, []).extend(parts)
-        return list(found.items())
+                if parts:
+                    found.setdefault(label, {})[facts["system"]] = parts
+        several = {label: len(systems) > 1 for label, systems in found.items()}
+        return [
+            (label, [f"{system}: {part}" if several[label] else part for system, parts in systems.items() for part in parts])
+            for label, systems in found.items()
+        ]
 
     def _to_do(self, verdict: Json | None) -> list[str]:
         """What is left to a person: about each cause, after each mitigation, and what is still in force."""
@@ -276,7 +284,8 @@ class Session:
             self._lines(self.record.facts("diagnose")) if judged else (), self.context.catalogue.to_measure(),
             self._tell(), companion(argv, "undo", f"incident_id={incident['id']}"), self.context.outside.width,
         )  # fmt: skip
-        sentence = ending(events, verdict, unsent, check=self.run["check"])
+        asked = self.context.words.mitigate if plays(argv, "mitigate") else ()
+        sentence = ending(events, verdict, unsent, check=self.run["check"], asked=asked)
         if self.run.get("unrecorded"):
             sentence = f"this run was not recorded: {self.run['unrecorded']}"
         stats = {

@@ -37,7 +37,7 @@ def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]
     """
     begun: dict[str, tuple[str, UndoStep]] = {}  # by thing: the run that first set out to do it, and what it found
     for event in events:
-        if not event.get("target") or "effect" not in event:
+        if not event.get("target") or event.get("effect") not in catalogue.mitigations:
             continue
         thing = _thing(event, catalogue)
         if event["kind"] == "intent" and catalogue.mitigations[event["effect"]].undo:
@@ -54,11 +54,20 @@ def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]
 
 def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
     """For each mitigation that was carried out, latest first: how it is undone, or that it cannot be."""
-    done = [event for event in events if event["kind"] == "outcome" and event.get("system") and event["status"] == "done"]
+    done = [
+        event
+        for event in events
+        if event["kind"] == "outcome"
+        and event.get("system")
+        and event["status"] == "done"
+        and event["effect"] in catalogue.mitigations
+    ]
     if not done:
         return ["nothing was done in this incident, so there is nothing to undo"]
     undone = {
-        _thing(event, catalogue): event["at"] for event in events if event["kind"] == "undone" and event["status"] == "done"
+        _thing(event, catalogue): event["at"]
+        for event in events
+        if event["kind"] == "undone" and event["status"] == "done" and event["effect"] in catalogue.mitigations
     }
     lines = []
     for event in reversed(done):

@@ -16,6 +16,7 @@ SYSTEM = System(
     verify=Part("sre.runbooks.recovery_check"),
     rules=rules.RULES,
     findings=data_beside(__file__, "catalogue.yml"),
+    vital=(rules.NOBODY,),
     measures_users=True,
     to_measure="runbooks_health_urls on a host of role_edge",
     experiences=views.experiences,

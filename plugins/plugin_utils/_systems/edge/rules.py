@@ -19,6 +19,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 
 # Failures that come about before anything is sent.
+# Without it nobody knows how the users of this system are.
+NOBODY = "what users see"
 FROM_HERE = {UNRESOLVED, "Network is unreachable"}
 LOOK_HERE = "its DNS or VPN, or the address in the inventory"
 
@@ -47,7 +49,9 @@ def _measured(facts: Json) -> list[Json]:
 def sampled(facts: Json) -> t.Iterator[Observation]:
     """No request, no knowledge: a URL that was not measured is a gap, never a success and never a failure."""
     if not facts["probes"]:
-        yield Gap(facts["system"], "what users see", "no health URL is configured (runbooks_health_urls)")
+        yield Gap(facts["system"], NOBODY, "no health URL is configured (runbooks_health_urls)")
+    elif not _measured(facts):
+        yield Gap(facts["system"], NOBODY, "none of its URLs could be measured")
     for probe in facts["probes"]:
         if _is_measured(probe):
             yield Measured(facts["system"], probe["url"], "reads" if _only_reads(probe) else "writes")

@@ -28,5 +28,5 @@ def numbers(facts: Json) -> list[tuple[str, str]]:
     rows = []
     for probe in facts["probes"]:
         p95 = "no answer" if probe["p95_ms"] is None else f"p95 {probe['p95_ms']:g} ms"
-        rows.append((str(probe["url"]), f"{p95}, {probe['failures']} of {probe['requests']} failed"))
+        rows.append((f"{facts['system']}: {probe['url']}", f"{p95}, {probe['failures']} of {probe['requests']} failed"))
     return rows

@@ -47,7 +47,8 @@ def connection(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(system, "db.unreachable", "a session was opened")
         return
     kind, message = refusal["kind"], refusal["message"]
-    evidence = {"database": system, "message": message, "user": facts["limits"]["monitor_user"], "kind": kind}
+    user = facts["limits"]["monitor_user"]
+    evidence = {"database": system, "message": message, "user": user, "role": quoted(user), "kind": kind}
     if kind in OUR_OWN:
         yield Gap(system, "PostgreSQL", f"the server answered and does not let {evidence['user']} in: {message}")
         yield RuledOut(system, "db.unreachable", "the server answered")
@@ -205,7 +206,8 @@ def role_limits(facts: Json) -> t.Iterator[Observation]:
         target = {"role": role["user"], "connection_limit": role["limit"], "raised": raised}
         yield Finding(
             "db.role_limit_reached", "likely", Ref(system, "role", role["user"]),
-            evidence={"user": role["user"], "sessions": role["sessions"], "limit": role["limit"], "free": free, "raised": raised},
+            evidence={"user": role["user"], "role": quoted(role["user"]), "sessions": role["sessions"], "limit": role["limit"],
+                      "free": free, "raised": raised},
             targets={"raise_connection_limit": (target,) if fits else ()},
         )  # fmt: skip
     limit, database = facts["postgresql"]["server"]["database_limit"], facts["postgresql"]["server"]["database"]
@@ -213,7 +215,7 @@ def role_limits(facts: Json) -> t.Iterator[Observation]:
     if limit is not None and 0 <= limit <= sessions:
         yield Finding(
             "db.database_limit_reached", "likely", Ref(system, "database", database),
-            evidence={"database": database, "sessions": sessions, "limit": limit, "free": free},
+            evidence={"database": database, "name": quoted(database), "sessions": sessions, "limit": limit, "free": free},
         )  # fmt: skip
 
 
