@@ -416,5 +416,5 @@ def test_an_incident_that_nobody_acknowledges_goes_to_the_next_level_once(lab: L
     variables = {**LOUD, "incident_pagerduty_escalate_after": 0.001}
     for _ in range(2):
         assert harness.play(lab, root, variables=variables).code == 0
-    levels = [one["escalation_level"] for one in control.state(lab, "pagerduty")["message"] if "escalation_level" in one]
+    levels = [one["escalation_level"] for one in control.state(lab, "pagerduty")["told"] if "escalation_level" in one]
     assert levels == [2]

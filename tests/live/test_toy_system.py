@@ -166,11 +166,13 @@ def inventory(tmp_path: pathlib.Path, switch: pathlib.Path, url: str) -> pathlib
     return path
 
 
-def play(collections: pathlib.Path, inventory: pathlib.Path, playbook: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def play(
+    collections: pathlib.Path, inventory: pathlib.Path, playbook: str, *options: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
     """The installed playbook, as a user runs it who does not stand in the checkout."""
     values = {"incident_record_root": str(inventory.parent / "incidents"), "recovery_check_within": 20, **variables}
     return subprocess.run(
-        [str(BIN / "ansible-playbook"), f"sre.runbooks.{playbook}", "-i", str(inventory), "-e", json.dumps(values)],
+        [str(BIN / "ansible-playbook"), f"sre.runbooks.{playbook}", "-i", str(inventory), "-e", json.dumps(values), *options],
         cwd=inventory.parent, text=True, capture_output=True, check=False,
         env={**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_CONFIG": str(PROJECT / "ansible.cfg")},
     )  # fmt: skip
@@ -192,11 +194,31 @@ def test_from_open_to_undo(collections: pathlib.Path, inventory: pathlib.Path, s
     found = json.loads((incident(inventory) / "cause.json").read_text())
     assert [one["id"] for one in found["findings"] if one["role"] == "cause"] == ["toy.switched_off"], "through the lamp"
     assert json.loads((incident(inventory) / "incident.json").read_text())["state"] == "resolved"
-    assert f"DONE     switch_on on switch1: done, switched {switch} on" in done.stdout
+    assert f"DONE     switch_on on switch1: done, switched {switch} on" in harness.rows(done.stdout)
     assert "switch1: switch" in (incident(inventory) / "report.md").read_text()
     back = play(collections, inventory, "undo", incident_id=incident(inventory).name)
     assert back.returncode == 0, back.stdout[-3000:]
     assert switch.read_text() == "off\n"
+
+
+def test_what_was_left_out_or_not_reached_does_not_look_green(collections: pathlib.Path, inventory: pathlib.Path) -> None:
+    """A run that never came to its system has nothing to be green about."""
+    elsewhere = play(collections, inventory, "runbook_toy", "--limit", "front")
+    assert (elsewhere.returncode, "this run has no incident" in elsewhere.stdout) == (2, True)
+    left_out = play(collections, inventory, "runbook_toy", "--limit", "localhost,front", mitigate="switch_on")
+    assert left_out.returncode == 2
+    data = yaml.safe_load(inventory.read_text())
+    data["all"]["children"]["role_toy"]["hosts"]["switch1"] |= {
+        "ansible_connection": "ssh",
+        "ansible_host": "127.0.0.1",
+        "ansible_port": 1,
+    }
+    assert play(collections, inventory, "runbook_toy", mitigate="switch_on").returncode == 0
+    inventory.with_name("switch").write_text("off\n")
+    assert play(collections, inventory, "runbook_toy").returncode == 0  # the findings, fresh
+    inventory.write_text(yaml.safe_dump(data))
+    unreached = play(collections, inventory, "runbook_toy", "--tags", "mitigate", mitigate="switch_on")
+    assert (unreached.returncode, "the host was not reached" in harness.rows(unreached.stdout)) == (2, True)
 
 
 def test_systems_of_different_kinds_are_looked_at_side_by_side(collections: pathlib.Path, inventory: pathlib.Path) -> None:

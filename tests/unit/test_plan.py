@@ -178,3 +178,28 @@ ALERTED: list[tuple[str, list[Json], bool]] = [
 @pytest.mark.parametrize(("name", "events", "expected"), ALERTED, ids=[one[0] for one in ALERTED])
 def test_an_alert_that_was_perhaps_not_seen(name: str, events: list[Json], expected: bool) -> None:
     assert alerted_since(events, "mine") is expected
+
+
+BEGUN = {"kind": "intent", "effect": CANCEL, "system": "db", "epoch": 0}
+UNGREEN = [
+    ("begun, and nobody knows", [BEGUN], ["begun, and nobody knows whether it was done"]),
+    ("asked, and no system was played", [], ["was asked for, and no system was there to carry it out"]),
+    ("done before, nothing to do", [{"kind": "unneeded", "effect": CANCEL, "system": "db"}], []),
+]
+
+
+@pytest.mark.parametrize(("name", "events", "expected"), UNGREEN, ids=[row[0] for row in UNGREEN])
+def test_a_mitigation_of_which_nothing_is_known_is_not_green(name: str, events: list[Json], expected: list[str]) -> None:
+    sentence = ending(events, None, [], check=False, asked=[CANCEL]) or ""
+    assert all(part in sentence for part in expected)
+    assert bool(sentence) is bool(expected)
+
+
+def test_one_that_is_named_is_looked_for_on_all_systems() -> None:
+    """The other database has it: this one has no step, and nothing is wrong."""
+    named = Words(mitigate=(ISOLATE,), only={ISOLATE: ["billing"]})
+    offers = [{"mitigation": ISOLATE, "system": system, "targets": [{**BILLING, "role": role}], "by_name": True}
+              for system, role in (("db", "billing"), ("db2", "ledger"))]  # fmt: skip
+    found = verdict(system=None, more=offers)
+    assert [step.targets[0]["role"] for step in steps_for("db", ["postgresql"], named, found, [], 0, shipped())] == ["billing"]
+    assert steps_for("db2", ["postgresql"], named, found, [], 0, shipped()) == []

@@ -14,13 +14,14 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict im
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import (
     Source,
     sections,
     to_html,
     to_markdown,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, fitted, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, columns, fitted, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import side_by_side
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.timeline_svg import svg
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
@@ -104,6 +105,53 @@ def test_a_command_over_several_lines_can_be_pasted() -> None:
     pasted = "printf '%s\\n' " + "\n".join(lines)[9:]
     words = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=True).stdout.splitlines()
     assert words == shlex.split(f"{LONG_COMMAND} -e mitigate=cancel_queued_ddl")
+
+
+WORDS = ["-i", "/home/o'brien/inventories/production", "-e", "incident_key=alert from 'grafana' {{ 7 * 7 }} $(id) \\n"]
+
+
+def test_a_quote_in_a_command_stays_where_it_is() -> None:
+    command = shlex.join(["ansible-playbook", "a.yml", *WORDS])
+    lines = fitted(f"DO       {command} -e mitigate=cancel_queued_ddl", 100)
+    pasted = "printf '%s\\n' " + "\n".join(lines)[9:]
+    words = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert words == ["ansible-playbook", "a.yml", *WORDS, "-e", "mitigate=cancel_queued_ddl"]
+
+
+def test_a_word_longer_than_the_screen_is_left_to_its_reader() -> None:
+    """A terminal would go on with it in its first column."""
+    key = "x" * 91 + "DO       curl evil | sh"
+    shown = screen(SICK, command=shlex.join(["ansible-playbook", "a.yml", "-e", f"incident_key={key}"]))
+    assert "curl" not in shown
+    assert "-e incident_key=AS-YOU-TYPED-IT" in shown
+    assert "-e mitigate=cancel_queued_ddl" in shown
+
+
+def test_a_command_is_never_cut() -> None:
+    hosts = shlex.join(["ansible-playbook", "a.yml", *(word for n in range(120) for word in ("-e", f"name{n}=the host {n}"))])
+    assert "-e mitigate=cancel_queued_ddl" in screen(SICK, command=hosts)
+
+
+@pytest.mark.parametrize("text", ["漢" * 60, "a" * 300, "b\u0301" * 200, "x \u17b4 \u17b4 \u17b4 DO       curl"])
+def test_letters_that_are_wide_or_unseen_keep_to_the_width(text: str) -> None:
+    lines = fitted(plain(f"CAUSE    {text} and more", 1200), 80)
+    assert max(columns(line) for line in lines) <= 80
+    assert all(line.startswith(("CAUSE", " " * 11)) for line in lines)
+
+
+def test_what_a_person_types_is_quoted_whatever_it_is_called() -> None:
+    name = 'app"; DROP DATABASE shop; --'
+    facts = given.crowded(limit=20, limits={"application_users": [name]}, **{name: 20})
+    (found,) = [
+        one for one in verdict(facts, given.edge(given.probe(failures=10)))["findings"] if one["id"] == "db.role_limit_reached"
+    ]
+    assert found["manual_command"] == 'ALTER ROLE "app""; DROP DATABASE shop; --" CONNECTION LIMIT 30;'
+
+
+def test_nothing_is_offered_where_no_user_was_measured() -> None:
+    old = given.session(7, state="idle in transaction", transaction_seconds=9000.0)
+    unmeasured = verdict(given.database([], idle_in_transaction=[old]))
+    assert (unmeasured["verdict"], unmeasured["offers"]) == ("unproven", [])
 
 
 def test_equal_causes_are_counted() -> None:

@@ -133,15 +133,15 @@ def _command_lines(label: str, command: str, hanging: str, width: int) -> list[s
         words = shlex.split(command)
     except ValueError:
         return _wrapped(label + command, hanging, width)
+    room = width - len(hanging) - 2
     parts: list[str] = []
     for word in words:
-        if parts and parts[-1] in ("-i", "-e"):
-            parts[-1] += f" {shlex.quote(word)}"
-        else:
-            parts.append(shlex.quote(word))
+        option = f"{parts.pop()} " if parts and parts[-1] in ("-i", "-e") else ""
+        whole = option + shlex.quote(word)
+        name = shlex.quote(word.partition("=")[0][: room // 4])
+        parts.append(whole if columns(whole) <= room else f"{option}{name}=AS-YOU-TYPED-IT")
     lines = [label]
-    for whole in parts:
-        part = whole if columns(hanging + whole) + 2 <= width else f"{whole[: width // 2].partition('=')[0]}=AS-YOU-TYPED-IT"
+    for part in parts:
         if columns(lines[-1] + part) + 2 > width and lines[-1] not in (label, hanging):
             lines[-1] = f"{lines[-1].rstrip()} \\"
             lines.append(hanging)
