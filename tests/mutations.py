@@ -152,7 +152,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a host of two kinds has facts of both", f"{UTILS}/_judgement/verdict.py", "if (system, kind) not in read}",
      "if system not in {one for one, _kind in read}}"),
     ("that a system is handed its own kinds' steps", f"{UTILS}/_record/plan.py", "if catalogue.mitigations[name].kind in kinds]", "]"),
-    ("that a circle of dependencies is refused", f"{UTILS}/_record/dependencies.py", "        if other in path:\n", "        if False:\n"),
+    ("that a circle of dependencies is refused", f"{UTILS}/_record/dependencies.py", "        if system in before:\n", "        if False:\n"),
     ("that targets are told apart", f"{UTILS}/_judgement/catalogue.py", "            if not mitigation.identity:\n", "            if False:\n"),
     ("that a row goes on where none begins", f"{UTILS}/_record/screen.py", 'HANGING_UNDER = " " * 11, " " * 14', 'HANGING_UNDER = "", ""'),
     ("that a refusal in another language is no outage", f"{POSTGRESQL}/connection.py", "    if not message.isascii():", "    if False:"),
