@@ -36,17 +36,17 @@ def main() -> int:
                 )
                 for complaint in result.wrong:
                     print(f"    WRONG: {complaint}", flush=True)
-    return summary(results)
+    return summary(results, whole=asked.sample == "all" and not asked.names)
 
 
-def summary(results: list[Played]) -> int:
-    """Prints the means and says whether they are good enough."""
+def summary(results: list[Played], *, whole: bool) -> int:
+    """Prints the means and says whether they are good enough; of a few the baseline's says nothing."""
     score = sum(result.score for result in results) / len(results)
     baseline = sum(result.baseline for result in results) / len(results)
     failed = [result for result in results if result.score < WANTED or result.wrong]
     print(f"score {score:.2f} (wanted {WANTED}) · naive baseline {baseline:.2f} (at most {BASELINE_AT_MOST})")
     print(f"scenarios: {len(results) - len(failed)} passed, {len(failed)} failed")
-    return 1 if failed or baseline > BASELINE_AT_MOST else 0
+    return 1 if failed or (whole and baseline > BASELINE_AT_MOST) else 0
 
 
 if __name__ == "__main__":
