@@ -204,6 +204,13 @@ def a_lab(name: str, *, postgresql: str = "18", settings: Variables | None = Non
         lab.end()
 
 
+def write_page(page: pathlib.Path, head: t.Sequence[str], sections: t.Callable[[Lab], t.Iterable[str]]) -> None:
+    """Writes a page of the documentation from what a lab of its own shows."""
+    with a_lab(page.stem) as lab:
+        page.write_text("\n".join([*head, *sections(lab)]).rstrip("\n") + "\n")
+    print(page.relative_to(PROJECT))
+
+
 @contextlib.contextmanager
 def a_root() -> t.Iterator[pathlib.Path]:
     """A folder for records, gone afterwards."""

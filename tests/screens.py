@@ -66,16 +66,12 @@ def shown(lab: Lab, case: Case) -> t.Iterator[str]:
 def main() -> int:
     if RECORDS.exists():
         raise SystemExit(f"{RECORDS} is there, and the screens' records would be put into it: move it away first")
-    lines = [
+    head = [
         "# What the runbook shows", "",
         "Seven screens, generated from real runs on the lab by `make screens`; names, pids and times are those of that day.",
         "How to read them: [database degradation](runbooks/db-degradation.md).", "",
     ]  # fmt: skip
-    with harness.a_lab("screens") as lab:
-        for case in CASES:
-            lines += shown(lab, case)
-    PAGE.write_text("\n".join(lines).rstrip("\n") + "\n")
-    print(PAGE.relative_to(PROJECT))
+    harness.write_page(PAGE, head, lambda lab: (line for case in CASES for line in shown(lab, case)))
     return 0
 
 

@@ -123,16 +123,12 @@ def section(lab: Lab, case: Case) -> list[str]:
 
 
 def main() -> int:
-    lines = [
+    head = [
         "# Commands that lie", "",
         "What people type at a sick database, what it printed on the lab, and what the runbook said of the same fault.",
         "Generated from real runs by `make why`; pids and times are those of that day.", "",
     ]  # fmt: skip
-    with harness.a_lab("why") as lab:
-        for case in CASES:
-            lines += section(lab, case)
-    PAGE.write_text("\n".join(lines).rstrip("\n") + "\n")
-    print(PAGE.relative_to(PROJECT))
+    harness.write_page(PAGE, head, lambda lab: (line for case in CASES for line in section(lab, case)))
     return 0
 
 

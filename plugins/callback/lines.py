@@ -73,14 +73,11 @@ class CallbackModule(Default):
             self._shows = True
 
     def v2_playbook_on_play_start(self, play: t.Any) -> None:
-        if not self._quiet():
-            super().v2_playbook_on_play_start(play)  # type: ignore[no-untyped-call]
-            return
+        self._shown("v2_playbook_on_play_start", play)
         self._say(f"{play.get_name()} …")
 
     def v2_playbook_on_task_start(self, task: t.Any, is_conditional: bool) -> None:
-        if not self._quiet():
-            super().v2_playbook_on_task_start(task, is_conditional)  # type: ignore[no-untyped-call]
+        self._shown("v2_playbook_on_task_start", task, is_conditional)
 
     def _shown(self, name: str, *args: t.Any, **options: t.Any) -> None:
         if not self._quiet():
@@ -106,26 +103,21 @@ class CallbackModule(Default):
 
     def v2_playbook_on_stats(self, stats: t.Any) -> None:
         self._shown("v2_playbook_on_stats", stats)
-        if self._quiet() and not stats.processed:
+        if not stats.processed:
             self._print_failed("FAILED", "nothing was run: no host is in the inventory, or --limit left them all out")
 
     def v2_runner_on_failed(self, result: t.Any, ignore_errors: bool = False) -> None:
-        if not self._quiet():
-            super().v2_runner_on_failed(result, ignore_errors)
-        elif not ignore_errors:
+        self._shown("v2_runner_on_failed", result, ignore_errors)
+        if not ignore_errors:
             self._failed("FAILED", result)
 
     def v2_runner_on_unreachable(self, result: t.Any) -> None:
-        if not self._quiet():
-            super().v2_runner_on_unreachable(result)
-        else:
-            self._failed("UNREACHED", result)
+        self._shown("v2_runner_on_unreachable", result)
+        self._failed("UNREACHED", result)
 
     def v2_runner_item_on_failed(self, result: t.Any) -> None:
-        if not self._quiet():
-            super().v2_runner_item_on_failed(result)
-        else:
-            self._failed("FAILED", result)
+        self._shown("v2_runner_item_on_failed", result)
+        self._failed("FAILED", result)
 
     def _failed(self, label: str, result: t.Any) -> None:
         why = [str(result.result.get(name) or "").strip() for name in ("msg", "stderr")]
@@ -133,6 +125,9 @@ class CallbackModule(Default):
         self._print_failed(label, f"{result.host.get_name()}: {told}")
 
     def _print_failed(self, label: str, why: str) -> None:
+        """Our own line of a failure; with Ansible's output it has been shown."""
+        if not self._quiet():
+            return
         self._clear()
         for line in fitted(f"{label:<10} {plain(why, LONGEST)}", max(NARROWEST, shutil.get_terminal_size((WIDTH, 24)).columns)):
             self._display.display(line, color=constants.COLOR_ERROR)  # type: ignore[attr-defined]

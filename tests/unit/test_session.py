@@ -404,3 +404,23 @@ def test_findings_of_the_future_are_not_fresh(runs: Runs) -> None:
     session.end()
     runs.now -= datetime.timedelta(hours=1)
     assert runs.session(runs.open()).context.fresh_findings(300) is None
+
+
+def test_a_report_whose_verdict_another_version_made_is_left_as_it_is(runs: Runs) -> None:
+    """It cannot be read here, and would be overwritten by one that knows of no cause."""
+    runs.play(CANCEL)
+    folder = next(runs.root.glob("db-*/incident.json")).parent
+    for name in ("findings.json", "cause.json"):
+        data = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps({**data, "schema": 1}))
+    written = (folder / "report.md").read_text()
+    runs.session(runs.open()).write_report()
+    assert (folder / "report.md").read_text() == written
+
+
+def test_what_several_systems_show_is_told_apart(runs: Runs) -> None:
+    session = runs.session(runs.open())
+    one = given.squeezed()
+    assert dict(session._lines([one]))["waits"] == dict(session.context.catalogue.systems["postgresql"].lines(one))["waits"]
+    two = dict(session._lines([one, {**one, "system": "other"}]))["waits"]
+    assert {part.partition(": ")[0] for part in two} == {one["system"], "other"}

@@ -81,7 +81,14 @@ def render(screen: Screen, catalogue: Catalogue) -> list[str]:
 
 def _longest(row: str) -> int:
     """Commands are never cut: they are ours, and have to be typed."""
-    return LONGEST_COMMAND if row[:9].strip() in COMMANDS or row[9:24].strip() == WITH else LONGEST
+    return LONGEST if _command_at(row) is None else LONGEST_COMMAND
+
+
+def _command_at(row: str) -> int | None:
+    """Where in a row a command begins; None where it has none."""
+    if row[:9].strip():
+        return 9 if row[:9].strip() in COMMANDS else None
+    return 24 if row[9:24].strip() == WITH else None
 
 
 def fitted(row: str, width: int) -> list[str]:
@@ -92,15 +99,10 @@ def fitted(row: str, width: int) -> list[str]:
     >>> fitted("DO       a.yml -e b=c -e d=e", 25)
     ['DO       a.yml -e b=c \\\\', '           -e d=e']
     """
-    under = not row[:9].strip()
-    hanging = HANGING_UNDER if under else HANGING
     if columns(row) <= width:
         return [row]
-    if row[:9].strip() in COMMANDS:
-        return _command_lines(row[:9], row[9:], hanging, width)
-    if under and row[9:24].strip() == WITH:
-        return _command_lines(row[:24], row[24:], hanging, width)
-    return _wrapped(row, hanging, width)
+    hanging, begins = HANGING if row[:9].strip() else HANGING_UNDER, _command_at(row)
+    return _wrapped(row, hanging, width) if begins is None else _command_lines(row[:begins], row[begins:], hanging, width)
 
 
 def columns(text: str) -> int:
