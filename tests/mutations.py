@@ -25,10 +25,10 @@ EDGE = f"{SYSTEMS}/edge/rules.py"
 POSTGRESQL = "plugins/module_utils/_postgresql"
 BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
-EXECUTOR, NOTIFIER = (f"{UTILS}/_record/{name}.py" for name in ("executor", "notifier"))
-REPORT = f"{UTILS}/_record/report.py"
+EXECUTOR, NOTIFIER = (f"{UTILS}/{name}.py" for name in ("_run/executor", "_channels/notifier"))
+REPORT = f"{UTILS}/_render/report.py"
 CLIENT = "plugins/module_utils/_http/client.py"
-DELIVERY, STORE = (f"{UTILS}/_record/{name}.py" for name in ("delivery", "store"))
+DELIVERY, STORE = (f"{UTILS}/{name}.py" for name in ("_channels/delivery", "_record/store"))
 MUTATIONS: list[tuple[str, str, str, str]] = [
     # the rules, one by one
     ("the rule on queued statements", LOCKS, "    queued_ddl,\n    blocking_transaction,\n", "    blocking_transaction,\n"),
@@ -116,10 +116,10 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that an undo knows its index", f"{POSTGRESQL}/index.py", 'if wanted.oid is not None and one["oid"] != wanted.oid:', "if False:"),
     ("that an act has a time limit", WITHIN, "    thread.join(seconds)\n", "    thread.join(30)\n    done = done or [t.cast('T', 7)]\n"),
     ("that a standby is offered no index", PLANS, '(target,) if common.is_writable(facts) and not scan["partitions"]', "(target,) if True"),
-    ("that some are acted on by name only", f"{UTILS}/_record/plan.py", "    if by_name and not only:\n", "    if False:\n"),
+    ("that some are acted on by name only", f"{UTILS}/_run/plan.py", "    if by_name and not only:\n", "    if False:\n"),
     ("the cap on what is acted on one at a time", EXECUTOR, "act.count > act.max", "False"),
-    ("what tells two targets apart", f"{UTILS}/_record/undo.py", "[target.get(field) for field in identity]", '[target.get("name")]'),
-    ("the memory of what was there first", f"{UTILS}/_record/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
+    ("what tells two targets apart", f"{UTILS}/_run/undo.py", "[target.get(field) for field in identity]", '[target.get("name")]'),
+    ("the memory of what was there first", f"{UTILS}/_run/undo.py", "begun.setdefault(thing, (", "begun.__setitem__(thing, ("),
     # the way to the vendors
     ("that no secret is left in a result", "plugins/module_utils/_no_log.py", "return scrubbed(value, secrets)", "return value"),
     ("that a secret is taken out before a text is cut", CLIENT, "text = scrubbed(text, self.settings.secrets)", "pass"),
@@ -133,36 +133,50 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a channel that is down is left out", DELIVERY, 'if event.get("down")}', "if False}"),
     ("that what may have arrived is looked for", DELIVERY, "            if in_doubt:\n", "            if False:\n"),
     # the record
-    ("that what failed and changed nothing was not done", f"{UTILS}/_record/plan.py",
+    ("that what failed and changed nothing was not done", f"{UTILS}/_record/history.py",
      'elif event["status"] == "failed" and not event.get("changed"):', "elif False:"),
-    ("that an alert after the look is seen", f"{UTILS}/_record/plan.py", 'any(event.get("alert") for event in events[begun:])', "False"),
-    ("that nothing is done that cannot be recorded", EXECUTOR, 'if steps and self.run.get("unrecorded"):', "if False:"),
+    ("that an alert after the look is seen", f"{UTILS}/_record/history.py", 'any(event.get("alert") for event in events[begun:])', "False"),
+    ("that nothing is done that cannot be recorded", EXECUTOR, 'if steps and self.opened.get("unrecorded"):', "if False:"),
     ("that findings of the future are not fresh", f"{UTILS}/_record/context.py", "0 <= age <= max_age", "age <= max_age"),
     ("that nothing is written through a link", STORE, " | os.O_NOFOLLOW | os.O_NONBLOCK, mode)", ", mode)"),
     ("that a note pages nobody", "plugins/module_utils/_pagerduty/ensure.py", '    if wanted == "present":\n        return False\n', ""),
     ("that what is refused for good holds back nothing", DELIVERY, 'if message.once and result.get("refused"):', "if False:"),
-    ("that an alert waits for a run that does not look", f"{UTILS}/_record/opening.py", "if alert is not None and held.looks:", "if alert is not None:"),
+    ("that an alert waits for a run that does not look", f"{UTILS}/_run/opening.py", "if alert is not None and held.looks:", "if alert is not None:"),
     ("that only its user reads a record", STORE, "path.chmod(0o2770 if is_shared(path.parent) else 0o700)", "pass"),
     ("that a full disk is seen", STORE, "            os.fsync(handle.fileno())\n    except", "            pass\n    except"),
     ("that only what was healthy is pruned", STORE, 'if data_of(folder / "incident.json")["state"] == "closed" and not noted:', "if True:"),
-    ("that an incident is found before it is there", f"{UTILS}/_record/opening.py", "    remember_key(folder, key)\n    incident =", "    incident ="),
+    ("that an incident is found before it is there", f"{UTILS}/_run/opening.py", "    remember_key(folder, key)\n    incident =", "    incident ="),
     ("that two containers are told apart", f"{UTILS}/_record/lock.py", '("host", "boot", "namespace")', '("host", "boot")'),
     ("that one line is one line", f"{UTILS}/_record/inputs.py", '    if category in SEPARATING or character in FILLERS:\n        return " "\n', ""),
     # the rooms for systems
     ("that a host of two kinds has facts of both", f"{UTILS}/_judgement/verdict.py", "if (system, kind) not in read}",
      "if system not in {one for one, _kind in read}}"),
-    ("that a system is handed its own kinds' steps", f"{UTILS}/_record/plan.py", "if catalogue.mitigations[name].kind in kinds]", "]"),
-    ("that a circle of dependencies is refused", f"{UTILS}/_record/dependencies.py", "        if system in before:\n", "        if False:\n"),
+    ("that a system is handed its own kinds' steps", f"{UTILS}/_run/plan.py", "if catalogue.mitigations[name].kind in kinds]", "]"),
+    ("that a circle of dependencies is refused", f"{UTILS}/_run/dependencies.py", "        if system in before:\n", "        if False:\n"),
     ("that targets are told apart", f"{UTILS}/_judgement/catalogue.py", "            if not mitigation.identity:\n", "            if False:\n"),
-    ("that a row goes on where none begins", f"{UTILS}/_record/screen.py", 'HANGING_UNDER = " " * 11, " " * 14', 'HANGING_UNDER = "", ""'),
+    ("that a row goes on where none begins", f"{UTILS}/_render/screen.py", 'HANGING_UNDER = " " * 11, " " * 14', 'HANGING_UNDER = "", ""'),
     ("that a refusal in another language is no outage", f"{POSTGRESQL}/connection.py", "    if not message.isascii():", "    if False:"),
+    # who may read what, what needs no finding, and what came first
+    ("that a title tells nothing", f"{UTILS}/_channels/channel.py", "    if disclosure_of(incident) == NEED_TO_KNOW:\n        return f\"Conf", "    if False:\n        return f\"Conf"),
+    ("that a cause is told to those who may know", f"{UTILS}/_channels/channel.py", "self._hinted() if self.is_confidential else", ""),
+    ("that the public is told of public incidents", f"{UTILS}/_channels/status_page.py", "settings if disclosure == PUBLIC else", "settings or"),
+    ("that followers hear of no confidential incident", f"{UTILS}/_channels/pagerduty.py", " and not stage.is_confidential:", ":"),
+    ("that a person's words do not leave", f"{UTILS}/_channels/pagerduty.py", "    if disclosure_of(incident) == NEED_TO_KNOW:\n        return []\n", ""),
+    ("that a key tells nothing", f"{UTILS}/_channels/channel.py", " if is_ours and disclosure_of(incident) == NEED_TO_KNOW else told", " if False else told"),
+    ("that what was written for more readers is withdrawn", DELIVERY, "        self._withdraw()\n", ""),
+    ("that a disclosure is never loosened", f"{UTILS}/_run/opening.py",
+     'if incident.get("disclosure") != strictest(disclosure, incident.get("disclosure") or PUBLIC):', "if True:"),
+    ("that a step needs no finding", f"{UTILS}/_run/plan.py", " and not declared.issuperset(asked):", ":"),
+    ("that the verdict goes before the procedure", f"{UTILS}/_run/plan.py", "offers = found or [", "offers = ["),
+    ("that a step's targets are told apart", f"{UTILS}/_run/procedure.py", "        if missing:\n", "        if False:\n"),
+    ("that what came later stands behind", f"{UTILS}/_judgement/ranking.py", "        _came_later(item, catalogue),\n", ""),
     # what is told
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
     ("the look before a write is repeated", CLIENT, "            found = look()\n", "            found = None\n"),
     ("that what cannot be looked up is sent once", DELIVERY, "if not (one.once and doubts[one.id])]", "]"),
     ("the check of an incident's id", f"{UTILS}/_record/inputs.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
-    ("that what comes back ends a proof", f"{UTILS}/_record/plan.py",
+    ("that what comes back ends a proof", f"{UTILS}/_record/history.py",
      'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
 ]  # fmt: skip
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
@@ -171,17 +185,22 @@ ROOMS = {
     f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
     WITHIN: ("test_acts.py",),
     POSTGRESQL: ("test_sql.py", "test_plans.py", "test_samples.py", "test_acts.py", "test_backend.py", "test_locks.py"),
-    f"{UTILS}/_record/plan.py": ("test_plan.py", "test_session.py"),
-    f"{UTILS}/_record/undo.py": ("test_telling.py",),
+    f"{UTILS}/_run/plan.py": ("test_plan.py", "test_session.py", "test_procedure.py"),
+    f"{UTILS}/_record/history.py": ("test_plan.py", "test_session.py"),
+    f"{UTILS}/_run/undo.py": ("test_telling.py",),
     f"{UTILS}/_record/inputs.py": ("test_words.py", "test_record.py"),
     REPORT: ("test_shown.py",),
-    f"{UTILS}/_record/screen.py": ("test_shown.py",),
-    f"{UTILS}/_record/dependencies.py": ("test_systems.py",),
+    f"{UTILS}/_render/screen.py": ("test_shown.py",),
+    f"{UTILS}/_run/dependencies.py": ("test_systems.py",),
+    f"{UTILS}/_run/procedure.py": ("test_procedure.py",),
+    **dict.fromkeys(
+        (f"{UTILS}/_channels/{name}.py" for name in ("channel", "pagerduty", "status_page")), ("test_disclosure.py",)
+    ),
     EXECUTOR: ("test_session.py", "test_store.py"),
     NOTIFIER: ("test_telling.py", "test_session.py"),
-    DELIVERY: ("test_telling.py", "test_session.py"),
+    DELIVERY: ("test_telling.py", "test_session.py", "test_disclosure.py"),
     STORE: ("test_store.py", "test_record.py"),
-    f"{UTILS}/_record/opening.py": ("test_store.py", "test_session.py", "test_kills.py"),
+    f"{UTILS}/_run/opening.py": ("test_store.py", "test_session.py", "test_kills.py", "test_disclosure.py"),
     f"{UTILS}/_record/lock.py": ("test_record.py",),
     f"{UTILS}/_record/context.py": ("test_session.py", "test_plan.py", "test_store.py"),
     **dict.fromkeys(

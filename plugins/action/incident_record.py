@@ -18,20 +18,20 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
-from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import refuse_slips, whole_text
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.mail import MODULE as MAIL
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.smtp import deliver
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import as_names
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Effect
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NAMES, plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_given, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH, fitted
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, incident_folder, trouble, utc_now
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_lines
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import WIDTH, fitted
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.command_line import refuse_slips, whole_text
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.dependencies import as_names
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.executor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.opening import Opening, open_given, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.undo import undo_lines
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
@@ -72,6 +72,9 @@ ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
     "record_group": {"type": "str"},
     "keep_healthy_days": {"type": "float", "default": 7.0},
     "alert_file": {"type": "str"},
+    "disclosure": {"type": "str", "default": "public"},
+    "runbook_disclosure": {"type": "str", "default": "public"},
+    "procedure": {"type": "list", "elements": "dict", "default": []},
     "contacts": {"type": "dict", "default": {}},
     "kind": {"type": "str"},
     "users": {"type": "bool", "default": False},
@@ -126,7 +129,7 @@ class ActionModule(ActionBase):
         if run["ended"]:
             return {"changed": False, "skip": True, "parts": [], "mitigations": []}
         channels = self._channels() if operation in TELLING else NO_CHANNELS
-        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv, width()), channels["on"])
+        session = Run(run, shipped(), Outside(self._execute, display_line, self._ask, sys.argv, width()), channels["on"])
         args["channels_off"] = channels["off"]
         result: Json = getattr(self, f"_{operation}")(session, args) or {}
         return {"changed": False, **result}
@@ -168,6 +171,7 @@ class ActionModule(ActionBase):
             check=self._task.check_mode, pid=os.getppid(), update_minutes=args["update_minutes"],
             seconds_before_verdict=args["seconds_before_verdict"], group_name=args["record_group"] or None,
             keep_healthy_days=args["keep_healthy_days"],
+            disclosures=(args["runbook_disclosure"], args["disclosure"]), procedure=args["procedure"],
         )  # fmt: skip
         # The words are read as they were typed: a template in them is text, and is never run.
         refuse_slips(sys.argv)
@@ -212,12 +216,14 @@ class ActionModule(ActionBase):
         """A person's update to everybody. What cannot be sent now stays in the outbox, and the run is not green."""
         channels = self._channels()["on"]
         run = open_given(root, identity, utc_now(), os.getppid(), "update", check=self._task.check_mode)
-        session = Session(run, shipped(), Outside(self._execute, display_line, self._ask), channels)
+        session = Run(run, shipped(), Outside(self._execute, display_line, self._ask), channels)
         try:
             if not channels:
                 raise RecordError(
                     "all channels are off (incident_channels), so there is nobody to tell; playbooks/note.yml keeps it"
                 )
+            if not session.notifier.channels:
+                raise RecordError(f"nobody may be told: {', '.join(session.notifier.silenced)}; playbooks/note.yml keeps it")
             session.notifier.say(text)
             unsent = session.notifier.unsent()
             if unsent:
@@ -226,7 +232,7 @@ class ActionModule(ActionBase):
             session.end()
         return {"changed": True}
 
-    def _guard(self, session: Session, args: Json) -> Json:
+    def _guard(self, session: Run, args: Json) -> Json:
         """What there is to do on this system in this phase, and which of its users suffer."""
         wanted, looks = session.wants(self._phase, self._system), self._phase in ("diagnose", "verify")
         parts = session.parts(self._phase, self._system, users=args["users"]) if wanted and looks else []
@@ -234,22 +240,22 @@ class ActionModule(ActionBase):
             session.look_begins(self._phase, self._system)
         return {"skip": not wanted, "parts": parts, "suffering": session.suffering(self._phase, self._system)}
 
-    def _facts(self, session: Session, args: Json) -> None:
+    def _facts(self, session: Run, args: Json) -> None:
         session.keep_facts(self._phase, self._system, args["kind"], args["data"], args["limits"])
 
-    def _failure(self, session: Session, args: Json) -> None:
+    def _failure(self, session: Run, args: Json) -> None:
         session.keep_failure(self._phase, self._system, args["reason"], args["kind"])
 
-    def _judge(self, session: Session, args: Json) -> None:
+    def _judge(self, session: Run, args: Json) -> None:
         session.judge("diagnose")
 
-    def _declare(self, session: Session, args: Json) -> None:
+    def _declare(self, session: Run, args: Json) -> None:
         session.notifier.declare(args["contacts"])
 
-    def _confirm(self, session: Session, args: Json) -> None:
+    def _confirm(self, session: Run, args: Json) -> None:
         session.notifier.confirm(args["findings_max_age"])
 
-    def _plan(self, session: Session, args: Json) -> Json:
+    def _plan(self, session: Run, args: Json) -> Json:
         """A refusal is recorded here and said once, at the end: a failed task would print it several times."""
         try:
             return {"mitigations": session.executor.plan(self._system, args["findings_max_age"], args["prompt_seconds"])}
@@ -257,7 +263,7 @@ class ActionModule(ActionBase):
             session.keep_failure(self._phase, self._system, str(refusal))
             return {"mitigations": []}
 
-    def _effect(self, session: Session, args: Json) -> Json:
+    def _effect(self, session: Run, args: Json) -> Json:
         module_args = {**args["module_args"], **self._secrets(args)}
         result = session.executor.effect(
             Effect(
@@ -273,26 +279,26 @@ class ActionModule(ActionBase):
         found = {option: self._templar.template(self._vars[name]) for option, name in args["module_secrets"].items()}
         return {option: Secret(value) for option, value in found.items() if value}
 
-    def _undo_plan(self, session: Session, args: Json) -> Json:
+    def _undo_plan(self, session: Run, args: Json) -> Json:
         return {"undo": session.executor.undo_plan(self._system)}
 
-    def _undo_end(self, session: Session, args: Json) -> None:
+    def _undo_end(self, session: Run, args: Json) -> None:
         lines, sentence = session.undo_end()
         for line in lines:
             display_line(f"UNDONE   {line}")
         if sentence:
             raise RecordError(sentence)
 
-    def _update(self, session: Session, args: Json) -> None:
+    def _update(self, session: Run, args: Json) -> None:
         session.notifier.update(args["findings_max_age"])
 
-    def _verify(self, session: Session, args: Json) -> None:
+    def _verify(self, session: Run, args: Json) -> None:
         session.verify()
 
-    def _close(self, session: Session, args: Json) -> None:
+    def _close(self, session: Run, args: Json) -> None:
         session.close(args["findings_max_age"])
 
-    def _screen(self, session: Session, args: Json) -> Json:
+    def _screen(self, session: Run, args: Json) -> Json:
         lines, sentence, stats = session.screen(args["channels_off"])
         display_line("")
         for line in lines:

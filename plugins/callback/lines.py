@@ -29,7 +29,7 @@ import typing as t
 from ansible import constants
 from ansible.plugins.callback.default import CallbackModule as Default
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import WIDTH, fitted
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import WIDTH, fitted
 
 CLEAR = "\r\x1b[K"
 LONGEST = 2000

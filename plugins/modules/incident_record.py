@@ -98,6 +98,19 @@ options:
     description: After how many days what was closed because all was well is removed.
     type: float
     default: 7.0
+  disclosure:
+    description: Who may read about the incident, by the inventory; the stricter of this and O(runbook_disclosure) counts.
+    type: str
+    default: public
+  runbook_disclosure:
+    description: Who may read about the incident, by the runbook.
+    type: str
+    default: public
+  procedure:
+    description: What the runbook may do whatever is found. Each step has C(mitigation), C(targets) and perhaps C(systems).
+    type: list
+    elements: dict
+    default: []
   alert_file:
     description: A file with the alert's text, V(-) for the standard input.
     type: str

@@ -16,7 +16,7 @@ from tests import collection
 collection.install()
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.report import Source, sections, to_html
 
 WHEN = "2026-11-24T02:14:00.000Z"
 HOSTILE = "<script>parent.pwned = 1</script><img src=x onerror='parent.pwned = 1'>\u202e\x1b[31m " + "long" * 60

@@ -32,7 +32,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.transport impor
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connection import Login, connected
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted, fetch
-from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.smtp import deliver
 
 Json = dict[str, t.Any]
 Talk = t.Callable[[socket.socket], None]

@@ -148,7 +148,7 @@ def test_a_module_is_short(path: pathlib.Path) -> None:
     assert code.count("\n") <= 100
 
 
-@pytest.mark.parametrize("folder", ["_judgement", "_record"])
+@pytest.mark.parametrize("folder", ["_judgement", "_record", "_render", "_run"])
 def test_the_rooms_keep_to_themselves(folder: str) -> None:
     forbidden = ("open_url", "psycopg2", "subprocess", "AnsibleModule", "socket.create")
     for path in (PROJECT / "plugins" / "plugin_utils" / folder).rglob("*.py"):

@@ -23,10 +23,10 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.transport impor
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Effect
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import open_given
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import utc_now
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.executor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.opening import open_given
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.lab.inventory import PAGE_ID
@@ -123,10 +123,10 @@ class World(Runs):
             "mail": {"login": {**common, "to": ["x@example.org"]}},
         }  # fmt: skip
 
-    def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> Session:
+    def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> Run:
         return super().session(run, self.channels, answer)
 
-    def read(self, session: Session, slot: str, facts: list[Json]) -> None:
+    def read(self, session: Run, slot: str, facts: list[Json]) -> None:
         super().read(session, slot, WELL if self.done else SICK)
 
     def told(self) -> Json:

@@ -7,8 +7,9 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import alerted_since
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, alerted_since, ending, key_of, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.plan import Step, ending, steps_for
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
@@ -86,11 +87,8 @@ def test_refused(words: Words, found: Json | None, events: list[Json], message: 
 
 def test_what_a_person_calls_a_target() -> None:
     mitigations = shipped().mitigations
-    assert key_of(BILLING, mitigations[ISOLATE].identity) == "billing"
-    assert (
-        key_of({"schema": "public", "name": "keys_idx", "columns": ["a"]}, mitigations["create_index"].identity)
-        == "public.keys_idx"
-    )
+    assert mitigations[ISOLATE].key_of(BILLING) == "billing"
+    assert mitigations["create_index"].key_of({"schema": "public", "name": "keys_idx", "columns": ["a"]}) == "public.keys_idx"
 
 
 def tried(*kinds: str) -> list[Json]:

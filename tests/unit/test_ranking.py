@@ -266,3 +266,25 @@ def test_a_host_of_two_kinds_has_facts_of_both() -> None:
     half = judge([users], both, shipped())
     assert half["verdict"] == "unproven"
     assert [(gap["kind"], gap["what"], gap["vital"]) for gap in half["gaps"]] == [("postgresql", "everything", True)]
+
+
+BEGAN = [
+    ("both before: by the catalogue", "02:00", "01:00", ["db.queued_ddl", "db.idle_in_transaction"]),
+    ("the first in the catalogue came later", "02:30", "01:00", ["db.idle_in_transaction", "db.queued_ddl"]),
+    ("nobody knows since when", None, "01:00", ["db.queued_ddl", "db.idle_in_transaction"]),
+    ("both came later: by the catalogue", "02:30", "02:40", ["db.queued_ddl", "db.idle_in_transaction"]),
+]
+
+
+@pytest.mark.parametrize(("name", "first", "second", "expected"), BEGAN, ids=[row[0] for row in BEGAN])
+def test_what_began_before_the_symptom_goes_before_what_began_after(
+    name: str, first: str | None, second: str, expected: list[str]
+) -> None:
+    def found(identity: str, key: str, moment: str | None, *links: str) -> Finding:
+        refs = tuple(Ref("db", "backend", link) for link in links)
+        return Finding(identity, "proven", Ref("db", "backend", key), refs, {}, moment and f"2026-11-24T{moment}:00Z")
+
+    symptom = found("db.blocked_sessions", "9", "02:14", "1", "2")
+    causes = [found("db.queued_ddl", "1", first, "9"), found("db.idle_in_transaction", "2", second, "9")]
+    ranked = rank([symptom, *causes], shipped(), {})
+    assert [item.finding.id for item in ranked if item.role == "cause"] == expected

@@ -10,6 +10,7 @@ import pathlib
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import MODULES
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
@@ -155,7 +156,7 @@ def message(identity: str, channel: str = "pagerduty") -> Message:
 
 
 def test_outbox(tmp_path: pathlib.Path) -> None:
-    outbox = Outbox(tmp_path)
+    outbox = Outbox(tmp_path, MODULES)
     assert outbox.queue([message("a"), message("b")]) == [message("a"), message("b")]
     assert outbox.queue([message("a"), message("c")]) == [message("c")]
     outbox.mark("a", "sent", "sent", "now")
@@ -164,4 +165,4 @@ def test_outbox(tmp_path: pathlib.Path) -> None:
     assert [(one.id, line.get("op")) for one, line in outbox.journal()] == [("a", "sent"), ("b", "failed"), ("c", None)]
     assert (outbox.why("b"), outbox.why("c")) == ("vendor down", "not tried yet")
     outbox.mark("b", "sent", "sent", "later")
-    assert [one.id for one in Outbox(tmp_path).unsent()] == ["c"]
+    assert [one.id for one in Outbox(tmp_path, MODULES).unsent()] == ["c"]

@@ -10,13 +10,13 @@ import subprocess
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.notifier import Notifier
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Effect
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.notifier import Notifier
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import Session, proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import standing_proof
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.executor import Effect
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.opening import Opening, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run, proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.unit import given
@@ -85,13 +85,14 @@ class Runs:
         asked = Opening(
             "db", "Database degradation", "P2", str(self.root), changes.pop("declare", "at_once"), 3600.0, ("db",), "role_database",
             KINDS, {"db": (), "api": None}, changes.pop("alert_file", None), changes.pop("check", False), changes.pop("pid", os.getpid()),
+            disclosures=changes.pop("disclosures", ("public",)), procedure=changes.pop("procedure", ()),
         )  # fmt: skip
         assert not changes
         return open_run(asked, words or {}, shipped(), self.now)
 
-    def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> Session:
+    def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> Run:
         outside = Outside(self.vendors, self.lines.append, lambda *_: answer, ["ansible-playbook", "x.yml"])
-        session = Session(run, shipped(), outside, CHANNELS if channels is None else channels)
+        session = Run(run, shipped(), outside, CHANNELS if channels is None else channels)
         session.record.clock = lambda: self.now
         return session
 
@@ -112,13 +113,13 @@ class Runs:
         session.close(300)
         return session.screen([])[1]
 
-    def read(self, session: Session, slot: str, facts: list[Json]) -> None:
+    def read(self, session: Run, slot: str, facts: list[Json]) -> None:
         for one in facts:
             session.look_begins(slot, one["system"])
             data = {name: value for name, value in one.items() if name not in ("system", "kind", "limits", "depends_on")}
             session.keep_facts(slot, one["system"], one["kind"], data, one["limits"])
 
-    def mitigate(self, session: Session) -> None:
+    def mitigate(self, session: Run) -> None:
         if not session.wants("mitigate", "db"):
             return
         try:

@@ -9,21 +9,21 @@ import subprocess
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import channels_from
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import next_command
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import (
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.report import (
     Source,
     sections,
     to_html,
     to_markdown,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, columns, fitted, render
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.session import side_by_side
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.timeline_svg import svg
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import Screen, columns, fitted, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.timeline_svg import svg
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.command_line import next_command
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import side_by_side
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.views import slow_statements
 

@@ -14,9 +14,10 @@ import subprocess
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record import alert, opening, store
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record import alert, store
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import Opening, open_run
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run import opening
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.opening import Opening, open_run
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.unit.test_session import CANCEL, KINDS, SICK, WELL, Runs, gone

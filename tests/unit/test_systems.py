@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import (
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.dependencies import (
     as_names,
     closed,
     concerned,
@@ -13,7 +14,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies 
     refuse_unaddressable,
     surroundings,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import found, shipped
 
 from tests.lab.state import PROJECT
@@ -91,7 +91,9 @@ def own_words() -> set[str]:
     return words
 
 
-ENGINE = sorted([*UTILS.glob("_judgement/*.py"), *UTILS.glob("_record/*.py"), PROJECT / "plugins/action/incident_record.py"])
+ROOMS = ("_judgement", "_record", "_render", "_channels", "_run")
+ROOM_FILES = sorted(path for room in ROOMS for path in UTILS.glob(f"{room}/*.py"))
+ENGINE = [*ROOM_FILES, PROJECT / "plugins/action/incident_record.py"]
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.name)
@@ -101,7 +103,7 @@ def test_the_engine_names_no_system(path: object) -> None:
 
 
 def test_no_system_is_imported_by_the_engine() -> None:
-    for path in (*UTILS.glob("_judgement/*.py"), *UTILS.glob("_record/*.py")):
+    for path in ROOM_FILES:
         assert "_systems" not in re.sub(r'""".*?"""', "", path.read_text(), flags=re.DOTALL), path.name
 
 

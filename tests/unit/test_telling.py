@@ -12,11 +12,11 @@ import typing as t
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import OutcomeUnknownError
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.calls import NOTICE
-from ansible_collections.sre.runbooks.plugins.plugin_utils._mail import deliver
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.channels import channels_from
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import next_update
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import channels_from
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.smtp import deliver
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import append_line
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import UndoStep, undo_lines, undo_steps
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import next_update
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.undo import UndoStep, undo_lines, undo_steps
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.unit.http_script import Call, Script

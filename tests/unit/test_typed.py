@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import (
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.command_line import (
     companion,
     left_out,
     next_command,
     refuse_slips,
     whole_text,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 
 WHOLE: list[tuple[str, list[str], str | None, str | None]] = [
     ("two words", ["-e", "text=restarted the pooler"], "restarted", "restarted the pooler"),

@@ -63,6 +63,10 @@ class Mitigation:
     requires_approval: bool = False
     each: bool = False
 
+    def key_of(self, target: t.Mapping[str, t.Any]) -> str:
+        """What a person calls a target: the fields that tell it apart, joined by a dot (``public.keys_idx``)."""
+        return ".".join(str(target.get(field, "")) for field in self.identity)
+
 
 @dataclasses.dataclass(frozen=True)
 class Catalogue:

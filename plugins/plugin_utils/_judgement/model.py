@@ -28,7 +28,9 @@ class Ref:
 class Finding:
     """What a rule found. ``links`` are the things it touches; two findings meet where they share one.
 
-    ``targets``: for each mitigation what it would act on, named by what cannot change hands. Without one it is not offered.
+    ``began``: since when it is so, where that is known, as UTC (``2026-11-24T02:14:00Z``): what began before a symptom explains
+    it better than what began after it. ``targets``: for each mitigation what it would act on, named by what cannot change hands.
+    Without one it is not offered.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Finding:
     subject: Ref
     links: tuple[Ref, ...] = ()
     evidence: t.Mapping[str, t.Any] = dataclasses.field(default_factory=dict)
+    began: str | None = None
     targets: t.Mapping[str, tuple[t.Mapping[str, t.Any], ...]] = dataclasses.field(default_factory=dict)
 
     @property

@@ -44,7 +44,8 @@ def holds(cause: Finding, symptom: Finding, catalogue: Catalogue, dependencies: 
 def rank(findings: t.Iterable[Finding], catalogue: Catalogue, dependencies: Dependencies) -> list[Ranked]:
     """All findings with their roles, causes first, in the order in which they should be read.
 
-    The order of causes: user-visible symptoms explained (most first), confidence, the catalogue's order, id, subject.
+    The order of causes: user-visible symptoms explained (most first), those that began before what they explain, confidence, the
+    catalogue's order, id, subject.
     It depends on each cause's own explanations only, so an unrelated finding never changes the first.
     """
     every = sorted(set_of(findings), key=lambda finding: finding.order)
@@ -90,12 +91,20 @@ def _role(finding: Finding, reached: list[Finding], explained: bool, catalogue: 
     return "context" if entry.severity == "info" else "risk"
 
 
+def _came_later(item: Ranked, catalogue: Catalogue) -> bool:
+    """Whether a finding is known to have begun only after all that it explains to users had."""
+    since = [other.began for other in item.explains if catalogue.entry(other.id).user_visible]
+    known = [moment for moment in since if moment is not None]
+    return item.finding.began is not None and bool(known) and max(known) < item.finding.began
+
+
 def _reading_order(item: Ranked, catalogue: Catalogue) -> tuple[t.Any, ...]:
     roles = ("cause", "symptom", "suspect", "contributing", "risk", "context")
     visible = sum(catalogue.entry(other.id).user_visible for other in item.explains)
     return (
         roles.index(item.role),
         -visible,
+        _came_later(item, catalogue),
         CONFIDENCE[item.finding.confidence],
         catalogue.entry(item.finding.id).rank,
         item.finding.order,

@@ -132,6 +132,7 @@ def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
             {"id": other.id, "subject": dataclasses.asdict(other.subject), "summary": catalogue.summary(other)}
             for other in item.explains
         ],
+        "began": finding.began,
         "summary": catalogue.summary(finding),
         "message": catalogue.message(finding),
         "manual_command": catalogue.manual_command(finding),

@@ -38,12 +38,12 @@ class Outside:
 class Context:
     """One run and its incident."""
 
-    def __init__(self, run: Json, catalogue: Catalogue, outside: Outside) -> None:
-        self.run = run
+    def __init__(self, opened: Json, catalogue: Catalogue, outside: Outside) -> None:
+        self.opened = opened
         self.catalogue = catalogue
         self.outside = outside
-        self.record = Record(pathlib.Path(run["path"]), run["run"])
-        self.words = Words(**{**run["words"], "mitigate": tuple(run["words"]["mitigate"])})
+        self.record = Record(pathlib.Path(opened["path"]), opened["run"])
+        self.words = Words(**{**opened["words"], "mitigate": tuple(opened["words"]["mitigate"])})
 
     def show(self, what: str, text: str) -> None:
         self.outside.show(f"{self.record.clock():%H:%M:%SZ}  {what:<9} {text}")
@@ -60,4 +60,4 @@ class Context:
             return None
         age = (self.record.clock() - moment_of(found["at"])).total_seconds()
         # A clock that was set back makes findings of the future; how old those are, nobody knows.
-        return found if found["run"] == self.run["run"] or 0 <= age <= max_age else None
+        return found if found["run"] == self.opened["run"] or 0 <= age <= max_age else None

@@ -21,6 +21,9 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 
 APPROVALS = ("auto", "prompt")
+PUBLIC, INTERNAL, NEED_TO_KNOW = "public", "internal", "need_to_know"
+# Who may read about an incident, the strictest last.
+DISCLOSURES = (PUBLIC, INTERNAL, NEED_TO_KNOW)
 NAMES = ("target", "mitigate", "approval", "incident_key", "reason", "mitigate_unoffered")
 LONGEST = 500
 INCIDENT_ID = re.compile(r"[a-z][a-z0-9_]*-[A-Za-z0-9][A-Za-z0-9_.-]*-\d{8}T\d{4}Z(-\d+)?")
@@ -142,6 +145,14 @@ def targets_from(word: str | None, hosts: t.Sequence[str], group: str) -> tuple[
     if unknown:
         raise RecordError(f"there is no target {', '.join(unknown)} in {group}; there are: {', '.join(sorted(hosts))}")
     return tuple(sorted(chosen))
+
+
+def strictest(*disclosures: str) -> str:
+    """The disclosure that lets fewest people read. Raises RecordError for an unknown one."""
+    for one in disclosures:
+        if one not in DISCLOSURES:
+            raise RecordError(f"a disclosure is one of {', '.join(DISCLOSURES)}, not {plain(one, 40)!r}")
+    return max(disclosures, key=DISCLOSURES.index)
 
 
 def slug(text: str) -> str:

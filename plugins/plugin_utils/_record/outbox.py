@@ -13,16 +13,20 @@ import dataclasses
 import pathlib
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import append_line, read_lines
 
 Json = dict[str, t.Any]
+# In check mode an incident that an earlier message would have opened has no id yet.
+PLANNED = "{id}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Message:
     """One message: what it says, to which channel, by which module. No secrets: those are added when it is sent.
 
-    ``once``: nobody can look up whether it arrived, so it is sent at most once.
+    ``once``: nobody can look up whether it arrived, so it is sent at most once. ``disclosure``: the
+    incident's when it was written.
     """
 
     id: str
@@ -31,29 +35,23 @@ class Message:
     module: str
     args: t.Mapping[str, t.Any]
     once: bool = False
+    disclosure: str = PUBLIC
 
 
-# Which module speaks to which channel. A line of the file that says otherwise is none of ours.
-MODULES = {
-    "pagerduty": ("pagerduty_incident", "pagerduty_notice"),
-    "status_page": ("status_page_incident",),
-    "mail": ("mail",),
-}
-
-
-def _message(line: Json) -> Message | None:
+def _message(line: Json, modules: t.Mapping[str, t.Sequence[str]]) -> Message | None:
     known = {field.name for field in dataclasses.fields(Message)}
     try:
         message = Message(**{name: value for name, value in line.items() if name in known})
-        return message if message.module in MODULES[message.channel] and isinstance(message.args, dict) else None
+        return message if message.module in modules[message.channel] and isinstance(message.args, dict) else None
     except (TypeError, KeyError):
         return None
 
 
 class Outbox:
-    """The messages of one incident."""
+    """The messages of one incident. ``modules``: which speak to which channel; a line that says otherwise is none of ours."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, folder: pathlib.Path, modules: t.Mapping[str, t.Sequence[str]]) -> None:
+        self._modules = modules
         self._path = folder / "outbox.jsonl"
 
     def _state(self) -> tuple[dict[str, Message], dict[str, Json]]:
@@ -61,7 +59,7 @@ class Outbox:
         last: dict[str, Json] = {}
         for line in read_lines(self._path, ("op", "id"))[0]:
             if line["op"] == "queued":
-                message = _message(line)
+                message = _message(line, self._modules)
                 if message is not None:
                     messages.setdefault(message.id, message)
             else:

@@ -11,10 +11,11 @@ import time
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.channel import disclosure_of
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import CHANNELS, MODULES
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import MAIL, NOTICE
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain, strictest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import EFFECT_WAIT_SECONDS, stamp
 
@@ -45,8 +46,8 @@ class Delivery:
 
     def __init__(self, context: Context, channels: t.Mapping[str, Json], arrived: t.Callable[[Message, Json], None]) -> None:
         self.context, self.channels, self._arrived = context, channels, arrived
-        self.record, self.run, self.show = context.record, context.run, context.show
-        self.outbox = Outbox(self.record.path)
+        self.record, self.opened, self.show = context.record, context.opened, context.show
+        self.outbox = Outbox(self.record.path, MODULES)
 
     def down(self) -> set[str]:
         """The channels that did not answer in this run: they are not asked again in it."""
@@ -56,6 +57,7 @@ class Delivery:
         """Sends what can be sent, to those that are not down or to the named ones; a channel that fails keeps the rest of its
         messages for the next time."""
         until = time.monotonic() + patience.seconds
+        self._withdraw()
         down = self.down()
         on = [name for name in self.channels if (name in only if only is not None else name not in down)]
         unsent = self.outbox.unsent()
@@ -70,6 +72,13 @@ class Delivery:
                 self.show("unsent", str(error))
                 return
             waiting = {name: [] if name in failed else messages[1:] for name, messages in waiting.items()}
+
+    def _withdraw(self) -> None:
+        """What was written when more people might read about the incident is not sent any more."""
+        now = disclosure_of(self.record.incident)
+        for message in self.outbox.unsent():
+            if strictest(message.disclosure, now) != message.disclosure:
+                self._end_of(message, "refused", f"it was written before the incident became {now}")
 
     def _round(self, messages: t.Sequence[Message], patience: Patience, left: float) -> set[str]:
         """Sends one message of each channel, side by side. Returns the channels where it failed."""
@@ -128,17 +137,11 @@ class Delivery:
             self.show("maybe sent" if outcome == "maybe" else "refused", f"{message.id}: {detail}")
 
     def _arguments(self, message: Message, patience: Patience, left: float, in_doubt: bool) -> Json:
-        vendor = self.record.incident["vendors"].get(message.channel, {})
         login = self.channels[message.channel]["login"]
-        args = {**message.args, **login, **patience.of(login, left)}
-        if message.module != MAIL:
-            if vendor.get("id"):
-                args["incident_id"] = vendor["id"]
-            elif message.module == NOTICE:
-                args["incident_key"] = self.record.incident["key"]
-            if in_doubt:
-                args["tried_before"] = True
-            args = {name: value for name, value in args.items() if value is not None}
+        args = {name: value for name, value in message.args.items() if value is not None}
+        args |= {**login, **patience.of(login, left), **CHANNELS[message.channel].addressed(message, self.record.incident)}
+        if in_doubt:
+            args["tried_before"] = True
         return args
 
 

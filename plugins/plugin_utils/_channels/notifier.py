@@ -5,22 +5,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.channel import Done, Stage, disclosure_of, title
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.delivery import Delivery, Patience
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import CHANNELS, narrowed
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.delivery import Delivery, Patience
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import done_effects, unknown_effects
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.messages import (
-    Done,
-    escalation,
-    messages_for,
-    person_says,
-    title,
-)
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import done_effects, unknown_effects
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import PLANNED
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import PLANNED, Message
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp
 
 Json = dict[str, t.Any]
@@ -32,17 +27,17 @@ LAST_SECONDS = 12.0
 MOST_TRIES = 10
 # The same words within this time are the same update, which a person types again because the first run was ended (seconds).
 SAME_UPDATE_SECONDS = 300.0
-VENDORS = {"pagerduty": "PagerDuty", "status_page": "status page", "mail": "mail"}
 
 
 class Notifier:
-    """The stages of an incident and the messages that go with them, through the outbox. ``channels``: those that are on."""
+    """The stages of an incident and the messages that go with them, through the outbox. ``channels``: those that are on; those
+    that may not be told of this incident are ``silenced``."""
 
     def __init__(self, context: Context, channels: t.Mapping[str, Json]) -> None:
         self.context = context
-        self.run, self.record, self.show = context.run, context.record, context.show
-        self.channels = channels
-        self._delivery = Delivery(context, channels, self._remember)
+        self.opened, self.record, self.show = context.opened, context.record, context.show
+        self.channels, self.silenced = narrowed(channels, disclosure_of(self.record.incident))
+        self._delivery = Delivery(context, self.channels, self._remember)
         self.outbox = self._delivery.outbox
 
     # -- the stages --------------------------------------------------------------------------------------------------
@@ -50,9 +45,9 @@ class Notifier:
     def declare(self, contacts: Json) -> None:
         """Before the diagnosis: people who start a runbook have seen something, so it is declared at once."""
         self.record.update(contacts={plain(role, 80): plain(who, 160) for role, who in contacts.items()})
-        seconds = self.run["seconds_before_verdict"]
+        seconds = self.opened["seconds_before_verdict"]
         quickly = Patience(seconds, seconds, 1)
-        if self.run["declare"] == "at_once" and not self.run["relapse"]:
+        if self.opened["declare"] == "at_once" and not self.opened["relapse"]:
             self._declare(quickly)
         else:
             self.flush(quickly)
@@ -66,7 +61,7 @@ class Notifier:
             return
         if incident["state"] == "resolved":
             self.record.update(state="open", epoch=incident["epoch"] + 1, resolved_at=None, mitigated_at=None, declared_at=None)
-        if self.run["declare"] == "never":
+        if self.opened["declare"] == "never":
             return
         self._declare()
         if verdict["verdict"] == "cause_found":
@@ -79,18 +74,18 @@ class Notifier:
         self.tell("declared", None, patience)
 
     def _who_is_on_call(self) -> None:
-        """Who is on call, for the screen; when PagerDuty does not answer, the inventory's contacts serve."""
-        settings = self.channels.get("pagerduty", {})
-        if not settings.get("escalation_policy") or self.record.incident.get("on_call") or "pagerduty" in self._delivery.down():
+        """Who is on call, for the screen; when nobody answers, the inventory's contacts serve."""
+        if self.record.incident.get("on_call"):
             return
-        seconds = self.run["seconds_before_verdict"]
-        login = {name: value for name, value in settings["login"].items() if name != "from_email"}
-        login |= {"tries": 1, "timeout": seconds, "budget": seconds}
-        policies = [settings["escalation_policy"]]
-        result = self.context.outside.execute("pagerduty_oncall_info", {**login, "escalation_policies": policies})
-        if not result.get("failed"):
-            names = [f"{plain(one['name'], 80)} (level {one['level']})" for one in result["oncalls"]]
-            self.record.update(on_call=names)
+        for name in self.channels.keys() - self._delivery.down():
+            asked = CHANNELS[name].on_call(self.channels[name])
+            if asked is None:
+                continue
+            seconds = self.opened["seconds_before_verdict"]
+            result = self.context.outside.execute(asked[0], {**asked[1], "tries": 1, "timeout": seconds, "budget": seconds})
+            if not result.get("failed"):
+                names = [f"{plain(one['name'], 80)} (level {one['level']})" for one in result["oncalls"]]
+                self.record.update(on_call=names)
 
     def update(self, max_age: float) -> None:
         """After the mitigations: says that something was done."""
@@ -105,14 +100,17 @@ class Notifier:
 
     def _done(self) -> Done:
         events, epoch = self.record.events(), self.record.incident["epoch"]
-        if self.run["check"]:
+        if self.opened["check"]:
             planned = {event["effect"] for event in self.record.of_run() if event["kind"] == "planned" and "system" in event}
             return Done(sorted(planned))
         return Done(sorted(done_effects(events, epoch)), sorted(unknown_effects(events, epoch)))
 
     def tell(self, stage: str, verdict: Json | None, patience: Patience | None = None) -> None:
         """Queues a stage's messages, once an incident, and sends what is in the outbox."""
-        new = self.outbox.queue(messages_for(self.record.incident, stage, verdict, self._done(), self.channels))
+        told = Stage(self.record.incident, stage, verdict, self._done())
+        new = self._queue(
+            message for name, settings in self.channels.items() for message in CHANNELS[name].messages(told, settings)
+        )
         if new or stage in ("identified", "mitigated", "resolved"):
             already = [e for e in self.record.events() if e["kind"] == "stage" and e["stage"] == stage]
             if new or not already:
@@ -120,14 +118,13 @@ class Notifier:
         self.flush(patience)
 
     def escalate(self) -> None:
-        """Calls the next level when nobody has acknowledged the incident in time (``escalate_after`` minutes; 0: never)."""
-        settings, incident = self.channels.get("pagerduty", {}), self.record.incident
-        minutes = float(settings.get("escalate_after") or 0)
-        told = incident.get("vendors", {}).get("pagerduty", {})
-        if not minutes or incident["state"] != "open" or not incident.get("declared_at") or told.get("status") != "triggered":
+        """Calls the next level when nobody has reacted in time."""
+        incident = self.record.incident
+        if incident["state"] != "open" or not incident.get("declared_at"):
             return
-        if (self.record.clock() - moment_of(incident["declared_at"])).total_seconds() >= 60 * minutes:
-            self.outbox.queue([escalation(incident, int(settings.get("escalate_to") or 2))])
+        minutes = (self.record.clock() - moment_of(incident["declared_at"])).total_seconds() / 60
+        overdue = [CHANNELS[name].overdue(incident, minutes, settings) for name, settings in self.channels.items()]
+        self._queue(message for message in overdue if message is not None)
 
     def say(self, text: str) -> None:
         """A person's words for everybody, once each time. They are written down first, so that a run that is ended loses none;
@@ -141,10 +138,19 @@ class Notifier:
         staged = {event["update"] for event in events if event["kind"] == "stage" and "update" in event}
         for event in updates:
             if event["update"] not in staged:
-                new = self.outbox.queue(person_says(self.record.incident, event["text"], event["update"], self.channels))
+                new = self._queue(self._updates(event["text"], event["update"]))
                 channels = [message.channel for message in new]
                 self.record.append("stage", stage="update", update=event["update"], channels=channels)
         self.flush()
+
+    def _queue(self, messages: t.Iterable[Message]) -> list[Message]:
+        disclosure = disclosure_of(self.record.incident)
+        return self.outbox.queue(dataclasses.replace(message, disclosure=disclosure) for message in messages)
+
+    def _updates(self, text: str, number: int) -> list[Message]:
+        incident = self.record.incident
+        every = [CHANNELS[name].update(incident, text, number, settings) for name, settings in self.channels.items()]
+        return [message for messages in every for message in messages]
 
     def _age(self, event: Json) -> float:
         return (self.record.clock() - moment_of(event["at"])).total_seconds()
@@ -159,7 +165,7 @@ class Notifier:
         """Sends what is left, also to those who did not answer before: once, and not for long."""
         down = self._delivery.down()
         self.flush()
-        self._delivery.flush(Patience(LAST_SECONDS, self.run["seconds_before_verdict"], 1), only=down)
+        self._delivery.flush(Patience(LAST_SECONDS, self.opened["seconds_before_verdict"], 1), only=down)
 
     def unsent(self) -> list[str]:
         """The messages of the channels that are on that have not arrived."""
@@ -169,20 +175,20 @@ class Notifier:
         """What the vendor calls the incident, and, in check mode, what would have been sent."""
         incident = self.record.incident
         if result.get("left_out"):
-            self.show("tell", f"{VENDORS[message.channel]}, without a part: {plain(result['left_out'])}")
-        for request in result.get("requests", []) if self.run["check"] else []:
+            self.show("tell", f"{CHANNELS[message.channel].vendor}, without a part: {plain(result['left_out'])}")
+        for request in result.get("requests", []) if self.opened["check"] else []:
             body = json.dumps(request["body"], sort_keys=True)
             self.record.append("planned", effect=message.id, request=request)
             self.show("would send", f"{message.channel} {request['method']} {request['path']} {body}")
         if message.once:
-            if not self.run["check"]:
-                self.show("tell", f"{VENDORS[message.channel]}: {message.id.partition(':')[2]}")
+            if not self.opened["check"]:
+                self.show("tell", f"{CHANNELS[message.channel].vendor}: {message.id.partition(':')[2]}")
             return
         told = result.get("incident")
-        if told is None and self.run["check"]:
+        if told is None and self.opened["check"]:
             told = {"id": PLANNED, "status": message.args.get("status", "triggered")}
         if told is None:
-            self.show("tell", f"{VENDORS[message.channel]}: nothing of this incident is there, so nothing was said")
+            self.show("tell", f"{CHANNELS[message.channel].vendor}: nothing of this incident is there, so nothing was said")
             return
         vendors = {**incident["vendors"], message.channel: {name: told.get(name) for name in ("id", "status", "url")}}
         changes: Json = {"vendors": vendors}
@@ -191,8 +197,8 @@ class Notifier:
         if told.get("status") == "acknowledged" and not incident.get("acknowledged_at"):
             changes["acknowledged_at"] = stamp(self.record.clock())
         self.record.update(**changes)
-        if not self.run["check"]:
-            name = VENDORS[message.channel]
+        if not self.opened["check"]:
+            name = CHANNELS[message.channel].vendor
             what = "nothing new" if not result.get("changed") else f"{message.stage}"
             self.show("tell", f"{name} {told['id']}: {what} ({told['status']})")
 
@@ -202,7 +208,7 @@ class Notifier:
         for message, line in self.outbox.journal():
             vendor = self.record.incident.get("vendors", {}).get(message.channel, {}).get("id")
             login = self.channels.get(message.channel, {}).get("login", {})
-            to = ", ".join(login.get("to", [])) or " ".join(filter(None, [VENDORS[message.channel], vendor]))
+            to = ", ".join(login.get("to", [])) or " ".join(filter(None, [CHANNELS[message.channel].vendor, vendor]))
             outcome = {"sent": "sent", "maybe": "maybe sent", "refused": "refused"}.get(line.get("op", ""), "unsent")
             detail = "" if outcome == "sent" else f": {line.get('detail', 'not tried yet')}"
             rows.append((line.get("at", "")[5:19].replace("T", " "), to, message.id.partition(":")[2], outcome + detail))

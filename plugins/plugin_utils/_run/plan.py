@@ -10,12 +10,13 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import Before, begun_effects, fruitless_tries
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
 
 Json = dict[str, t.Any]
 # After this many tries without effect the same again is no plan.
 MOST_FRUITLESS = 2
-Before = t.Literal["done", "unknown"]
+NOTHING: Json = {"verdict": "unproven", "offers": [], "findings": []}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,55 +29,6 @@ class Step:
     before: Before | None = None
 
 
-def done_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
-    """The mitigations that have been carried out since the incident was last opened, in their order."""
-    done = (
-        event["effect"]
-        for event in events
-        if event["kind"] == "outcome" and event.get("epoch") == epoch and event["status"] == "done" and "system" in event
-    )
-    return list(dict.fromkeys(done))
-
-
-def begun_effects(events: t.Iterable[Json], epoch: int) -> dict[tuple[str, str], Before]:
-    """The pairs that a run has set out to do since the incident was last opened, and whether it did: one that failed and
-    changed nothing is none, one of which no outcome was recorded is ``unknown``."""
-    found: dict[tuple[str, str], Before] = {}
-    before: dict[tuple[str, str], Before | None] = {}
-    for event in events:
-        if event.get("epoch") != epoch or "system" not in event or event["kind"] not in ("intent", "outcome"):
-            continue
-        pair = (event["effect"], event["system"])
-        if event["kind"] == "intent":
-            before[pair] = found.get(pair)
-            found[pair] = "unknown"
-        elif event["status"] == "done":
-            found[pair] = "done"
-        elif event["status"] == "failed" and not event.get("changed"):
-            earlier = before.pop(pair, None)
-            found.pop(pair, None)
-            if earlier is not None:
-                found[pair] = earlier
-    return found
-
-
-def unknown_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
-    """The mitigations of which nobody knows whether they were carried out, in their order."""
-    return list(dict.fromkeys(name for (name, _system), state in begun_effects(events, epoch).items() if state == "unknown"))
-
-
-def fruitless_tries(events: t.Iterable[Json], mitigation: str, system: str, epoch: int) -> list[str]:
-    """When a mitigation was carried out since the incident was last opened, and the recovery was not proven after it."""
-    tries: list[str] = []
-    for event in events:
-        if event["kind"] == "outcome" and (event.get("effect"), event.get("system")) == (mitigation, system):
-            if event.get("epoch") == epoch and event["status"] == "done":
-                tries.append(str(event["at"]))
-        elif event["kind"] == "verified" and event["proven"]:
-            tries.clear()
-    return tries
-
-
 def _refuse_a_loop(events: list[Json], mitigation: str, system: str, epoch: int) -> None:
     tries = fruitless_tries(events, mitigation, system, epoch)
     if len(tries) >= MOST_FRUITLESS:
@@ -87,22 +39,13 @@ def _refuse_a_loop(events: list[Json], mitigation: str, system: str, epoch: int)
         )
 
 
-def key_of(target: Json, identity: t.Sequence[str]) -> str:
-    """What a person calls a target: the fields that tell it apart, joined by a dot.
-
-    >>> key_of({"schema": "public", "name": "keys_idx", "columns": ["a"]}, ("schema", "name"))
-    'public.keys_idx'
-    """
-    return ".".join(str(target.get(field, "")) for field in identity)
-
-
 def _chosen(
     name: str, targets: t.Sequence[Json], everywhere: t.Sequence[Json], words: Words, catalogue: Catalogue, *, by_name: bool
 ) -> tuple[Json, ...]:
     """The targets of one system that are meant: all that are offered, or those that were named. ``everywhere`` are those of all
     systems. Raises RecordError."""
-    identity, only = catalogue.mitigations[name].identity, words.only.get(name, ())
-    offered = [key_of(target, identity) for target in everywhere]
+    key_of, only = catalogue.mitigations[name].key_of, words.only.get(name, ())
+    offered = [key_of(target) for target in everywhere]
     unknown = [key for key in only if key not in offered]
     if unknown:
         raise RecordError(f"{name} is not offered for {', '.join(unknown)}, but for {', '.join(offered)}. Nothing was touched")
@@ -111,7 +54,7 @@ def _chosen(
             f"{name} needs the name of one, since nobody is shown to be the cause: -e mitigate={name}:NAME "
             f"({', '.join(offered)}). Nothing was touched"
         )
-    known = {key_of(target, identity): target for target in targets}
+    known = {key_of(target): target for target in targets}
     return tuple(known[key] for key in only if key in known) if only else tuple(targets)
 
 
@@ -123,19 +66,23 @@ def steps_for(
     events: list[Json],
     epoch: int,
     catalogue: Catalogue,
+    procedure: t.Sequence[Json] = (),
 ) -> list[Step]:
-    """What to do on one system, by the mitigations of its kinds. Raises RecordError for one that the verdict offers nowhere."""
+    """What to do on one system, by the mitigations of its kinds. ``procedure``: what the runbook offers whatever is found.
+    Raises RecordError for one that is offered nowhere."""
     asked = [name for name in words.mitigate if catalogue.mitigations[name].kind in kinds]
     if not asked:
         return []
-    if verdict is None:
+    declared = {offer["mitigation"] for offer in procedure}
+    if verdict is None and not declared.issuperset(asked):
         raise RecordError(
             "there are no fresh findings to act on: run the runbook without --tags, or --tags diagnose,mitigate,verify"
         )
     begun = begun_effects(events, epoch)
     steps: list[Step] = []
     for name in asked:
-        offers = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
+        found = [offer for offer in (verdict or NOTHING)["offers"] if offer["mitigation"] == name]
+        offers = found or [offer for offer in procedure if offer["mitigation"] == name]
         if offers:
             if not words.mitigate_unoffered:
                 _refuse_a_loop(events, name, system, epoch)
@@ -146,12 +93,12 @@ def steps_for(
                 if offer["system"] == system
             ]
             steps += [Step(name, system, targets) for targets in chosen if targets]
-        elif any(one[0] == name for one in begun) and verdict["verdict"] == "healthy":
+        elif any(one[0] == name for one in begun) and (verdict or NOTHING)["verdict"] == "healthy":
             steps += [Step(name, system, (), begun[name, system])] if (name, system) in begun else []
         elif words.mitigate_unoffered:
-            steps += _unoffered(name, system, words, verdict, catalogue)
+            steps += _unoffered(name, system, words, verdict or NOTHING, catalogue)
         else:
-            raise RecordError(_refusal(name, verdict))
+            raise RecordError(_refusal(name, verdict or NOTHING))
     return steps
 
 
@@ -172,28 +119,6 @@ def _refusal(name: str, verdict: Json) -> str:
         f"{said}. Nothing was touched. "
         f"If you know more than the findings: -e mitigate={name} -e mitigate_unoffered=true -e reason='…'"
     )
-
-
-def standing_proof(events: t.Sequence[Json]) -> Json | None:
-    """The last look at whether users have recovered, if nothing has overtaken it since: no later diagnosis found users
-    suffering, nothing was done, and nothing was taken back."""
-    for event in reversed(events):
-        if event["kind"] == "verified":
-            return event
-        if event["kind"] in ("outcome", "undo_intent", "undone") and "system" in event:
-            return None
-        if event["kind"] == "judged" and event["slot"] == "diagnose" and event["verdict"] != "healthy":
-            return None
-    return None
-
-
-def alerted_since(events: t.Sequence[Json], run: str) -> bool:
-    """Whether an alert was noted after a run's last look at its systems began: what it tells was perhaps not seen."""
-    looks = [(number, one["slot"]) for number, one in enumerate(events) if one["kind"] == "look" and one["run"] == run]
-    if not looks:
-        return False
-    begun = min(number for number, slot in looks if slot == looks[-1][1])
-    return any(event.get("alert") for event in events[begun:])
 
 
 def ending(

@@ -12,10 +12,10 @@ import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.timeline_svg import svg
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.timeline_svg import svg
 
 Json = dict[str, t.Any]
 POST_MORTEM_HOURS = 48

@@ -18,13 +18,14 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import read_alert
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.dependencies import surroundings
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import (
+    PUBLIC,
     Words,
     key_for,
     new_id,
     plain,
+    strictest,
     targets_from,
     words_from,
 )
@@ -44,6 +45,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     writable_root,
     write_whole,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.dependencies import surroundings
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.procedure import steps_of
 
 Json = dict[str, t.Any]
 SEVERITIES = ("P1", "P2", "P3", "P4")
@@ -60,7 +63,8 @@ class Opening:
     """What the runbook and the inventory say about the run that is to be opened.
 
     ``kinds``: of each host that is a system, what kinds of one. ``depends_on``: what each stands on; None where the inventory
-    does not say, and it is what users see: then it stands on the targets.
+    does not say, and it is what users see: then it stands on the targets. ``disclosures``: who may read about it, by the runbook
+    and by the inventory; the strictest counts. ``procedure``: what the runbook may do whatever is found (see procedure.py).
     """
 
     runbook: str
@@ -80,6 +84,8 @@ class Opening:
     seconds_before_verdict: float = 3.0
     group_name: str | None = None
     keep_healthy_days: float = 7.0
+    disclosures: tuple[str, ...] = (PUBLIC,)
+    procedure: t.Sequence[t.Mapping[str, t.Any]] = ()
 
 
 def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, now: datetime.datetime) -> Json:
@@ -94,6 +100,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     expected, depends_on = surroundings(targets, asked.depends_on, asked.kinds)
     if asked.severity not in SEVERITIES:
         raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
+    disclosure, procedure = strictest(*asked.disclosures), steps_of(asked.procedure, catalogue)
     alert = read_alert(asked.alert_file, asked.pid)
     owner = lock.this_run(asked.pid, f"{now:%Y%m%dT%H%M%SZ}-{asked.pid}")
     root, unrecorded = _root_for(asked, key_for(asked.runbook, targets, words.incident_key), owner, now)
@@ -109,6 +116,8 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     record, incident, relapse = found
     if alert is not None:
         _keep_alert(record, alert)
+    if incident.get("disclosure") != strictest(disclosure, incident.get("disclosure") or PUBLIC):
+        record.update(disclosure=disclosure)
     record.append("run_started", asked=_asked(words), check=asked.check, targets=list(targets))
     return {
         "incident_id": incident["id"],
@@ -127,6 +136,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
         "seconds_before_verdict": asked.seconds_before_verdict,
         "unrecorded": unrecorded,
         "looks": True,
+        "procedure": procedure,
     }
 
 
@@ -177,7 +187,7 @@ def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: i
         "expected": {system: [] for system in systems}, "depends_on": {},
         "words": dataclasses.asdict(Words()), "declare": "never", "relapse": False, "check": check,
         "ended": False, "pid": pid, "update_minutes": 0.0, "unrecorded": None,
-        "seconds_before_verdict": 3.0, "looks": False,
+        "seconds_before_verdict": 3.0, "looks": False, "procedure": [],
     }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ import typing as t
 import unicodedata
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import key_of
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC, plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import PLANNED
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 
 Json = dict[str, t.Any]
@@ -27,7 +27,7 @@ WIDTH = 100
 # More than sixteen blanks would be taken for a forgery (``plain``).
 HANGING, HANGING_UNDER = " " * 11, " " * 14
 WITH = "with"
-COMMANDS = ("DO", "PREVENT", "UNDO", "TELL", "LOOK")
+COMMANDS = ("DO", "PREVENT", "STEP", "UNDO", "TELL", "LOOK")
 SAME_CAUSES = 2
 MOST_GAPS = 3
 SAFETY = (
@@ -36,8 +36,6 @@ SAFETY = (
 )
 SEVERAL = "one after the other, the first one first; each run looks again and says what is still offered"
 LEFT_OUT = "with the other -e variables that you typed: they may be secret, so they are not repeated here"
-# In check mode an incident that an earlier message would have opened has no id yet.
-PLANNED = "{id}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +43,8 @@ class Screen:
     """Everything that the screen shows. ``command``: what to type again; ``others_typed``: it lacks variables that were typed.
     ``undo``: the command that takes back what is still in force, and what that is. ``measures``: what the systems' facts say, a
     label and its parts a line; ``to_measure``: what is missing where no user was measured. ``tell``: the command
-    with which a person tells everybody something; ``undo_command``: that which takes back what is done from now on."""
+    with which a person tells everybody something; ``undo_command``: that which takes back what is done from now on.
+    ``procedure``: what the runbook offers whatever is found."""
 
     incident: Json
     verdict: Json | None
@@ -63,6 +62,7 @@ class Screen:
     to_measure: str = ""
     tell: str = ""
     undo_command: str = ""
+    procedure: t.Sequence[Json] = ()
     width: int = WIDTH
 
 
@@ -173,6 +173,8 @@ def _head(screen: Screen) -> list[str]:
     if "status_page" in vendors and vendors["status_page"]["id"] != PLANNED:
         parts.append(f"status page: {vendors['status_page']['status']}")
     parts += [f"{name}: off" for name in screen.off]
+    if incident.get("disclosure", PUBLIC) != PUBLIC:
+        parts.append(incident["disclosure"].replace("_", " "))
     head = [_row("INCIDENT", " · ".join(parts))]
     if screen.check:
         head.insert(0, _row("CHECK", "nothing was sent or changed; what would be is shown above"))
@@ -274,14 +276,16 @@ def _done(screen: Screen) -> list[str]:
 
 def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     verdict = screen.verdict or {}
-    offers = verdict.get("offers", [])
+    found = {(offer["mitigation"], offer["system"]) for offer in verdict.get("offers", [])}
+    steps = [step for step in screen.procedure if (step["mitigation"], step["system"]) not in found]
+    offers = [*verdict.get("offers", []), *steps]
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
     lines: list[str] = []
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
-        label = "PREVENT" if offer["preventive"] else "DO"
-        keys = [key_of(target, mitigation.identity) for target in offer["targets"]]
+        label = "PREVENT" if offer["preventive"] else "DO" if offer["finding"] else "STEP"
+        keys = [mitigation.key_of(target) for target in offer["targets"]]
         name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
         lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
         lines += _under("and", [LEFT_OUT]) if screen.others_typed else []

@@ -11,8 +11,9 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import Step, steps_for
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.plan import Step, steps_for
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.procedure import procedure_offers
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.undo import undo_steps
 
 Json = dict[str, t.Any]
 
@@ -45,17 +46,18 @@ class Executor:
 
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.run, self.record, self.show = context.run, context.record, context.show
+        self.opened, self.record, self.show = context.opened, context.record, context.show
         self.catalogue, self.words = context.catalogue, context.words
 
     def plan(self, system: str, max_age: float, prompt_seconds: float) -> list[Json]:
         """The mitigations to carry out on a system. Raises RecordError when one is refused."""
         incident = self.record.incident
         findings, events = self.context.fresh_findings(max_age), self.record.events()
-        kinds = self.run["expected"].get(system, [])
-        steps = steps_for(system, kinds, self.words, findings, events, incident["epoch"], self.catalogue)
-        if steps and self.run.get("unrecorded"):
-            raise RecordError(f"nothing is done that cannot be recorded: {self.run['unrecorded']}")
+        kinds = self.opened["expected"].get(system, [])
+        procedure = procedure_offers(self.opened["procedure"], self.opened["expected"], self.catalogue)
+        steps = steps_for(system, kinds, self.words, findings, events, incident["epoch"], self.catalogue, procedure)
+        if steps and self.opened.get("unrecorded"):
+            raise RecordError(f"nothing is done that cannot be recorded: {self.opened['unrecorded']}")
         todo = []
         for step in steps:
             if step.before is None:
@@ -79,7 +81,7 @@ class Executor:
 
     def _approve(self, mitigation: str, system: str, targets: int, seconds: float) -> None:
         asked = self.catalogue.mitigations[mitigation]
-        if (self.words.approval or ("prompt" if asked.requires_approval else "auto")) != "prompt" or self.run["check"]:
+        if (self.words.approval or ("prompt" if asked.requires_approval else "auto")) != "prompt" or self.opened["check"]:
             return
         touches = asked.effect
         question = f"{mitigation} on {system} ({targets}): {touches}. Type {mitigation} to go on ({seconds:g} s): "
@@ -101,7 +103,7 @@ class Executor:
             )
         kinds = ("undo_intent", "undone") if act.undoes else ("intent", "outcome")
         with self.record.effects():
-            if not self.run["check"]:
+            if not self.opened["check"]:
                 # What an undo needs is saved before anything is changed.
                 self._effect_event(kinds[0], act, target=act.target)
             result = self.context.outside.execute(act.module, act.args)
@@ -110,7 +112,7 @@ class Executor:
                 self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")), made={})
                 raise RecordError(f"{act.label} on {act.system} failed: {why}")
             detail = told(result, act.sentence)
-            if self.run["check"]:
+            if self.opened["check"]:
                 self.record.append("planned", effect=act.name, system=act.system, detail=detail)
                 self.show("would do", f"{act.label} on {act.system}: {detail}")
             else:

@@ -14,25 +14,15 @@ import os
 import pathlib
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.notifier import Notifier
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Experience, Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.command_line import companion, left_out, next_command, plays
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import SCHEMA, Context, Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.executor import Executor
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import alerted_since, done_effects, standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.notifier import Notifier
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.opening import OPENING_SECONDS, remove_temporary
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.plan import (
-    alerted_since,
-    done_effects,
-    ending,
-    standing_proof,
-)
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.report import Source, sections, to_html, to_markdown
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.screen import Screen, next_update, render
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     file_lock,
     moment_of,
@@ -40,17 +30,24 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     stamp,
     write_whole,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.undo import undo_steps
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.report import Source, sections, to_html, to_markdown
+from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import Screen, next_update, render
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.command_line import companion, left_out, next_command, plays
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.executor import Executor
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.opening import OPENING_SECONDS, remove_temporary
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.plan import ending
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.procedure import procedure_offers
+from ansible_collections.sre.runbooks.plugins.plugin_utils._run.undo import undo_steps
 
 Json = dict[str, t.Any]
 
 
-class Session:
+class Run:
     """One run's view of its incident."""
 
     def __init__(self, run: Json, catalogue: Catalogue, outside: Outside, channels: t.Mapping[str, Json]) -> None:
         self.context = Context(run, catalogue, outside)
-        self.run, self.record, self.show = run, self.context.record, self.context.show
+        self.opened, self.record, self.show = run, self.context.record, self.context.show
         self.notifier = Notifier(self.context, channels)
         self.executor = Executor(self.context)
         self.owner = lock.this_run(run["pid"], run["run"], looks=run.get("looks", True))
@@ -66,7 +63,7 @@ class Session:
 
     def wants(self, phase: str, system: str) -> bool:
         """Whether a phase has anything to do on a system in this run."""
-        if system not in self.run["expected"]:
+        if system not in self.opened["expected"]:
             return False
         if phase == "mitigate":
             return bool(self.context.words.mitigate)
@@ -76,7 +73,7 @@ class Session:
 
     def parts(self, phase: str, system: str, *, users: bool) -> list[Json]:
         """What the roles of a system's kinds do in a phase: those that measure users, or the others."""
-        kinds = [self.context.catalogue.systems[kind] for kind in self.run["expected"].get(system, [])]
+        kinds = [self.context.catalogue.systems[kind] for kind in self.opened["expected"].get(system, [])]
         chosen = [kind for kind in kinds if kind.measures_users == users]
         found = [(kind.kind, kind.diagnose if phase == "diagnose" else kind.verify) for kind in chosen]
         return [{"kind": kind, "role": part.role, "entry": part.entry} for kind, part in found]
@@ -89,7 +86,7 @@ class Session:
         """Whether there is something to prove: a mitigation of an open incident, or one that seems to be over by itself.
         When the diagnosis says that users suffer and nothing was done, that look was the verification."""
         incident, events = self.record.incident, self.record.of_run()
-        if self.run["check"]:
+        if self.opened["check"]:
             return False
         if not any(event["kind"] == "judged" for event in events):
             return True
@@ -101,7 +98,7 @@ class Session:
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
         if kind not in self.context.catalogue.systems:
             raise RecordError(f"there is no kind of system {kind!r}, only {', '.join(sorted(self.context.catalogue.systems))}")
-        depends_on = self.run["depends_on"].get(system, [])
+        depends_on = self.opened["depends_on"].get(system, [])
         asked = self._watched(slot, system)
         suffer, well = any(not one.good for one in asked), bool(asked) and all(one.good for one in asked)
         facts = {"system": system, "kind": kind, "depends_on": depends_on, "limits": limits, "users_suffer": suffer,
@@ -115,7 +112,7 @@ class Session:
 
     def _watched(self, slot: str, system: str) -> list[Experience]:
         """What users had, in this look, of those that depend on a system."""
-        watching = {system, *(host for host, named in self.run["depends_on"].items() if system in named)}
+        watching = {system, *(host for host, named in self.opened["depends_on"].items() if system in named)}
         known = self.context.catalogue.known(self.record.facts(slot))
         return [one for kind, facts in known if facts["system"] in watching for one in kind.experiences(facts)]
 
@@ -133,12 +130,12 @@ class Session:
             if e["kind"] == "phase_failed" and e["phase"] == slot
         }
         silent = "no facts came: the system was unreachable"
-        places = [(system, kind) for system, kinds in self.run["expected"].items() for kind in kinds]
+        places = [(system, kind) for system, kinds in self.opened["expected"].items() for kind in kinds]
         expected = {place: failed.get(place, silent) for place in places}
         verdict = judge(facts, expected, self.context.catalogue)
         now = stamp(self.record.clock())
         name = "findings.json" if slot == "diagnose" else "verification.json"
-        told = {"schema": SCHEMA, "at": now, "run": self.run["run"], "incident": self.run["incident_id"], **verdict}
+        told = {"schema": SCHEMA, "at": now, "run": self.opened["run"], "incident": self.opened["incident_id"], **verdict}
         self.record.save(name, told)
         if slot == "diagnose" and verdict["verdict"] != "healthy":
             self.record.save("cause.json", told)
@@ -182,7 +179,7 @@ class Session:
             self.record.append("alerted")
             return incident
         if recovered:
-            self.show("close", "would be resolved after a proven recovery" if self.run["check"] else "resolved")
+            self.show("close", "would be resolved after a proven recovery" if self.opened["check"] else "resolved")
             return self.record.update(state="resolved", resolved_at=stamp(self.record.clock()))
         if well:
             self.record.update(state="closed", closed_at=stamp(self.record.clock()))
@@ -191,20 +188,20 @@ class Session:
 
     def _alerted(self) -> bool:
         """Whether an alert came in that this run has perhaps not seen."""
-        return alerted_since(self.record.events(), self.run["run"])
+        return alerted_since(self.record.events(), self.opened["run"])
 
     def _healthy(self) -> bool:
         judged = [event for event in self.record.of_run() if event["kind"] == "judged"]
         return bool(judged) and judged[-1]["verdict"] == "healthy"
 
     def _recovered(self, max_age: float) -> bool:
-        if self.run["check"]:
+        if self.opened["check"]:
             return any(event["kind"] == "planned" and "system" in event for event in self.record.of_run())
         last = standing_proof(self.record.events())
         if last is None or not last["proven"]:
             return False
         age = (self.record.clock() - moment_of(last["at"])).total_seconds()
-        return bool(last["run"] == self.run["run"] or age <= max_age)
+        return bool(last["run"] == self.opened["run"] or age <= max_age)
 
     def write_report(self) -> None:
         """The report, from everything that the record has."""
@@ -277,17 +274,20 @@ class Session:
         if not (self.record.path / "report.html").exists():
             self.write_report()
         argv = self.context.outside.argv
-        target = ",".join(self.run["targets"]) if self.context.words.target else None
+        target = ",".join(self.opened["targets"]) if self.context.words.target else None
         shown = Screen(
-            incident, verdict, events, unsent, list(self.notifier.channels), off, next_command(argv, target),
-            self._report_place(), self.run["check"], self._notes(), left_out(argv), self._undo(),
+            incident, verdict, events, unsent, list(self.notifier.channels), [*off, *self.notifier.silenced],
+            next_command(argv, target),
+            self._report_place(), self.opened["check"], self._notes(), left_out(argv), self._undo(),
             self._lines(self.record.facts("diagnose")) if judged else (), self.context.catalogue.to_measure(),
-            self._tell(), companion(argv, "undo", f"incident_id={incident['id']}"), self.context.outside.width,
+            self._tell(), companion(argv, "undo", f"incident_id={incident['id']}"),
+            procedure_offers(self.opened["procedure"], self.opened["expected"], self.context.catalogue),
+            self.context.outside.width,
         )  # fmt: skip
         asked = self.context.words.mitigate if plays(argv, "mitigate") else ()
-        sentence = ending(events, verdict, unsent, check=self.run["check"], asked=asked)
-        if self.run.get("unrecorded"):
-            sentence = f"this run was not recorded: {self.run['unrecorded']}"
+        sentence = ending(events, verdict, unsent, check=self.opened["check"], asked=asked)
+        if self.opened.get("unrecorded"):
+            sentence = f"this run was not recorded: {self.opened['unrecorded']}"
         stats = {
             "incident_id": incident["id"],
             "incident_state": incident["state"],
@@ -299,25 +299,25 @@ class Session:
         return render(shown, self.context.catalogue), sentence, stats
 
     def _report_place(self) -> str:
-        if self.run["check"] or self.run.get("unrecorded"):
-            return "not kept (--check)" if self.run["check"] else "not kept"
+        if self.opened["check"] or self.opened.get("unrecorded"):
+            return "not kept (--check)" if self.opened["check"] else "not kept"
         return _relative(self.record.path / "report.html")
 
     def _tell(self) -> str:
         """The command with which a person tells everybody something, while somebody waits to hear."""
         incident = self.record.incident
-        if incident["state"] != "open" or not incident.get("declared_at") or not self.notifier.channels or self.run["check"]:
+        if incident["state"] != "open" or not incident.get("declared_at") or not self.notifier.channels or self.opened["check"]:
             return ""
         return companion(self.context.outside.argv, "update", f"incident_id={incident['id']}")
 
     def _notes(self) -> list[str]:
         """What else a person should know at the end of the run."""
         incident, events = self.record.incident, self.record.events()
-        notes = [self.run["unrecorded"]] if self.run.get("unrecorded") else _warnings(self.record.path)
+        notes = [self.opened["unrecorded"]] if self.opened.get("unrecorded") else _warnings(self.record.path)
         if not incident.get("declared_at") and "torn" in {event["kind"] for event in events}:
             notes.append("a crash tore the timeline's last line; it was skipped")
         if self._tell():
-            notes.append(next_update(events, self.run["update_minutes"], self.record.clock()))
+            notes.append(next_update(events, self.opened["update_minutes"], self.record.clock()))
         refused = [message.id for message in self.notifier.outbox.refused()]
         if refused:
             notes.append(f"refused by the vendor, and not sent again: {', '.join(refused)}")
@@ -328,7 +328,7 @@ class Session:
 
     def _in_force(self) -> list[str]:
         """What was done and can still be taken back; nothing in check mode."""
-        steps = [] if self.run["check"] else undo_steps(self.record.events(), self.context.catalogue)
+        steps = [] if self.opened["check"] else undo_steps(self.record.events(), self.context.catalogue)
         return [f"{one.mitigation} on {one.system}" for one in steps]
 
     def _undo(self) -> tuple[str, list[str]] | None:
@@ -346,7 +346,7 @@ class Session:
         left = self._in_force()
         if not failed and left:
             failed = [f"not undone: {', '.join(left)}: the system was not reached"]
-        if self.run["check"]:
+        if self.opened["check"]:
             lines = ["nothing: what would be taken back is shown above"]
         else:
             self.write_report()
@@ -359,11 +359,11 @@ class Session:
     def end(self) -> None:
         """Releases the incident for the next run; what was only for this one goes."""
         self._let_go()
-        remove_temporary(self.run)
+        remove_temporary(self.opened)
 
     def _let_go(self) -> None:
         """Releases the incident. From now on an alert gets a run of its own; one that came since the look is told."""
-        if self.run["check"] or not (self.record.path / lock.NAME).exists():
+        if self.opened["check"] or not (self.record.path / lock.NAME).exists():
             return
         with self._opening():
             events = self.record.of_run()
