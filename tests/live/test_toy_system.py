@@ -76,21 +76,19 @@ FILES = {
           delegate_to: localhost
         - ansible.builtin.slurp: {src: "{{ toy_path }}"}
           register: toy_look_file
-        - sre.runbooks.incident_record:
-            operation: facts
+        - sre.runbooks.incident_facts:
             kind: toy
             data: {path: "{{ toy_path }}", position: "{{ toy_look_file.content | b64decode | trim }}"}
     """,
     "roles/lamp_look/tasks/main.yml": """
         - ansible.builtin.wait_for: {timeout: 2}
           delegate_to: localhost
-        - sre.runbooks.incident_record: {operation: facts, kind: lamp}
+        - sre.runbooks.incident_facts: {kind: lamp}
     """,
     "roles/toy_act/tasks/main.yml": '- ansible.builtin.include_tasks: "{{ runbooks_step.mitigation }}.yml"\n',
     "roles/toy_act/tasks/undo.yml": '- ansible.builtin.include_tasks: "undo_{{ runbooks_step.mitigation }}.yml"\n',
     "roles/toy_act/tasks/switch_on.yml": """
-        - sre.runbooks.incident_record:
-            operation: effect
+        - sre.runbooks.incident_effect:
             mitigation: switch_on
             target: "{{ runbooks_step.target }}"
             max: 1
@@ -99,8 +97,7 @@ FILES = {
             sentence: "switched {{ runbooks_step.target.path }} on"
     """,
     "roles/toy_act/tasks/undo_switch_on.yml": """
-        - sre.runbooks.incident_record:
-            operation: effect
+        - sre.runbooks.incident_effect:
             mitigation: switch_on
             undoes: true
             target: "{{ runbooks_step.target }}"
@@ -111,6 +108,17 @@ FILES = {
     "playbooks/runbook_toy.yml": """
         - ansible.builtin.import_playbook: phases/run.yml
           vars: {runbook: toy, runbook_title: It is dark, runbook_severity: P3, runbook_hosts: role_toy}
+    """,
+    "playbooks/runbook_night.yml": """
+        - ansible.builtin.import_playbook: phases/run.yml
+          vars:
+            runbook: night
+            runbook_title: Lights on for the night
+            runbook_severity: P4
+            runbook_hosts: role_toy
+            runbook_disclosure: internal
+            runbook_procedure:
+              - {mitigation: switch_on, targets: [{path: "{{ toy_switch }}", before: "on"}]}
     """,
 }
 
@@ -199,6 +207,22 @@ def test_from_open_to_undo(collections: pathlib.Path, inventory: pathlib.Path, s
     back = play(collections, inventory, "undo", incident_id=incident(inventory).name)
     assert back.returncode == 0, back.stdout[-3000:]
     assert switch.read_text() == "off\n"
+
+
+def test_a_step_that_the_runbook_declares_needs_no_finding(
+    collections: pathlib.Path, inventory: pathlib.Path, switch: pathlib.Path
+) -> None:
+    switch.write_text("on\n")
+    shown = play(collections, inventory, "runbook_night", toy_switch=str(switch))
+    assert shown.returncode == 0, shown.stdout[-3000:]
+    (step,) = [row for row in harness.rows(shown.stdout).splitlines() if row.startswith("STEP")]
+    assert "-e mitigate=switch_on" in step
+    assert " · internal" in harness.rows(shown.stdout)
+    assert [event for event in events(inventory) if event["kind"] == "intent"] == []
+    done = play(collections, inventory, "runbook_night", toy_switch=str(switch), mitigate="switch_on")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert [event["status"] for event in events(inventory) if event["kind"] == "outcome"] == ["done"]
+    assert [event["proven"] for event in events(inventory) if event["kind"] == "verified"][-1] is True
 
 
 def test_what_was_left_out_or_not_reached_does_not_look_green(collections: pathlib.Path, inventory: pathlib.Path) -> None:

@@ -51,6 +51,14 @@ def test_a_step_is_only_done_when_it_is_asked_for(runs: Drill) -> None:
     assert acted(runs) == 0
 
 
+def test_what_is_done_soon_after_the_end_is_proven_again(runs: Drill) -> None:
+    runs.play(WORDS, before=WELL)
+    assert runs.play(WORDS, before=WELL) is None
+    assert (runs.incident["state"], runs.incident["epoch"]) == ("resolved", 1)
+    assert "not recovered" in str(runs.play(WORDS, before=WELL, after=SICK))
+    assert (runs.incident["state"], runs.incident["epoch"]) == ("open", 2)
+
+
 def test_without_approval_nothing_is_done(runs: Drill) -> None:
     assert "was not approved" in str(runs.play({**WORDS, "approval": "prompt"}, before=WELL))
     assert acted(runs) == 0

@@ -93,7 +93,7 @@ def own_words() -> set[str]:
 
 ROOMS = ("_judgement", "_record", "_render", "_channels", "_run")
 ROOM_FILES = sorted(path for room in ROOMS for path in UTILS.glob(f"{room}/*.py"))
-ENGINE = [*ROOM_FILES, PROJECT / "plugins/action/incident_record.py"]
+ENGINE = [*ROOM_FILES, *sorted((PROJECT / "plugins/action").glob("incident_*.py")), UTILS / "_action.py"]
 
 
 @pytest.mark.parametrize("path", ENGINE, ids=lambda path: path.name)

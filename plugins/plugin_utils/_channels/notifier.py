@@ -56,11 +56,10 @@ class Notifier:
         """After the diagnosis: declares what was confirmed, reopens what came back, says what the cause is."""
         verdict = self.context.fresh_findings(max_age)
         sick = verdict is not None and verdict["verdict"] != "healthy" and bool(verdict["measured"])
-        incident = self.record.incident
         if verdict is None or not sick:
             return
-        if incident["state"] == "resolved":
-            self.record.update(state="open", epoch=incident["epoch"] + 1, resolved_at=None, mitigated_at=None, declared_at=None)
+        if self.record.incident["state"] == "resolved":
+            self.context.reopen()
         if self.opened["declare"] == "never":
             return
         self._declare()

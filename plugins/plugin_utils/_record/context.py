@@ -53,6 +53,11 @@ class Context:
         found = self.record.load(name)
         return found if found is not None and found.get("schema") == SCHEMA else None
 
+    def reopen(self) -> None:
+        """The incident goes on: the same trouble is back, or something is done about it again."""
+        again = self.record.incident["epoch"] + 1
+        self.record.update(state="open", epoch=again, resolved_at=None, mitigated_at=None, declared_at=None)
+
     def fresh_findings(self, max_age: float) -> Json | None:
         """The verdict of this run, or the record's when it is young enough to act on."""
         found = self.verdict("findings.json")

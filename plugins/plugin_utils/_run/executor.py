@@ -103,6 +103,8 @@ class Executor:
             )
         kinds = ("undo_intent", "undone") if act.undoes else ("intent", "outcome")
         with self.record.effects():
+            if not act.undoes and self.record.incident["state"] == "resolved":
+                self.context.reopen()  # so that its end is proven again
             if not self.opened["check"]:
                 # What an undo needs is saved before anything is changed.
                 self._effect_event(kinds[0], act, target=act.target)
