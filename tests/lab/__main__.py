@@ -1,6 +1,6 @@
 """The lab's command line.
 
-python -m tests.lab up [part ...]      starts the parts that do not run yet (all of them by default)
+python -m tests.lab up [part ...]      starts the parts that do not run yet (the database and its users by default)
 python -m tests.lab down               ends every process, removes every file
 python -m tests.lab status             what runs, what is broken, what users see
 python -m tests.lab break FAULT        breaks something, until it is healed; without FAULT: what there is
@@ -20,6 +20,7 @@ import typing as t
 
 from tests.lab import faults, observer, postgres
 from tests.lab.inventory import inventory
+from tests.lab.kubernetes import plane
 from tests.lab.sim import control
 from tests.lab.state import Lab, LabError, process_start
 
@@ -30,7 +31,9 @@ HOW = """\
   ansible-playbook playbooks/runbook_db_degradation.yml -i inventories/lab
   python -m tests.lab down                   ends the lab"""
 VENDORS = ("pagerduty", "statuspage", "mail", "datadog")
-PARTS = ("postgres", "app", "load", "observer", *VENDORS)
+DATABASE = ("postgres", "app", "load", "observer", *VENDORS)
+CLUSTER = ("kubernetes", "service", *VENDORS)
+PARTS = (*DATABASE, "kubernetes", "service")
 
 
 def running(lab: Lab, part: str) -> bool:
@@ -54,7 +57,8 @@ def up(lab: Lab, wanted: t.Sequence[str], version: str, settings: dict[str, str]
     unknown = set(wanted) - set(PARTS)
     if unknown:
         raise LabError(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
-    needed = set(wanted or PARTS)
+    needed = set(wanted or DATABASE)
+    needed |= {"kubernetes"} if "service" in needed else set()
     needed |= {"app"} if needed & {"load"} else set()
     needed |= {"postgres"} if needed & {"app", "observer"} else set()
     clear_dead(lab)
@@ -79,6 +83,10 @@ def _start(lab: Lab, needed: set[str], version: str, settings: dict[str, str]) -
         for part in ("app", "load", "observer"):
             if part in needed and not running(lab, part):
                 lab.start_part(part, f"tests.lab.{part}")
+        if "kubernetes" in needed and not running(lab, "kubernetes"):
+            lab.start_part("kubernetes", "tests.lab.kubernetes.plane", str(plane.assets()), seconds=60.0)
+        if "service" in needed and not running(lab, "service"):
+            lab.start_part("service", "tests.lab.kubernetes.service")
         for vendor in vendors:
             vendor.result()
 
@@ -86,7 +94,7 @@ def _start(lab: Lab, needed: set[str], version: str, settings: dict[str, str]) -
 def status(lab: Lab) -> None:
     for part in lab.parts():
         told = lab.part(part)
-        print(f"{part:<11} pid {told['pid']:<8} {told.get('url') or told.get('port') or ''}")
+        print(f"{part:<11} pid {told['pid']:<8} {told.get('url') or told.get('server') or told.get('port') or ''}")
     print("broken     ", ", ".join(faults.standing(lab)) or "nothing")
     if "observer" in lab.parts():
         print("users      ", json.dumps(observer.next_look(lab)))

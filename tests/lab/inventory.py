@@ -8,6 +8,7 @@ from tests.lab.state import Lab
 
 PATHS = ("health", "keys?tenant=7", "search?tenant=7", "audit?tenant=7", "imports?tenant=7")
 FEW = ("recovery_check_requests", "recovery_check_concurrency")
+CLUSTER_PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7")
 PAGE_ID = "kctbh9vrtdwd"
 
 
@@ -67,4 +68,14 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
         # The lab has one small machine for everything, so it is measured with few requests at once.
         hosts["lab-api"] = {"runbooks_health_urls": [f"{url}/{path}" for path in PATHS], **dict.fromkeys(FEW, 5)}
         groups["role_edge"] = {"hosts": ["lab-api"]}
+    if "service" in lab.parts():
+        part, url = lab.part("kubernetes"), lab.part("service")["url"]
+        hosts["lab-cluster"] = {
+            "runbooks_k8s_kubeconfig": part["accounts"]["reader"], "runbooks_k8s_admin_kubeconfig": part["accounts"]["operator"],
+            "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody",
+        }  # fmt: skip
+        groups["role_cluster"] = {"hosts": ["lab-cluster"]}
+        hosts["lab-custody"] = {"runbooks_health_urls": [f"{url}{path}" for path in CLUSTER_PATHS], "runbooks_depends_on": ["lab-cluster"],
+                                **dict.fromkeys(FEW, 5)}  # fmt: skip
+        groups.setdefault("role_edge", {"hosts": []})["hosts"].append("lab-custody")
     return {"_meta": {"hostvars": hosts}, "all": {"vars": channels(lab)}, **groups}

@@ -10,11 +10,12 @@ import typing as t
 
 from tests.lab.faults import application, connections, decoys, locks, work
 from tests.lab.faults.core import REPORTS, Fault, Kind, Session, suffers, superuser
+from tests.lab.kubernetes import faults as kubernetes
 from tests.lab.state import Lab, LabError, end_process, process_start, wait_until
 
 __all__ = ["FAULTS", "REPORTS", "Fault", "Session", "break_it", "heal", "standing", "suffers", "superuser"]
 FAULTS: dict[str, Kind] = {
-    **locks.FAULTS, **connections.FAULTS, **work.FAULTS, **application.FAULTS, **decoys.FAULTS,
+    **kubernetes.FAULTS, **locks.FAULTS, **connections.FAULTS, **work.FAULTS, **application.FAULTS, **decoys.FAULTS,
 }  # fmt: skip
 # A fault grows until its users feel it, so it may take its time.
 STANDS_WITHIN = 90
@@ -45,6 +46,16 @@ def heal(lab: Lab, name: str) -> None:
     end_process(told["pid"], signal.SIGKILL)
     pids = [session["pid"] for session in told["sessions"]]
     starts = {session["pid"]: session["backend_start"] for session in told["sessions"]}
+    if any(pids):
+        _end_sessions(lab, name, starts)
+    mend = FAULTS[name].heal
+    if mend is not None:
+        mend(lab)
+    lab.file("faults", f"{name}.json").unlink()
+
+
+def _end_sessions(lab: Lab, name: str, starts: t.Mapping[int, str]) -> None:
+    pids = list(starts)
     with superuser(lab, "postgres") as cursor:
         for database_pid, start in starts.items():
             cursor.execute(
@@ -57,10 +68,6 @@ def heal(lab: Lab, name: str) -> None:
             return not any(starts[row[0]] == row[1] for row in cursor.fetchall())
 
         wait_until(gone, 10, f"the end of the sessions of {name}")
-    mend = FAULTS[name].heal
-    if mend is not None:
-        mend(lab)
-    lab.file("faults", f"{name}.json").unlink()
 
 
 def standing(lab: Lab) -> list[str]:

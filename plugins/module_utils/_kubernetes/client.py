@@ -1,0 +1,240 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests to one Kubernetes API server, as kubectl's configuration reaches it (private to the collection).
+
+Source: https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import traceback
+import typing as t
+import urllib.parse
+
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
+    KubernetesError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+
+KUBERNETES_IMPORT_ERROR: str | None
+try:
+    import urllib3
+    from kubernetes import client as kubernetes_client
+    from kubernetes import config as kubernetes_config
+except ImportError:
+    KUBERNETES_IMPORT_ERROR = traceback.format_exc()
+else:
+    KUBERNETES_IMPORT_ERROR = None
+
+Json = dict[str, t.Any]
+PAGE = 500
+LONGEST_MESSAGE = 400
+JSON_PATCH = "application/json-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Answer:
+    """What came back: HTTP's status, and the body in pieces, read once."""
+
+    status: int
+    pieces: t.Iterable[bytes]
+
+    def body(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+class Send(t.Protocol):
+    """One exchange. Raises OSError where nothing came back; ``sent`` of the error, where it has one, says whether it may have
+    arrived."""
+
+    def __call__(self, method: str, path: str, body: bytes | None, content_type: str | None) -> Answer: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Access:
+    """How the cluster is reached. ``cluster``: the name that it must have in the kubeconfig, if any."""
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    cluster: str | None = None
+    timeout: float = 10.0
+
+
+def argument_spec() -> dict[str, dict[str, t.Any]]:
+    """The options of every module that speaks to Kubernetes (doc fragment kubernetes)."""
+    return {
+        "kubeconfig": {"type": "path"},
+        "context": {"type": "str"},
+        "cluster": {"type": "str"},
+        "namespace": {"type": "str", "required": True},
+        "timeout": {"type": "float", "default": 10.0},
+    }
+
+
+def access_from(params: t.Mapping[str, t.Any]) -> Access:
+    return Access(params["kubeconfig"], params["context"], params["cluster"], params["timeout"])
+
+
+class Client:
+    """One API server. ``name`` is what messages call it."""
+
+    def __init__(self, send: Send, name: str) -> None:
+        self._send, self.name = send, name
+
+    def get(self, path: str) -> Json:
+        """One object, or one answer. Raises KubernetesError."""
+        return self._parsed("GET", path, self._exchange("GET", path, None, None).body())
+
+    def list(self, path: str, **query: str) -> list[Json]:
+        """All items of a list, page by page. Raises KubernetesError."""
+        found: list[Json] = []
+        token = ""
+        while True:
+            asked = {**query, "limit": str(PAGE), **({"continue": token} if token else {})}
+            page = self.get(f"{path}?{urllib.parse.urlencode(asked)}")
+            found += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return found
+
+    def patch(self, path: str, body: t.Any, content_type: str, *, dry_run: bool) -> Json:
+        """Changes one object. With ``dry_run`` the server checks everything and stores nothing. Raises KubernetesError, and
+        OutcomeUnknownError where it may have been done."""
+        whole = f"{path}?{urllib.parse.urlencode({'fieldManager': 'sre.runbooks', **({'dryRun': 'All'} if dry_run else {})})}"
+        return self._parsed("PATCH", path, self._exchange("PATCH", whole, json.dumps(body).encode(), content_type).body())
+
+    def stream(self, path: str, **query: str) -> t.Iterable[bytes]:
+        """A body that is read piece by piece. Raises KubernetesError."""
+        return self._exchange("GET", f"{path}?{urllib.parse.urlencode(query)}", None, None).pieces
+
+    def _exchange(self, method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        where = f"{self.name}: {method} {path.partition('?')[0]}"
+        try:
+            answer = self._send(method, path, body, content_type)
+        except OSError as error:
+            if method != "GET" and getattr(error, "sent", False):
+                raise OutcomeUnknownError(
+                    f"{where}: no answer came ({error}), so nobody knows whether it was done: look again before you act"
+                ) from error
+            raise KubernetesError(f"{where}: {error}. Is the API server reachable from here? kubectl get --raw /readyz") from error
+        if answer.status >= 400:
+            raise RefusedError(answer.status, f"{where}: {_why(answer)}")
+        return answer
+
+    def _parsed(self, method: str, path: str, body: bytes) -> Json:
+        try:
+            found = json.loads(body)
+        except ValueError as error:
+            raise KubernetesError(f"{self.name}: {method} {path}: the answer is no JSON; is that an API server?") from error
+        if not isinstance(found, dict):
+            raise KubernetesError(f"{self.name}: {method} {path}: the answer is no object; is that an API server?")
+        return found
+
+
+def _why(answer: Answer) -> str:
+    """A refusal in the server's words, with what grants a missing permission."""
+    body = answer.body()[:65536]
+    try:
+        message = str(json.loads(body).get("message") or "")
+    except (ValueError, AttributeError):
+        message = body.decode("utf-8", "replace")
+    hint = {
+        401: "; the token or certificate of this kubeconfig is not valid (any more): log in again",
+        403: "; docs/rbac has the roles to grant",
+    }
+    return f"HTTP {answer.status}: {' '.join(message.split())[:LONGEST_MESSAGE]}{hint.get(answer.status, '')}"
+
+
+class _LostError(OSError):
+    """Nothing came back. ``sent``: whether the request may have arrived."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+
+
+def connect(access: Access) -> Client:
+    """A client for the cluster of a kubeconfig, or of the pod that this runs in. Raises KubernetesError for a kubeconfig that
+    cannot be used, or that is another cluster's than the inventory says."""
+    configuration = kubernetes_client.Configuration()
+    name = access.cluster or access.context or "the cluster"
+    try:
+        if access.kubeconfig or access.context:
+            _refuse_another(access)
+            kubernetes_config.load_kube_config(access.kubeconfig, access.context, configuration, persist_config=False)
+        else:
+            kubernetes_config.load_config(client_configuration=configuration)
+    except KubernetesError:
+        raise
+    except Exception as error:  # each kind of login raises errors of its own
+        where = access.kubeconfig or "the default kubeconfig"
+        raise KubernetesError(f"{name}: {where} cannot be used: {' '.join(str(error).split())[:LONGEST_MESSAGE]}") from error
+    return Client(_sender(configuration, access.timeout), name)
+
+
+def _refuse_another(access: Access) -> None:
+    contexts, active = kubernetes_config.list_kube_config_contexts(access.kubeconfig)
+    chosen = next((one for one in contexts if one["name"] == access.context), None) if access.context else active
+    if chosen is None:
+        names = ", ".join(one["name"] for one in contexts)
+        raise KubernetesError(f"there is no context {access.context!r} in {access.kubeconfig}; there are: {names}")
+    there = chosen["context"]["cluster"]
+    if access.cluster and there != access.cluster:
+        raise KubernetesError(
+            f"the kubeconfig's context {chosen['name']} is of the cluster {there!r}, and the inventory says {access.cluster!r}: "
+            "nothing was asked of it"
+        )
+
+
+def _sender(configuration: t.Any, timeout: float) -> Send:
+    """Exchanges over the kubeconfig's own TLS, proxy and login; nothing is tried again, no redirect followed."""
+    options: Json = {
+        "cert_reqs": "CERT_REQUIRED" if configuration.verify_ssl else "CERT_NONE",
+        "ca_certs": configuration.ssl_ca_cert,
+        "cert_file": configuration.cert_file,
+        "key_file": configuration.key_file,
+        "timeout": urllib3.Timeout(connect=min(timeout, 5.0), read=timeout),
+        "retries": False,
+    }
+    if getattr(configuration, "tls_server_name", None):
+        options["server_hostname"] = configuration.tls_server_name
+    pool = urllib3.ProxyManager(configuration.proxy, **options) if configuration.proxy else urllib3.PoolManager(**options)
+
+    def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        headers = {"Accept": "application/json, */*", "User-Agent": "sre.runbooks"}
+        key = configuration.get_api_key_with_prefix("authorization") or configuration.get_api_key_with_prefix("BearerToken")
+        if key:
+            headers["Authorization"] = key
+        elif configuration.username:
+            headers["Authorization"] = configuration.get_basic_auth_token()
+        if content_type:
+            headers["Content-Type"] = content_type
+        try:
+            answer = pool.request(
+                method, f"{configuration.host}{path}", body=body, headers=headers, preload_content=False, redirect=False
+            )
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError) as error:
+            raise _LostError(_plainly(error), sent=False) from error
+        except urllib3.exceptions.HTTPError as error:
+            raise _LostError(_plainly(error), sent=True) from error
+        return Answer(answer.status, _pieces(answer))
+
+    return send
+
+
+def _pieces(answer: t.Any) -> t.Iterator[bytes]:
+    try:
+        yield from answer.stream(262144)
+        answer.release_conn()
+    except urllib3.exceptions.HTTPError as error:
+        answer.close()
+        raise _LostError(f"the answer broke off: {_plainly(error)}", sent=True) from error
+
+
+def _plainly(error: Exception) -> str:
+    return " ".join(str(getattr(error, "reason", None) or error).rpartition(">: ")[2].split()) or type(error).__name__

@@ -1,0 +1,234 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rolling a Deployment back, restarting, pausing it, and waiting for the new pods: as kubectl rollout does (private).
+
+Differences: a workload is named by its uid and its present revision, so that nothing is done to another one or twice; the server
+itself compares them (JSON Patch's test); waiting ends at once where the new pods will not come up by themselves.
+Source: kubectl's polymorphichelpers/rollback.go and rollout_status.go, RFC 6902
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, STRATEGIC_PATCH, Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import (
+    FAILING,
+    HASH,
+    is_owned,
+    pod_of,
+    releases_of,
+    revision_of,
+)
+
+Json = dict[str, t.Any]
+# What stays the Deployment's own; everything else goes back to what the release's ReplicaSet has kept.
+KEPT = (
+    "kubectl.kubernetes.io/last-applied-configuration",
+    "deployment.kubernetes.io/revision",
+    "deployment.kubernetes.io/revision-history",
+    "deployment.kubernetes.io/desired-replicas",
+    "deployment.kubernetes.io/max-replicas",
+    "deprecated.deployment.rollback.to",
+)
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+TRIES = 3
+CONFLICTS = (409, 422)
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One Deployment. ``uid`` and ``from_hash``: what it must be and run, or nothing is done."""
+
+    namespace: str
+    name: str
+    uid: str | None = None
+    from_hash: str | None = None
+
+    @property
+    def path(self) -> str:
+        return f"/apis/apps/v1/namespaces/{self.namespace}/deployments/{self.name}"
+
+    @property
+    def said(self) -> str:
+        return f"Deployment {self.namespace}/{self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was done: the sentences, the pod templates' differences, and the Deployment after it."""
+
+    changed: bool
+    done: tuple[str, ...]
+    before: Json
+    after: Json
+    deployment: Json
+
+
+class Rollout:
+    """The Deployments of one cluster. ``clock`` in seconds, ``sleep`` waits."""
+
+    def __init__(self, client: Client, clock: t.Callable[[], float], sleep: t.Callable[[float], None]) -> None:
+        self._client, self._clock, self._sleep = client, clock, sleep
+
+    def read(self, target: Target) -> Json:
+        """The Deployment. Raises KubernetesError where it is not the one that was meant."""
+        found = self._client.get(target.path)
+        if target.uid and found["metadata"]["uid"] != target.uid:
+            raise KubernetesError(f"{target.said} is another one than was looked at (its uid differs): nothing was changed")
+        return found
+
+    def releases(self, target: Target, deployment: Json) -> list[Json]:
+        """Its ReplicaSets, newest revision first."""
+        return releases_of(deployment, self._client.list(f"/apis/apps/v1/namespaces/{target.namespace}/replicasets"))
+
+    def undo(self, target: Target, *, to_revision: int, to_hash: str | None, force: bool, dry_run: bool) -> Outcome:
+        """Goes back to a release: a revision, or with 0 the one before, or the one with this template's hash."""
+        for attempt in range(TRIES):
+            deployment = self.read(target)
+            releases = self.releases(target, deployment)
+            self._refuse(target, deployment, releases, force=force)
+            wanted = chosen(target, releases, to_revision, to_hash)
+            template, annotations = rolled_back(deployment, wanted)
+            before = deployment["spec"]["template"]
+            if before == template:
+                already = f"{target.said} has the template of revision {revision_of(wanted)} already"
+                return Outcome(False, (already,), before, before, deployment)
+            patch = [
+                {"op": "test", "path": "/metadata/uid", "value": deployment["metadata"]["uid"]},
+                {"op": "test", "path": "/metadata/resourceVersion", "value": deployment["metadata"]["resourceVersion"]},
+                {"op": "replace", "path": "/spec/template", "value": template},
+                {"op": "add", "path": "/metadata/annotations", "value": annotations},
+            ]
+            try:
+                after = self._client.patch(target.path, patch, JSON_PATCH, dry_run=dry_run)
+            except RefusedError as error:
+                if error.status in CONFLICTS and attempt < TRIES - 1:
+                    continue  # somebody wrote it in between: it is read and judged anew
+                raise
+            return Outcome(True, (_said(target, releases[0], wanted),), before, template, after)
+        raise KubernetesError(f"{target.said} was changed by somebody else at each of {TRIES} tries: nothing was changed")
+
+    def _refuse(self, target: Target, deployment: Json, releases: list[Json], *, force: bool) -> None:
+        if deployment["spec"].get("paused"):
+            raise KubernetesError(
+                f"{target.said} is paused, so a rollback would not be rolled out: kubectl -n {target.namespace} rollout resume "
+                f"deployment/{target.name} first. Nothing was changed"
+            )
+        now = (releases[0]["metadata"].get("labels") or {}).get(HASH, "") if releases else ""
+        if target.from_hash and now != target.from_hash:
+            raise KubernetesError(f"{target.said} runs another release by now than was looked at: nothing was changed. Look again")
+        owner = owner_of(deployment)
+        if owner and not force:
+            raise KubernetesError(
+                f"{target.said} is kept by {owner['tool']} ({owner['name']}), which would roll it forward again: "
+                f"{owner['suspend']} first, or take the release back in its repository. Nothing was changed"
+            )
+
+    def restart(self, target: Target, stamp: str, *, dry_run: bool) -> Outcome:
+        """New pods of the same release."""
+        deployment = self.read(target)
+        if deployment["spec"].get("paused"):
+            raise KubernetesError(f"{target.said} is paused, so a restart would not be rolled out. Nothing was changed")
+        body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: stamp}}}}}
+        after = self._client.patch(target.path, body, STRATEGIC_PATCH, dry_run=dry_run)
+        before, now = deployment["spec"]["template"], after["spec"]["template"]
+        return Outcome(True, (f"restarted the pods of {target.said}",), before, now, after)
+
+    def pause(self, target: Target, *, paused: bool, dry_run: bool) -> Outcome:
+        """Keeps changes of the template from being rolled out, or lets them."""
+        deployment = self.read(target)
+        if bool(deployment["spec"].get("paused")) is paused:
+            return Outcome(False, (), {}, {}, deployment)
+        after = self._client.patch(target.path, {"spec": {"paused": paused}}, STRATEGIC_PATCH, dry_run=dry_run)
+        said = f"{'paused' if paused else 'resumed'} {target.said}"
+        return Outcome(True, (said,), {"paused": not paused}, {"paused": paused}, after)
+
+    def wait(self, target: Target, seconds: float, interval: float = 0.5) -> Json:
+        """Until all pods are of the newest release and available. Returns the Deployment. Raises KubernetesError, with each failing
+        pod's reason, when they will not come up or have not in time."""
+        until = self._clock() + seconds
+        while True:
+            deployment = self.read(target)
+            if is_complete(deployment):
+                return deployment
+            failing = self._failing(target, deployment)
+            if failing or _stuck(deployment):
+                why = "; ".join(failing) or "it made no progress within its progressDeadlineSeconds"
+                raise KubernetesError(f"{target.said}: the new pods do not come up: {why}")
+            if self._clock() >= until:
+                status = deployment.get("status") or {}
+                told = f"{status.get('updatedReplicas', 0)} updated, {status.get('availableReplicas', 0)} available"
+                raise KubernetesError(
+                    f"{target.said} was not complete within {seconds:g} s ({told} of {deployment['spec'].get('replicas', 1)}): "
+                    f"kubectl -n {target.namespace} rollout status deployment/{target.name}"
+                )
+            self._sleep(interval)
+
+    def _failing(self, target: Target, deployment: Json) -> list[str]:
+        releases = self.releases(target, deployment)
+        if not releases or not _observed(deployment):
+            return []
+        newest = releases[0]["metadata"]["uid"]
+        pods = [one for one in self._client.list(f"/api/v1/namespaces/{target.namespace}/pods") if is_owned(one, newest)]
+        told = [pod_of(one, ()) for one in pods]
+        return [f"{pod['name']} {pod['reason']} {pod['message']}".strip() for pod in told if pod["reason"] in FAILING]
+
+
+def chosen(target: Target, releases: t.Sequence[Json], to_revision: int, to_hash: str | None) -> Json:
+    """The ReplicaSet to go back to. Raises KubernetesError naming what there is."""
+    if to_hash:
+        found = [one for one in releases if (one["metadata"].get("labels") or {}).get(HASH) == to_hash]
+    elif to_revision:
+        found = [one for one in releases if revision_of(one) == to_revision]
+    else:
+        found = list(releases[1:2])
+    if not found:
+        there = ", ".join(str(revision_of(one)) for one in releases) or "none"
+        wanted = f"release {to_hash}" if to_hash else f"revision {to_revision}" if to_revision else "earlier revision"
+        raise KubernetesError(f"{target.said} has no {wanted}; there are: {there}. Nothing was changed")
+    return found[0]
+
+
+def rolled_back(deployment: Json, release: Json) -> tuple[Json, Json]:
+    """The template and the annotations that a Deployment has after it went back to a release."""
+    template = {**release["spec"]["template"], "metadata": dict(release["spec"]["template"].get("metadata") or {})}
+    labels = {name: value for name, value in (template["metadata"].get("labels") or {}).items() if name != HASH}
+    template["metadata"]["labels"] = labels
+    template["metadata"].setdefault("creationTimestamp", None)
+    if "creationTimestamp" not in (deployment["spec"]["template"].get("metadata") or {}):
+        template["metadata"].pop("creationTimestamp")
+    own = deployment["metadata"].get("annotations") or {}
+    kept = {name: value for name, value in own.items() if name in KEPT}
+    old = {name: value for name, value in (release["metadata"].get("annotations") or {}).items() if name not in KEPT}
+    return template, {**old, **kept}
+
+
+def _observed(deployment: Json) -> bool:
+    return bool((deployment.get("status") or {}).get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0))
+
+
+def is_complete(deployment: Json) -> bool:
+    """Whether all pods are of the newest template and available, and no others are there."""
+    status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
+    numbers = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
+    return _observed(deployment) and numbers == [wanted] * 3
+
+
+def _stuck(deployment: Json) -> bool:
+    conditions = (deployment.get("status") or {}).get("conditions") or []
+    return _observed(deployment) and any(
+        one["type"] == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded" for one in conditions
+    )
+
+
+def _said(target: Target, now: Json, wanted: Json) -> str:
+    def name(one: Json) -> str:
+        images = ", ".join(container["image"] for container in one["spec"]["template"]["spec"]["containers"])
+        return f"revision {revision_of(one)} ({images})"
+
+    return f"rolled {target.said} back from {name(now)} to {name(wanted)}"

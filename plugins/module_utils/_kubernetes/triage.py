@@ -1,0 +1,56 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Everything that a diagnosis reads of one namespace, in one call (private to the collection)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import (
+    Client,
+    access_from,
+    connect,
+)
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import Asked, read_logs
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import DIAGNOSTICS, look
+from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
+
+Json = dict[str, t.Any]
+
+
+def argument_spec() -> dict[str, dict[str, t.Any]]:
+    return {
+        **access_spec(),
+        "services": {"type": "list", "elements": "str", "default": []},
+        "log_seconds": {"type": "int", "default": 600},
+        "log_bytes_max": {"type": "int", "default": 5242880},
+        "seconds_max": {"type": "float", "default": 15.0},
+    }
+
+
+def triage_from(params: t.Mapping[str, t.Any]) -> Json:
+    """The facts of a namespace. A cluster that cannot be read has nothing but gaps."""
+    try:
+        return within(params["seconds_max"], lambda: _triage(params, connect(access_from(params))))
+    except (KubernetesError, LateError) as error:
+        gaps = [{"diagnostic": name, "reason": str(error)} for name in DIAGNOSTICS]
+        return {"namespace": params["namespace"], "workloads": [], "pods": [], "services": [], "warnings": [], "logs": [],
+                "watched": [], "gaps": gaps}  # fmt: skip
+
+
+def _triage(params: t.Mapping[str, t.Any], client: Client) -> Json:
+    facts = look(client, params["namespace"])
+    named = params["services"]
+    there = {service["name"] for service in facts["services"]}
+    unread = {gap["diagnostic"] for gap in facts["gaps"]}
+    missing = [] if "services" in unread else [name for name in named if name not in there]
+    facts["gaps"] += [{"diagnostic": f"service {name}", "reason": "there is none of this name"} for name in missing]
+    watched = [service for service in facts["services"] if service["selector"] and (not named or service["name"] in named)]
+    serving = {name for service in watched for name in service["pods"]}
+    pods = [pod for pod in facts["pods"] if pod["name"] in serving]
+    logs, gaps = read_logs(client, params["namespace"], pods, Asked(params["log_seconds"], params["log_bytes_max"]))
+    facts["gaps"] += gaps
+    return {**facts, "watched": [service["name"] for service in watched], "logs": logs}

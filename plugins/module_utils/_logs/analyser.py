@@ -1,0 +1,101 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a stream of log lines tells: requests and their failures by endpoint, and the templates of errors (private; pure).
+
+Memory is bounded: of templates and endpoints the first ones are kept, and how many lines are of others is counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import Line, read_line
+
+Json = dict[str, t.Any]
+MOST_ENDPOINTS = 200
+MOST_TEMPLATES = 200
+OTHERS = "(others)"
+STAMP = 30
+
+
+@dataclasses.dataclass
+class Endpoint:
+    """Requests to one path, and how many were answered with 5xx."""
+
+    requests: int = 0
+    server_errors: int = 0
+
+
+@dataclasses.dataclass
+class Template:
+    """Error lines that differ only in what is masked."""
+
+    count: int = 0
+    first: str = ""
+    last: str = ""
+
+
+@dataclasses.dataclass
+class Source:
+    """What the lines of one source (a container of a pod) told. Times as its runtime wrote them (RFC 3339, UTC)."""
+
+    lines: int = 0
+    bytes: int = 0
+    requests: int = 0
+    server_errors: int = 0
+    good_before_error: int = 0
+    first_line: str = ""
+    first_request: str = ""
+    first_server_error: str = ""
+    endpoints: dict[str, Endpoint] = dataclasses.field(default_factory=dict)
+    templates: dict[str, Template] = dataclasses.field(default_factory=dict)
+
+    def feed(self, pieces: t.Iterable[bytes], *, stamped: bool) -> None:
+        """Reads pieces of a stream; with ``stamped`` each line begins with its runtime's time."""
+        rest = b""
+        for piece in pieces:
+            self.bytes += len(piece)
+            *whole, rest = (rest + piece).split(b"\n")
+            for raw in whole:
+                self._take(raw, stamped=stamped)
+        if rest:
+            self._take(rest, stamped=stamped)
+
+    def _take(self, raw: bytes, *, stamped: bool) -> None:
+        stamp = ""
+        if stamped:
+            head, _blank, raw = raw.partition(b" ")
+            stamp = head[:STAMP].decode("ascii", "replace")
+        line = read_line(raw)
+        if line is None:
+            return
+        self.lines += 1
+        self.first_line = self.first_line or stamp
+        if line.status is not None and line.path is not None:
+            self._request(line, line.path, line.status, stamp)
+        elif line.is_error and line.template:
+            found = self.templates.get(line.template)
+            if found is None:
+                name = line.template if len(self.templates) < MOST_TEMPLATES else OTHERS
+                found = self.templates.setdefault(name, Template(first=stamp))
+            found.count, found.last = found.count + 1, stamp
+
+    def _request(self, line: Line, path: str, status: int, stamp: str) -> None:
+        name = path if path in self.endpoints or len(self.endpoints) < MOST_ENDPOINTS else OTHERS
+        endpoint = self.endpoints.setdefault(name, Endpoint())
+        failed = status >= 500
+        self.requests += 1
+        endpoint.requests += 1
+        self.first_request = self.first_request or stamp
+        if failed:
+            self.server_errors += 1
+            endpoint.server_errors += 1
+            self.first_server_error = self.first_server_error or stamp
+        elif not self.server_errors:
+            self.good_before_error += 1
+
+    def as_data(self) -> Json:
+        """What the rules read."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,199 @@
+"""What users reach behind the lab's Service: it answers as the Deployment's live pods would.
+
+A request goes to one of the ready endpoints that the EndpointSlices hold; the pod's image, and what its environment was when it
+started, decide the answer, and it is written to the pod's log. ``cluster.json`` says which images misbehave, and how.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import datetime
+import http.server
+import json
+import pathlib
+import random
+import sys
+import threading
+import time
+import typing as t
+import urllib.parse
+
+from tests.lab.kubernetes.api import Api, ApiError
+from tests.lab.load import Samples, request
+from tests.lab.state import Lab, serve_until_told
+
+NAMESPACE = "custody"
+SERVICE = "api-server"
+PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7")
+WORKERS = 4
+PAUSE_SECONDS = 0.08
+LOOK_SECONDS = 0.1
+Json = dict[str, t.Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Pod:
+    """A pod as its containers see themselves: their environment is that of their start."""
+
+    name: str
+    image: str
+    environment: t.Mapping[str, str]
+
+
+def now() -> str:
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f000Z")
+
+
+class Cluster:
+    """What the API server says of the Service and its pods, looked at again and again."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.api = lab, Api.of(lab)
+        self.pods: dict[str, Pod] = {}
+        self.ready: list[str] = []
+        self.logs = lab.file("kubernetes", "logs")
+        self.logs.mkdir(exist_ok=True)
+        self._files: dict[str, t.TextIO] = {}
+        self._lock = threading.Lock()
+
+    def watch(self) -> None:
+        while True:
+            with contextlib.suppress(ApiError, OSError):
+                self.look()
+            time.sleep(LOOK_SECONDS)
+
+    def look(self) -> None:
+        core = f"/api/v1/namespaces/{NAMESPACE}"
+        pods = {one["metadata"]["name"]: one for one in self.api.get(f"{core}/pods")["items"]}
+        slices = self.api.get(
+            f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices?labelSelector=kubernetes.io/service-name={SERVICE}"
+        )
+        for name, one in pods.items():
+            if name not in self.pods:
+                self._meet(name, one)
+        self.pods = {name: pod for name, pod in self.pods.items() if name in pods}
+        self.ready = [
+            endpoint["targetRef"]["name"]
+            for one in slices["items"]
+            for endpoint in (one.get("endpoints") or []) if one.get("ports")
+            if endpoint["conditions"].get("ready") and endpoint.get("targetRef", {}).get("name") in pods
+        ]  # fmt: skip
+
+    def _meet(self, name: str, one: Json) -> None:
+        container = one["spec"]["containers"][0]
+        path = self.logs / f"{name}.log"
+        path.touch()
+        logs = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "Logs", "metadata": {"name": name, "namespace": NAMESPACE},
+                "spec": {"logs": [{"logsFile": str(path), "previousLogsFile": str(path), "follow": False}]}}  # fmt: skip
+        with contextlib.suppress(ApiError):
+            self.api.create(f"/apis/kwok.x-k8s.io/v1alpha1/namespaces/{NAMESPACE}/logs", logs)
+        pod = Pod(name, container["image"], self._environment(container))
+        self.write(name, {"level": "info", "msg": "started", "image": pod.image})
+        if pod.image.endswith("-crash"):
+            self.write(name, {"level": "fatal", "msg": "cannot start: configuration key SIGNING_BACKEND is not set"})
+        self.pods[name] = pod
+
+    def _environment(self, container: Json) -> dict[str, str]:
+        found = {}
+        for one in container.get("env", []):
+            reference = one.get("valueFrom", {}).get("secretKeyRef")
+            if reference is None:
+                found[one["name"]] = one.get("value", "")
+                continue
+            with contextlib.suppress(ApiError, KeyError):
+                secret = self.api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/{reference['name']}")
+                found[one["name"]] = base64.b64decode(secret["data"][reference["key"]]).decode()
+        return found
+
+    def write(self, pod: str, line: Json) -> None:
+        """A line of a pod's log, as a container's runtime keeps it."""
+        with self._lock:
+            if pod not in self._files:
+                self._files[pod] = (self.logs / f"{pod}.log").open("a")
+            stamp = now()
+            self._files[pod].write(f"{stamp} stdout F {json.dumps({'time': stamp, **line})}\n")
+            self._files[pod].flush()
+
+    def answer(self, method: str, path: str) -> tuple[int, Json]:
+        """What a user gets, and where it came from."""
+        ready = [self.pods[name] for name in self.ready if name in self.pods]
+        if not ready:
+            return 503, {"error": "no endpoint is ready"}
+        pod = random.choice(ready)
+        started = time.monotonic()
+        status, body = self._behaves(pod, path)
+        milliseconds = round((time.monotonic() - started) * 1000 + random.uniform(1, 9), 1)
+        self.write(pod.name, {"level": "info", "msg": "request", "method": method, "path": path, "status": status, "ms": milliseconds})
+        return status, body
+
+    def _behaves(self, pod: Pod, path: str) -> tuple[int, Json]:
+        trouble = ((self.lab.read("cluster.json") or {}).get("images") or {}).get(pod.image)
+        if trouble and path.startswith(tuple(trouble["paths"])):
+            number = random.randint(1000, 9999)
+            self.write(pod.name, {"level": "error", "msg": f"{trouble['error']} (request {number})", "path": path})
+            return int(trouble["status"]), {"error": "internal error"}
+        return 200, {"status": "ok", "version": pod.image.rpartition(":")[2]}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    cluster: t.ClassVar[Cluster]
+
+    def log_message(self, *_: object) -> None:
+        """The pods' logs tell it."""
+
+    def _answer(self) -> None:
+        status, body = self.cluster.answer(self.command, self.path)
+        content = json.dumps(body).encode()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+    do_GET = do_POST = _answer  # noqa: N815  # http.server calls them so
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, asked: t.Any, client_address: t.Any) -> None:
+        """A client that hung up is the client's business."""
+
+
+def use(host: str, samples: Samples, seed: int) -> None:
+    draw = random.Random(seed)
+    while True:
+        path = urllib.parse.urlsplit(draw.choice(PATHS)).path + f"?tenant={draw.randint(1, 9)}"
+        started = time.monotonic()
+        failed = request(host, path, "GET")
+        samples.add((time.monotonic() - started) * 1000, failed)
+        time.sleep(PAUSE_SECONDS)
+
+
+def main() -> None:
+    lab = Lab("", pathlib.Path(sys.argv[1]))
+    Handler.cluster = Cluster(lab)
+    threading.Thread(target=Handler.cluster.watch, daemon=True).start()
+    server = Server(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"127.0.0.1:{server.server_address[1]}"
+    samples = Samples()
+    for number in range(WORKERS):
+        threading.Thread(target=use, args=(host, samples, number), daemon=True).start()
+
+    def publish() -> None:
+        while True:
+            lab.write("load.json", samples.summary())
+            time.sleep(0.25)
+
+    threading.Thread(target=publish, daemon=True).start()
+    serve_until_told(lab, "service", {"url": f"http://{host}"})
+
+
+if __name__ == "__main__":
+    main()
