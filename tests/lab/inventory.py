@@ -72,10 +72,10 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
         part, url = lab.part("kubernetes"), lab.part("service")["url"]
         hosts["lab-cluster"] = {
             "runbooks_k8s_kubeconfig": part["accounts"]["reader"], "runbooks_k8s_admin_kubeconfig": part["accounts"]["operator"],
-            "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody",
+            "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody", "runbooks_k8s_services": ["api-server"],
         }  # fmt: skip
         groups["role_cluster"] = {"hosts": ["lab-cluster"]}
-        hosts["lab-custody"] = {"runbooks_health_urls": [f"{url}{path}" for path in CLUSTER_PATHS], "runbooks_depends_on": ["lab-cluster"],
-                                **dict.fromkeys(FEW, 5)}  # fmt: skip
+        urls = [f"{url}{path}" for path in CLUSTER_PATHS]
+        hosts["lab-custody"] = {"runbooks_health_urls": urls, "runbooks_depends_on": ["lab-cluster"], **dict.fromkeys(FEW, 5)}
         groups.setdefault("role_edge", {"hosts": []})["hosts"].append("lab-custody")
     return {"_meta": {"hostvars": hosts}, "all": {"vars": channels(lab)}, **groups}

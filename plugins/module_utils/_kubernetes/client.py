@@ -29,6 +29,8 @@ except ImportError:
     KUBERNETES_IMPORT_ERROR = traceback.format_exc()
 else:
     KUBERNETES_IMPORT_ERROR = None
+    # What fails before a request is on its way.
+    NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError)
 
 Json = dict[str, t.Any]
 PAGE = 500
@@ -90,7 +92,7 @@ class Client:
         """One object, or one answer. Raises KubernetesError."""
         return self._parsed("GET", path, self._exchange("GET", path, None, None).body())
 
-    def list(self, path: str, **query: str) -> list[Json]:
+    def items(self, path: str, **query: str) -> list[Json]:
         """All items of a list, page by page. Raises KubernetesError."""
         found: list[Json] = []
         token = ""
@@ -121,7 +123,9 @@ class Client:
                 raise OutcomeUnknownError(
                     f"{where}: no answer came ({error}), so nobody knows whether it was done: look again before you act"
                 ) from error
-            raise KubernetesError(f"{where}: {error}. Is the API server reachable from here? kubectl get --raw /readyz") from error
+            raise KubernetesError(
+                f"{where}: {error}. Is the API server reachable from here? kubectl get --raw /readyz"
+            ) from error
         if answer.status >= 400:
             raise RefusedError(answer.status, f"{where}: {_why(answer)}")
         return answer
@@ -218,7 +222,11 @@ def _sender(configuration: t.Any, timeout: float) -> Send:
             answer = pool.request(
                 method, f"{configuration.host}{path}", body=body, headers=headers, preload_content=False, redirect=False
             )
-        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError) as error:
+        except (
+            urllib3.exceptions.NewConnectionError,
+            urllib3.exceptions.ConnectTimeoutError,
+            urllib3.exceptions.SSLError,
+        ) as error:
             raise _LostError(_plainly(error), sent=False) from error
         except urllib3.exceptions.HTTPError as error:
             raise _LostError(_plainly(error), sent=True) from error

@@ -42,8 +42,10 @@ def read_logs(client: Client, namespace: str, pods: t.Sequence[Json], asked: Ask
                 gaps.append({"diagnostic": f"log of {pod}/{container}", "reason": str(error)})
                 continue
             told.append({"pod": pod, "container": container, **source.as_data()})
-            if source.bytes >= asked.bytes_max:
-                gaps.append({"diagnostic": f"log of {pod}/{container}", "reason": f"only {asked.bytes_max} bytes of it were read"})
+            if source.size >= asked.bytes_max:
+                gaps.append(
+                    {"diagnostic": f"log of {pod}/{container}", "reason": f"only {asked.bytes_max} bytes of it were read"}
+                )
     return told, gaps
 
 

@@ -27,9 +27,9 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Json | None:
         name = str(labels["argocd.argoproj.io/instance"])
         return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {name} --sync-policy none"}
     for kind in ("kustomize", "helm"):
-        name = labels.get(f"{kind}.toolkit.fluxcd.io/name")
-        space = labels.get(f"{kind}.toolkit.fluxcd.io/namespace")
-        if name:
+        flux = labels.get(f"{kind}.toolkit.fluxcd.io/name")
+        space = labels.get(f"{kind}.toolkit.fluxcd.io/namespace") or "flux-system"
+        if flux:
             what = {"kustomize": "kustomization", "helm": "helmrelease"}[kind]
-            return {"tool": "Flux", "name": str(name), "suspend": f"flux suspend {what} {name} -n {space or 'flux-system'}"}
+            return {"tool": "Flux", "name": str(flux), "suspend": f"flux suspend {what} {flux} -n {space}"}
     return None

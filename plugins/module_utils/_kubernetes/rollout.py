@@ -84,7 +84,7 @@ class Rollout:
 
     def releases(self, target: Target, deployment: Json) -> list[Json]:
         """Its ReplicaSets, newest revision first."""
-        return releases_of(deployment, self._client.list(f"/apis/apps/v1/namespaces/{target.namespace}/replicasets"))
+        return releases_of(deployment, self._client.items(f"/apis/apps/v1/namespaces/{target.namespace}/replicasets"))
 
     def undo(self, target: Target, *, to_revision: int, to_hash: str | None, force: bool, dry_run: bool) -> Outcome:
         """Goes back to a release: a revision, or with 0 the one before, or the one with this template's hash."""
@@ -121,7 +121,9 @@ class Rollout:
             )
         now = (releases[0]["metadata"].get("labels") or {}).get(HASH, "") if releases else ""
         if target.from_hash and now != target.from_hash:
-            raise KubernetesError(f"{target.said} runs another release by now than was looked at: nothing was changed. Look again")
+            raise KubernetesError(
+                f"{target.said} runs another release by now than was looked at: nothing was changed. Look again"
+            )
         owner = owner_of(deployment)
         if owner and not force:
             raise KubernetesError(
@@ -149,8 +151,8 @@ class Rollout:
         return Outcome(True, (said,), {"paused": not paused}, {"paused": paused}, after)
 
     def wait(self, target: Target, seconds: float, interval: float = 0.5) -> Json:
-        """Until all pods are of the newest release and available. Returns the Deployment. Raises KubernetesError, with each failing
-        pod's reason, when they will not come up or have not in time."""
+        """Until all pods are of the newest release and available. Returns the Deployment. Raises KubernetesError, with each
+        failing pod's reason, when they will not come up or have not in time."""
         until = self._clock() + seconds
         while True:
             deployment = self.read(target)
@@ -174,7 +176,7 @@ class Rollout:
         if not releases or not _observed(deployment):
             return []
         newest = releases[0]["metadata"]["uid"]
-        pods = [one for one in self._client.list(f"/api/v1/namespaces/{target.namespace}/pods") if is_owned(one, newest)]
+        pods = [one for one in self._client.items(f"/api/v1/namespaces/{target.namespace}/pods") if is_owned(one, newest)]
         told = [pod_of(one, ()) for one in pods]
         return [f"{pod['name']} {pod['reason']} {pod['message']}".strip() for pod in told if pod["reason"] in FAILING]
 
@@ -206,6 +208,18 @@ def rolled_back(deployment: Json, release: Json) -> tuple[Json, Json]:
     kept = {name: value for name, value in own.items() if name in KEPT}
     old = {name: value for name, value in (release["metadata"].get("annotations") or {}).items() if name not in KEPT}
     return template, {**old, **kept}
+
+
+def shown(template: Json) -> Json:
+    """A pod template as a diff may show it: of environment variables only the names."""
+    spec = template.get("spec")
+    if not spec:
+        return template
+    hidden = {
+        **spec,
+        "containers": [{**one, "env": [e["name"] for e in one.get("env") or []]} for one in spec.get("containers") or []],
+    }
+    return {**template, "spec": hidden}
 
 
 def _observed(deployment: Json) -> bool:

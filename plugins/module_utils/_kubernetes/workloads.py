@@ -43,13 +43,13 @@ def paths(namespace: str) -> dict[str, str]:
 
 
 def look(client: Client, namespace: str) -> Json:
-    """The facts of one namespace: ``namespace``, ``workloads``, ``pods``, ``services``, ``warnings``, ``gaps``. Times are the server's
-    (RFC 3339, UTC), counts are pods."""
+    """The facts of one namespace: ``namespace``, ``workloads``, ``pods``, ``services``, ``warnings``, ``gaps``. Times are the
+    server's (RFC 3339, UTC), counts are pods."""
     read: dict[str, list[Json]] = {}
     gaps: list[Json] = []
     with concurrent.futures.ThreadPoolExecutor(len(DIAGNOSTICS)) as pool:
         query = {"warnings": {"fieldSelector": "type=Warning"}}
-        asked = {name: pool.submit(client.list, path, **query.get(name, {})) for name, path in paths(namespace).items()}
+        asked = {name: pool.submit(client.items, path, **query.get(name, {})) for name, path in paths(namespace).items()}
         for name, answer in asked.items():
             try:
                 read[name] = answer.result()

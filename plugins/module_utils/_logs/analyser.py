@@ -42,7 +42,7 @@ class Source:
     """What the lines of one source (a container of a pod) told. Times as its runtime wrote them (RFC 3339, UTC)."""
 
     lines: int = 0
-    bytes: int = 0
+    size: int = 0
     requests: int = 0
     server_errors: int = 0
     good_before_error: int = 0
@@ -56,7 +56,7 @@ class Source:
         """Reads pieces of a stream; with ``stamped`` each line begins with its runtime's time."""
         rest = b""
         for piece in pieces:
-            self.bytes += len(piece)
+            self.size += len(piece)
             *whole, rest = (rest + piece).split(b"\n")
             for raw in whole:
                 self._take(raw, stamped=stamped)

@@ -36,8 +36,8 @@ MASKS = (
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """What a line says: its level in lower case, the request that it is about (``method``, ``path`` without its query, ``status``), and
-    its message with everything that changes masked."""
+    """What a line says: its level in lower case, the request that it is about (``path`` without its query, ``status``), and its
+    message with everything that changes masked."""
 
     level: str
     template: str
@@ -94,5 +94,5 @@ def _from_fields(fields: t.Mapping[str, t.Any]) -> Line:
     level = str(next((fields[name] for name in ("level", "severity", "lvl") if fields.get(name)), "")).lower()[:20]
     path = next((str(fields[name]) for name in ("path", "uri", "url", "request_path") if fields.get(name)), None)
     status = next((fields[name] for name in ("status", "status_code", "code") if fields.get(name) is not None), None)
-    number = int(status) if str(status).isdigit() and len(str(status)) == 3 else None
+    number = int(str(status)) if re.fullmatch("[1-5][0-9]{2}", str(status)) else None
     return Line(level, masked(message), path.partition("?")[0][:LONGEST_TEMPLATE] if path else None, number)

@@ -43,7 +43,9 @@ class Api:
         return cls(told["server"], told["admin"], pathlib.Path(told["ca"]))
 
     def text(self, path: str, method: str = "GET", body: t.Any = None, content_type: str = "application/json") -> str:
-        request = urllib.request.Request(f"{self.server}{path}", method=method, data=None if body is None else json.dumps(body).encode())
+        request = urllib.request.Request(
+            f"{self.server}{path}", method=method, data=None if body is None else json.dumps(body).encode()
+        )
         request.add_header("Authorization", f"Bearer {self.token}")
         if body is not None:
             request.add_header("Content-Type", content_type)

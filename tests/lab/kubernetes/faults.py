@@ -25,7 +25,10 @@ def release(fault: Fault, image: str, cause: str) -> None:
     container = {"name": "api-server", "image": image}
     Api.of(fault.lab).patch(
         DEPLOYMENT,
-        {"metadata": {"annotations": {"kubernetes.io/change-cause": cause}}, "spec": {"template": {"spec": {"containers": [container]}}}},
+        {
+            "metadata": {"annotations": {"kubernetes.io/change-cause": cause}},
+            "spec": {"template": {"spec": {"containers": [container]}}},
+        },
     )
     fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
 

@@ -1,7 +1,7 @@
-"""The control plane: etcd, API server, controllers, scheduler and kwok, on free ports of loopback, ended in the order that they need.
+"""The control plane: etcd, API server, controllers, scheduler and kwok, on free ports of loopback.
 
-Its own process starts them and waits; they die with it. Whoever asks for the lab's Kubernetes gets tokens of service accounts that
-have what docs/rbac grants, never the administrator's.
+Its own process starts them and waits; they die with it, or end in the order that they need. Whoever asks for the lab's Kubernetes
+gets tokens of service accounts that have what docs/rbac grants, never the administrator's.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from tests.lab.kubernetes.api import Api, ApiError
 from tests.lab.state import MARKER, PROJECT, Lab, LabError, end_process, process_start, serve_until_told, wait_until
 
 HERE = pathlib.Path(__file__).parent
-CONTROLLERS = ("deployment", "replicaset", "statefulset", "daemonset", "endpointslice", "garbage-collector", "namespace", "node-lifecycle",
-               "resourcequota")  # fmt: skip
+CONTROLLERS = (
+    "deployment", "replicaset", "statefulset", "daemonset", "endpointslice", "garbage-collector", "namespace", "node-lifecycle",
+    "resourcequota",
+)  # fmt: skip
 # Writes by the runbooks' own accounts are kept whole; everybody else's are noise.
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -98,7 +100,9 @@ class Plane:
         with self.lab.file("log", f"{name}.log").open("ab") as output:
             command = [shutil.which("setpriv") or "setpriv", "--pdeathsig", "KILL", str(self.bin / name), *options]
             self.processes.append(
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=self.folder)
+                subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment, cwd=self.folder
+                )
             )
 
     def up(self) -> None:
@@ -106,8 +110,10 @@ class Plane:
         (self.folder / "tokens.csv").write_text(f'{self.admin},admin,1,"system:masters"\n')
         (self.folder / "audit.yaml").write_text(yaml.safe_dump(AUDIT))
         etcd, peer = f"http://127.0.0.1:{self.etcd}", f"http://127.0.0.1:{self.peer}"
-        self.start("etcd", "--data-dir=etcd", "--unsafe-no-fsync", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}",
-                   f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}")  # fmt: skip
+        self.start(
+            "etcd", "--data-dir=etcd", "--unsafe-no-fsync", f"--listen-client-urls={etcd}", f"--advertise-client-urls={etcd}",
+            f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}", f"--initial-cluster=default={peer}",
+        )  # fmt: skip
         self.start(
             "kube-apiserver", f"--etcd-servers={etcd}", f"--secure-port={self.port}", "--bind-address=127.0.0.1",
             f"--cert-dir={self.pki}", "--service-account-issuer=https://kubernetes.default.svc",

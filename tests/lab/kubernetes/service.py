@@ -125,7 +125,9 @@ class Cluster:
         started = time.monotonic()
         status, body = self._behaves(pod, path)
         milliseconds = round((time.monotonic() - started) * 1000 + random.uniform(1, 9), 1)
-        self.write(pod.name, {"level": "info", "msg": "request", "method": method, "path": path, "status": status, "ms": milliseconds})
+        self.write(
+            pod.name, {"level": "info", "msg": "request", "method": method, "path": path, "status": status, "ms": milliseconds}
+        )
         return status, body
 
     def _behaves(self, pod: Pod, path: str) -> tuple[int, Json]:
