@@ -79,7 +79,7 @@ def argument_spec() -> dict[str, dict[str, t.Any]]:
 
 
 def access_from(params: t.Mapping[str, t.Any]) -> Access:
-    return Access(params["kubeconfig"], params["context"], params["cluster"], params["timeout"])
+    return Access(params["kubeconfig"] or None, params["context"] or None, params["cluster"] or None, params["timeout"])
 
 
 class Client:
