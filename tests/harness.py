@@ -193,12 +193,14 @@ def longest_wait(lab: Lab) -> float:
 
 
 @contextlib.contextmanager
-def a_lab(name: str, *, postgresql: str = "18", settings: Variables | None = None) -> t.Iterator[Lab]:
+def a_lab(
+    name: str, parts: t.Sequence[str] = (), *, postgresql: str = "18", settings: Variables | None = None
+) -> t.Iterator[Lab]:
     """A lab of its own, gone afterwards."""
     lab = Lab.named(name)
     lab.end()
     try:
-        up(lab, (), postgresql, dict(settings or {}))
+        up(lab, parts, postgresql, dict(settings or {}))
         yield lab
     finally:
         lab.end()

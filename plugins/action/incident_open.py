@@ -55,6 +55,7 @@ class ActionModule(RecordAction):
             seconds_before_verdict=args["seconds_before_verdict"], group_name=args["record_group"] or None,
             keep_healthy_days=args["keep_healthy_days"],
             disclosures=(args["runbook_disclosure"], args["disclosure"]), procedure=args["procedure"],
+            host_disclosures={host: str(hosts[host].get("incident_disclosure") or "public") for host in kinds},
         )  # fmt: skip
         refuse_slips(sys.argv)
         self.channels()  # what is wrong with them is said before anything is touched

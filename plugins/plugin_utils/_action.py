@@ -10,6 +10,7 @@ all; so these are actions, and thin shells over _run.
 from __future__ import annotations
 
 import abc
+import json
 import pathlib
 import shutil
 import sys
@@ -68,6 +69,8 @@ class RecordAction(ActionBase):
             return {"changed": False, **self.act(args)}
         except RecordError as error:
             raise AnsibleActionFail(plain(error, LONGEST_SENTENCE)) from error
+        except json.JSONDecodeError as error:
+            raise AnsibleActionFail(f"a file of the record cannot be read: {plain(error)}") from error
         except OSError as error:
             sentence = trouble(error, pathlib.Path(str(error.filename or ".")).parent)
             raise AnsibleActionFail(plain(sentence, LONGEST_SENTENCE)) from error

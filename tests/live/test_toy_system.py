@@ -41,7 +41,7 @@ FILES = {
             "role": "sre.runbooks.toy_act", "identity": ["path"], "effect": "switches it on", "helps": "it is light",
             "hurts": "nobody", "risk": "low",
             "cap": "toy_act_max",
-            "each": True, "undo": "switches it off", "undo_by_hand": "write off into the file",
+            "each": True, "declarable": True, "undo": "switches it off", "undo_by_hand": "write off into the file",
         }
 
 

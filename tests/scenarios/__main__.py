@@ -6,7 +6,8 @@ import argparse
 import sys
 
 from tests import harness
-from tests.scenarios.runner import Played, play, sampled, scenarios
+from tests.lab.state import Lab
+from tests.scenarios.runner import GROUNDS, Played, Scenario, play, sampled, scenarios
 
 WANTED = 1.0
 BASELINE_AT_MOST = 0.6
@@ -25,18 +26,21 @@ def main() -> int:
         chosen = sampled(chosen, int(asked.sample), asked.draw)
     results: list[Played] = []
     print(f"{'scenario':<22} {'seed':>4} {'score':>6} {'naive':>6} {'run':>7}", flush=True)
-    with harness.a_lab("scenarios", postgresql=asked.postgresql) as lab:
-        for scenario in chosen:
-            for seed in asked.seeds:
-                result = play(lab, scenario, seed)
-                results.append(result)
-                print(
-                    f"{result.scenario:<22} {seed:>4} {result.score:>6.2f} {result.baseline:>6.2f} {result.seconds:>5.1f} s",
-                    flush=True,
-                )
-                for complaint in result.wrong:
-                    print(f"    WRONG: {complaint}", flush=True)
+    for runbook, ground in GROUNDS.items():
+        own = [one for one in chosen if one.runbook == runbook]
+        if own:
+            with harness.a_lab("scenarios", ground.parts, postgresql=asked.postgresql) as lab:
+                results += [played(lab, scenario, seed) for scenario in own for seed in asked.seeds]
     return summary(results, whole=asked.sample == "all" and not asked.names)
+
+
+def played(lab: Lab, scenario: Scenario, seed: int) -> Played:
+    """The result of one, printed."""
+    result = play(lab, scenario, seed)
+    print(f"{result.scenario:<22} {seed:>4} {result.score:>6.2f} {result.baseline:>6.2f} {result.seconds:>5.1f} s", flush=True)
+    for complaint in result.wrong:
+        print(f"    WRONG: {complaint}", flush=True)
+    return result
 
 
 def summary(results: list[Played], *, whole: bool) -> int:

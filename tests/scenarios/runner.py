@@ -11,6 +11,8 @@ import yaml
 
 from tests import harness
 from tests.lab import faults
+from tests.lab.__main__ import CLUSTER
+from tests.lab.kubernetes.api import Api
 from tests.lab.state import Lab, LabError, wait_until
 
 FOLDER = pathlib.Path(__file__).parent
@@ -44,6 +46,7 @@ class Scenario:
     postgresql: tuple[str, ...] = ("15", "18")
     preventive: bool = False
     paths: tuple[str, ...] = ()
+    runbook: str = "db_degradation"
     shows: tuple[str, ...] = ()
 
 
@@ -64,12 +67,13 @@ def load(path: pathlib.Path) -> Scenario:
     names = ("decoys", "causes", "forbidden", "untouched", "paths", "shows")
     lists = {name: tuple(data.pop(name, ())) for name in names}
     data["postgresql"] = tuple(data.get("postgresql", Scenario.postgresql))
-    fields: Json = {"name": path.stem, "breaks": tuple(data.pop("break")), **lists, **data}
+    fields: Json = {"name": path.stem, "runbook": path.parent.name, "breaks": tuple(data.pop("break")), **lists, **data}
     return Scenario(**fields)
 
 
-def scenarios(runbook: str = "db_degradation") -> list[Scenario]:
-    return [load(path) for path in sorted((FOLDER / runbook).glob("*.yml"))]
+def scenarios(*runbooks: str) -> list[Scenario]:
+    """Those of some runbooks, or of all."""
+    return [load(path) for runbook in runbooks or GROUNDS for path in sorted((FOLDER / runbook).glob("*.yml"))]
 
 
 def sampled(every: t.Sequence[Scenario], number: int, seed: int) -> list[Scenario]:
@@ -111,15 +115,36 @@ def longest_running(lab: Lab, seconds: float) -> str | None:
     return str(row[0]) if row else None
 
 
+def newest_rollout(lab: Lab) -> str | None:
+    """The Deployment whose newest ReplicaSet is the youngest: what people blame first."""
+    sets = Api.of(lab).get("/apis/apps/v1/namespaces/custody/replicasets")["items"]
+    newest = max(sets, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]), default=None)
+    return f"custody/Deployment/{newest['metadata']['ownerReferences'][0]['name']}" if newest else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """What a runbook's scenarios are played on: the lab's parts (none: the database's), and whom a naive look names."""
+
+    parts: tuple[str, ...]
+    naive: t.Callable[[Lab], str | None]
+
+
+GROUNDS = {
+    "db_degradation": Ground((), lambda lab: longest_running(lab, 1.0)),
+    "error_rate": Ground(CLUSTER, newest_rollout),
+}
+
+
 def naive(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json]) -> float:
-    """What one gets who names the longest-running statement."""
-    named = longest_running(lab, 1.0)
+    """What one gets who names what a naive look names."""
+    named = GROUNDS[scenario.runbook].naive(lab)
     if not scenario.causes:
         return 1.0 if named is None else 0.0
     roles = {cause["session"] for cause in scenario.causes}
     guilty = [session for session in sessions_of(scenario, told) if session["role"] in roles]
     keys = {session["key"] or str(session["pid"]) for session in guilty}
-    return 1.0 if len(keys) == 1 and named in {str(session["pid"]) for session in guilty} else 0.0
+    return 1.0 if len(keys) == 1 and named in keys | {str(session["pid"]) for session in guilty} else 0.0
 
 
 def break_all(lab: Lab, scenario: Scenario, seed: int) -> dict[str, Json]:
@@ -145,7 +170,7 @@ def run(lab: Lab, root: pathlib.Path, scenario: Scenario) -> harness.Run:
     if scenario.alert:
         (root / "alert.txt").write_text(scenario.alert)
         variables["incident_alert_file"] = str(root / "alert.txt")
-    return harness.play(lab, root, *options, variables=variables)
+    return harness.play(lab, root, *options, variables=variables, playbook=f"playbooks/runbook_{scenario.runbook}.yml")
 
 
 def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played: harness.Run) -> t.Iterator[str]:
@@ -156,7 +181,7 @@ def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played:
     if named & set(scenario.forbidden):
         yield f"named what is forbidden: {', '.join(sorted(named & set(scenario.forbidden)))}"
     sessions = [session for one in told.values() for session in one["sessions"] if session["role"] in scenario.untouched]
-    alive = harness.sessions(lab)
+    alive = harness.sessions(lab) if sessions else {}
     gone = [session["pid"] for session in sessions if alive.get(session["pid"]) != session["backend_start"]]
     if gone:
         yield f"did not stay untouched: {gone}"

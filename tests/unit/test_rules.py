@@ -636,7 +636,7 @@ def test_a_refused_connection_breaks_no_rule(rule: t.Callable[..., t.Any]) -> No
 
 def test_every_finding_of_the_catalogue_has_a_rule_that_makes_it() -> None:
     made = {finding[0] for case in FOUND for finding in case[3]}
-    assert made == set(shipped().entries)
+    assert made == {entry.id for entry in shipped().entries.values() if entry.kind in ("postgresql", "edge")}
 
 
 def test_the_waits_of_a_moment_rule_nothing_out_while_users_suffer() -> None:

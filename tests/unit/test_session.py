@@ -69,6 +69,8 @@ KINDS = {"db": ["postgresql"], "api": ["edge"]}
 class Runs:
     """Runs of one runbook on one root."""
 
+    catalogue = shipped()
+
     def __init__(self, root: pathlib.Path) -> None:
         self.root = root
         self.vendors = Vendors()
@@ -86,13 +88,14 @@ class Runs:
             "db", "Database degradation", "P2", str(self.root), changes.pop("declare", "at_once"), 3600.0, ("db",), "role_database",
             KINDS, {"db": (), "api": None}, changes.pop("alert_file", None), changes.pop("check", False), changes.pop("pid", os.getpid()),
             disclosures=changes.pop("disclosures", ("public",)), procedure=changes.pop("procedure", ()),
+            host_disclosures=changes.pop("host_disclosures", {}),
         )  # fmt: skip
         assert not changes
-        return open_run(asked, words or {}, shipped(), self.now)
+        return open_run(asked, words or {}, self.catalogue, self.now)
 
     def session(self, run: Json, channels: Json | None = None, answer: str | None = None) -> Run:
         outside = Outside(self.vendors, self.lines.append, lambda *_: answer, ["ansible-playbook", "x.yml"])
-        session = Run(run, shipped(), outside, CHANNELS if channels is None else channels)
+        session = Run(run, self.catalogue, outside, CHANNELS if channels is None else channels)
         session.record.clock = lambda: self.now
         return session
 

@@ -22,10 +22,11 @@ STAMP = 30
 
 @dataclasses.dataclass
 class Endpoint:
-    """Requests to one path, and how many were answered with 5xx."""
+    """Requests to one path, how many were answered with 5xx, and how many were not before the first that was."""
 
     requests: int = 0
     server_errors: int = 0
+    good_before_error: int = 0
 
 
 @dataclasses.dataclass
@@ -45,7 +46,6 @@ class Source:
     size: int = 0
     requests: int = 0
     server_errors: int = 0
-    good_before_error: int = 0
     first_line: str = ""
     first_request: str = ""
     first_server_error: str = ""
@@ -93,8 +93,8 @@ class Source:
             self.server_errors += 1
             endpoint.server_errors += 1
             self.first_server_error = self.first_server_error or stamp
-        elif not self.server_errors:
-            self.good_before_error += 1
+        elif not endpoint.server_errors:
+            endpoint.good_before_error += 1
 
     def as_data(self) -> Json:
         """What the rules read."""

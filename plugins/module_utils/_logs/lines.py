@@ -23,7 +23,8 @@ LEVEL = re.compile(r"\b(FATAL|CRITICAL|ERROR|WARN(?:ING)?|INFO|DEBUG)\b", re.IGN
 ERROR_LEVELS = {"error", "fatal", "critical", "err", "panic", "severe"}
 SECRET = re.compile(
     r"""(?ix) \b(bearer|basic)\s+[\w.~+/=-]{6,} | \beyJ[\w-]{8,}\.[\w-]+\.[\w-]* |
-    \b((?:\w*(?:password|passwd|secret|token|api[_-]?key|authorization)\w*)\s*["']?\s*[:=]\s*["']?)[^\s"',;&]+ """
+    \b((?:\w*(?:password|passwd|secret|token|api[_-]?key|authorization)\w*)\s*["']?\s*[:=]\s*["']?)
+    (?:(?:bearer|basic)\s+)?[^\s"',;&]+ """
 )
 MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),

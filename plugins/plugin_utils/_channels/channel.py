@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NEED_TO_KNOW, PUBLIC, shortened
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import DISCLOSURES, NEED_TO_KNOW, PUBLIC, shortened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
 
 Json = dict[str, t.Any]
@@ -100,7 +100,8 @@ def _no_message(*_given: t.Any) -> None:
 class Channel:
     """A way to tell somebody.
 
-    ``modules``: those that speak to it. ``needed``: the settings (incident_<name>_...) without which it is not configured,
+    ``modules``: those that speak to it. ``needed``: the settings (incident_<name>_...) without which it is not configured
+    (or, of several, without one of them),
     ``lists``: those that are lists of names. ``login``: from the settings, the arguments with which its modules reach it.
     ``narrowed``: its settings for an incident of a disclosure, or why it is off then. ``addressed``: the arguments by which its
     modules find what the vendor has of an incident. ``messages``: what it is told at a stage. ``update``: a person's words
@@ -111,7 +112,7 @@ class Channel:
     name: str
     vendor: str
     modules: tuple[str, ...]
-    needed: tuple[str, ...]
+    needed: tuple[str | tuple[str, ...], ...]
     login: t.Callable[[Json], Json]
     messages: t.Callable[[Stage, Json], list[Message]]
     lists: tuple[str, ...] = ()
@@ -129,8 +130,9 @@ def api_login(settings: Json) -> Json:
 
 
 def disclosure_of(incident: Json) -> str:
-    """Who may read about an incident; a record of an earlier version does not say."""
-    return str(incident.get("disclosure") or PUBLIC)
+    """Who may read about an incident. A record of an earlier version does not say; what is not understood is the strictest."""
+    told = incident.get("disclosure", PUBLIC)
+    return told if told in DISCLOSURES else NEED_TO_KNOW
 
 
 def reference(incident: Json) -> str:
@@ -146,9 +148,9 @@ def name_of(incident: Json) -> str:
 
 def vendor_key(incident: Json) -> str:
     """The key under which a vendor knows an incident. One that was given came from there, and is kept."""
-    told = str(incident["key"])
-    is_ours = told.startswith(f"{incident['runbook']}/")
-    return f"sre.runbooks/{reference(incident)}" if is_ours and disclosure_of(incident) == NEED_TO_KNOW else told
+    if disclosure_of(incident) == NEED_TO_KNOW and not incident.get("key_was_given"):
+        return f"sre.runbooks/{reference(incident)}"
+    return str(incident["key"])
 
 
 def title(incident: Json) -> str:

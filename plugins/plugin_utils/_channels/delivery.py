@@ -78,7 +78,8 @@ class Delivery:
         now = disclosure_of(self.record.incident)
         for message in self.outbox.unsent():
             if strictest(message.disclosure, now) != message.disclosure:
-                self._end_of(message, "refused", f"it was written before the incident became {now}")
+                unclear = _ended_unclear(self.record.events(), message)
+                self._end_of(message, "maybe" if unclear else "withdrawn", f"it was written before the incident became {now}")
 
     def _round(self, messages: t.Sequence[Message], patience: Patience, left: float) -> set[str]:
         """Sends one message of each channel, side by side. Returns the channels where it failed."""
@@ -129,12 +130,13 @@ class Delivery:
         return False
 
     def _end_of(self, message: Message, outcome: str, detail: str, *, unknown: bool = False, down: bool = False) -> None:
-        self.outbox.mark(message.id, outcome, detail, stamp(self.record.clock()))
+        to = ", ".join(self.channels.get(message.channel, {}).get("login", {}).get("to", []))
+        self.outbox.mark(message.id, outcome, detail, stamp(self.record.clock()), to)
         more = {"unknown": True} if unknown else {}
         more |= {"down": True} if down else {}
         self.record.append("outcome", effect=message.id, status={"sent": "done"}.get(outcome, outcome), detail=detail, **more)
-        if outcome in ("maybe", "refused"):
-            self.show("maybe sent" if outcome == "maybe" else "refused", f"{message.id}: {detail}")
+        if outcome in ("maybe", "refused", "withdrawn"):
+            self.show("maybe sent" if outcome == "maybe" else outcome, f"{message.id}: {detail}")
 
     def _arguments(self, message: Message, patience: Patience, left: float, in_doubt: bool) -> Json:
         login = self.channels[message.channel]["login"]

@@ -34,7 +34,7 @@ def _login(settings: Json) -> Json:
 
 def _narrowed(settings: Json, disclosure: str) -> Json | str:
     if disclosure != NEED_TO_KNOW:
-        return settings
+        return settings if settings["login"]["to"] else "incident_mail_to names nobody"
     readers = settings.get("need_to_know_to") or []
     if not readers:
         return f"the incident is {disclosure}, and incident_mail_need_to_know_to names nobody"
@@ -54,7 +54,7 @@ CHANNEL = Channel(
     name=NAME,
     vendor="mail",
     modules=(MODULE,),
-    needed=("host", "from", "to"),
+    needed=("host", "from", ("to", "need_to_know_to")),
     lists=("to", "need_to_know_to"),
     login=_login,
     narrowed=_narrowed,

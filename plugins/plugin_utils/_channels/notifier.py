@@ -13,8 +13,9 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.channel imp
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.delivery import Delivery, Patience
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import CHANNELS, narrowed
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import done_effects, unknown_effects
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import PLANNED, Message
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp
 
@@ -36,6 +37,7 @@ class Notifier:
     def __init__(self, context: Context, channels: t.Mapping[str, Json]) -> None:
         self.context = context
         self.opened, self.record, self.show = context.opened, context.record, context.show
+        self._before = set(channels)
         self.channels, self.silenced = narrowed(channels, disclosure_of(self.record.incident))
         self._delivery = Delivery(context, self.channels, self._remember)
         self.outbox = self._delivery.outbox
@@ -47,7 +49,10 @@ class Notifier:
         self.record.update(contacts={plain(role, 80): plain(who, 160) for role, who in contacts.items()})
         seconds = self.opened["seconds_before_verdict"]
         quickly = Patience(seconds, seconds, 1)
-        if self.opened["declare"] == "at_once" and not self.opened["relapse"]:
+        incident = self.record.incident
+        # One that was resolved before is only told of again where users suffer.
+        again = self.opened["relapse"] or (incident["epoch"] and not incident.get("declared_at"))
+        if self.opened["declare"] == "at_once" and not again:
             self._declare(quickly)
         else:
             self.flush(quickly)
@@ -66,6 +71,21 @@ class Notifier:
         if verdict["verdict"] == "cause_found":
             self.tell("identified", verdict)
         self._who_is_on_call()
+
+    def declare_what_is_left(self) -> None:
+        """After a look that found no recovery: nobody may wait for it without knowing."""
+        incident = self.record.incident
+        if incident["state"] == "open" and not incident.get("declared_at") and self.opened["declare"] != "never":
+            self._declare()
+
+    def left_open(self) -> list[str]:
+        """The notes on channels that were told once and may not be told any more."""
+        vendors = self.record.incident.get("vendors", {})
+        return [
+            f"{CHANNELS[name].vendor} still says {vendors[name].get('status')}, and is not told any more: end it there by hand"
+            for name in self._before - self.channels.keys()
+            if name in vendors and vendors[name].get("status") != "resolved"
+        ]
 
     def _declare(self, patience: Patience | None = None) -> None:
         if not self.record.incident.get("declared_at"):
@@ -137,9 +157,11 @@ class Notifier:
         staged = {event["update"] for event in events if event["kind"] == "stage" and "update" in event}
         for event in updates:
             if event["update"] not in staged:
-                new = self._queue(self._updates(event["text"], event["update"]))
-                channels = [message.channel for message in new]
+                messages = self._updates(event["text"], event["update"])
+                channels = [message.channel for message in self._queue(messages)]
                 self.record.append("stage", stage="update", update=event["update"], channels=channels)
+                if event is updates[-1] and not messages:
+                    raise RecordError("nobody was told: no channel that is on takes these words now; they are kept as a note")
         self.flush()
 
     def _queue(self, messages: t.Iterable[Message]) -> list[Message]:
@@ -191,7 +213,8 @@ class Notifier:
             return
         vendors = {**incident["vendors"], message.channel: {name: told.get(name) for name in ("id", "status", "url")}}
         changes: Json = {"vendors": vendors}
-        if result.get("adopted") and message.stage == "declared" and told.get("title") != title(incident):
+        ours = {title(incident), title({**incident, "disclosure": PUBLIC})}
+        if result.get("adopted") and message.stage == "declared" and told.get("title") not in ours:
             changes["adopted"] = True
         if told.get("status") == "acknowledged" and not incident.get("acknowledged_at"):
             changes["acknowledged_at"] = stamp(self.record.clock())
@@ -207,7 +230,11 @@ class Notifier:
         for message, line in self.outbox.journal():
             vendor = self.record.incident.get("vendors", {}).get(message.channel, {}).get("id")
             login = self.channels.get(message.channel, {}).get("login", {})
-            to = ", ".join(login.get("to", [])) or " ".join(filter(None, [CHANNELS[message.channel].vendor, vendor]))
+            to = (
+                line.get("to")
+                or ", ".join(login.get("to", []))
+                or " ".join(filter(None, [CHANNELS[message.channel].vendor, vendor]))
+            )
             outcome = {"sent": "sent", "maybe": "maybe sent", "refused": "refused"}.get(line.get("op", ""), "unsent")
             detail = "" if outcome == "sent" else f": {line.get('detail', 'not tried yet')}"
             rows.append((line.get("at", "")[5:19].replace("T", " "), to, message.id.partition(":")[2], outcome + detail))

@@ -33,7 +33,9 @@ def channels_from(wanted: t.Sequence[str], settings: t.Mapping[str, Json], *, pu
     off: list[str] = []
     for name in dict.fromkeys(wanted):
         channel = CHANNELS[name]
-        missing = [f"incident_{name}_{field}" for field in channel.needed if not settings[name].get(field)]
+        missing = [
+            f"incident_{name}_{fields[0]}" for fields in map(_several, channel.needed) if not any(map(settings[name].get, fields))
+        ]
         if missing:
             off.append(f"{name} (not configured: {', '.join(missing)})")
         elif name == status_page.NAME and not public:
@@ -50,6 +52,10 @@ def narrowed(on: t.Mapping[str, Json], disclosure: str) -> tuple[dict[str, Json]
     chosen = {name: CHANNELS[name].narrowed(settings, disclosure) for name, settings in on.items()}
     off = [f"{name} ({why})" for name, why in chosen.items() if isinstance(why, str)]
     return {name: settings for name, settings in chosen.items() if not isinstance(settings, str)}, off
+
+
+def _several(fields: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (fields,) if isinstance(fields, str) else fields
 
 
 def _names(value: object) -> list[str]:

@@ -62,6 +62,7 @@ class Mitigation:
     identity: tuple[str, ...]
     requires_approval: bool = False
     each: bool = False
+    declarable: bool = False
 
     def key_of(self, target: t.Mapping[str, t.Any]) -> str:
         """What a person calls a target: the fields that tell it apart, joined by a dot (``public.keys_idx``)."""

@@ -50,14 +50,14 @@ def unknown_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
 
 def fruitless_tries(events: t.Iterable[Json], mitigation: str, system: str, epoch: int) -> list[str]:
     """When a mitigation was carried out since the incident was last opened, and the recovery was not proven after it."""
-    tries: list[str] = []
+    tries: dict[t.Any, str] = {}
     for event in events:
         if event["kind"] == "outcome" and (event.get("effect"), event.get("system")) == (mitigation, system):
             if event.get("epoch") == epoch and event["status"] == "done":
-                tries.append(str(event["at"]))
+                tries.setdefault(event.get("run", event["at"]), str(event["at"]))
         elif event["kind"] == "verified" and event["proven"]:
             tries.clear()
-    return tries
+    return list(tries.values())
 
 
 def standing_proof(events: t.Sequence[Json]) -> Json | None:

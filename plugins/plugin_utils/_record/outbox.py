@@ -13,7 +13,7 @@ import dataclasses
 import pathlib
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import DISCLOSURES, PUBLIC
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import append_line, read_lines
 
 Json = dict[str, t.Any]
@@ -42,7 +42,11 @@ def _message(line: Json, modules: t.Mapping[str, t.Sequence[str]]) -> Message | 
     known = {field.name for field in dataclasses.fields(Message)}
     try:
         message = Message(**{name: value for name, value in line.items() if name in known})
-        return message if message.module in modules[message.channel] and isinstance(message.args, dict) else None
+        return (
+            message
+            if message.module in modules[message.channel] and isinstance(message.args, dict) and message.disclosure in DISCLOSURES
+            else None
+        )
     except (TypeError, KeyError):
         return None
 
@@ -62,6 +66,9 @@ class Outbox:
                 message = _message(line, self._modules)
                 if message is not None:
                     messages.setdefault(message.id, message)
+            elif line["op"] == "withdrawn":  # it may be written anew, for fewer readers
+                messages.pop(line["id"], None)
+                last.pop(line["id"], None)
             else:
                 last[line["id"]] = line
         return messages, last
@@ -74,9 +81,10 @@ class Outbox:
             append_line(self._path, {"op": "queued", **dataclasses.asdict(message)})
         return new
 
-    def mark(self, identity: str, outcome: str, detail: str, at: str) -> None:
-        """What became of a message: ``sent``, ``failed``, or ``maybe`` (sent once, and nobody can tell)."""
-        append_line(self._path, {"op": outcome, "id": identity, "detail": detail, "at": at})
+    def mark(self, identity: str, outcome: str, detail: str, at: str, to: str = "") -> None:
+        """What became of a message, and ``to`` whom it went: ``sent``, ``failed``, ``refused``, ``withdrawn``, or ``maybe`` (sent
+        once, and nobody can tell)."""
+        append_line(self._path, {"op": outcome, "id": identity, "detail": detail, "at": at, **({"to": to} if to else {})})
 
     def unsent(self) -> list[Message]:
         """The messages that are not known to have arrived and may be sent (again), in order."""

@@ -330,6 +330,19 @@ def current_incident(
     return None
 
 
+def is_unreadable(root: pathlib.Path, key: str) -> bool:
+    """Whether an incident of a key is there that cannot be read. Raises OSError where the root cannot."""
+    if not root.exists():
+        return False
+    folder = _of_key(root, key, only_look=True)
+    if folder is None or not (folder / "incident.json").exists():
+        return False
+    try:
+        return not isinstance(data_of(folder / "incident.json"), dict)
+    except ValueError:
+        return True
+
+
 # -- the index of the newest incident by key: a root may hold ten thousand ----------------------------------------------
 
 

@@ -68,7 +68,7 @@ class Screen:
 
 def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime) -> str:
     """When those who wait must hear again, or since when they should have."""
-    said = [moment_of(event["at"]) for event in events if event["kind"] == "stage"]
+    said = [moment_of(event["at"]) for event in events if event["kind"] == "stage" and event.get("channels", True)]
     due = max(said, default=now) + datetime.timedelta(minutes=minutes)
     return f"OVERDUE: the next update was due at {due:%H:%MZ}" if due < now else f"next update due at {due:%H:%MZ}"
 
@@ -242,7 +242,8 @@ def _verdict(screen: Screen) -> list[str]:
 
 def _next(screen: Screen) -> list[str]:
     """What to do where no cause was found: nothing is offered then."""
-    steps = ["nothing is offered, because nothing is shown to be the cause; look again in a minute"]
+    said = "nothing else is offered" if screen.procedure else "nothing is offered"
+    steps = [f"{said}, because nothing is shown to be the cause; look again in a minute"]
     people = screen.incident.get("on_call", [])
     if people:
         steps.append(f"no cause in ten minutes: call {people[0]}")

@@ -20,6 +20,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.alert import read_alert
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import LockHeldError, RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import (
+    DISCLOSURES,
+    NEED_TO_KNOW,
     PUBLIC,
     Words,
     key_for,
@@ -37,6 +39,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
     data_of,
     file_lock,
     incident_folder,
+    is_unreadable,
     make_folder,
     prune_healthy,
     remember_key,
@@ -64,7 +67,8 @@ class Opening:
 
     ``kinds``: of each host that is a system, what kinds of one. ``depends_on``: what each stands on; None where the inventory
     does not say, and it is what users see: then it stands on the targets. ``disclosures``: who may read about it, by the runbook
-    and by the inventory; the strictest counts. ``procedure``: what the runbook may do whatever is found (see procedure.py).
+    and by the inventory, ``host_disclosures``: about one of its systems; the strictest counts. ``procedure``: what the runbook
+    may do whatever is found (see procedure.py).
     """
 
     runbook: str
@@ -85,6 +89,7 @@ class Opening:
     group_name: str | None = None
     keep_healthy_days: float = 7.0
     disclosures: tuple[str, ...] = (PUBLIC,)
+    host_disclosures: t.Mapping[str, str] = dataclasses.field(default_factory=dict)
     procedure: t.Sequence[t.Mapping[str, t.Any]] = ()
 
 
@@ -100,24 +105,24 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
     expected, depends_on = surroundings(targets, asked.depends_on, asked.kinds)
     if asked.severity not in SEVERITIES:
         raise RecordError(f"severity is one of {', '.join(SEVERITIES)}, not {plain(asked.severity, 40)!r}")
-    disclosure, procedure = strictest(*asked.disclosures), steps_of(asked.procedure, catalogue)
+    procedure = steps_of(asked.procedure, catalogue, asked.kinds)
+    key = key_for(asked.runbook, targets, words.incident_key)
+    asked = _with_disclosure(asked, expected, key)
     alert = read_alert(asked.alert_file, asked.pid)
     owner = lock.this_run(asked.pid, f"{now:%Y%m%dT%H%M%SZ}-{asked.pid}")
-    root, unrecorded = _root_for(asked, key_for(asked.runbook, targets, words.incident_key), owner, now)
+    root, unrecorded = _root_for(asked, key, owner, now)
     try:
         found = _opened(asked, words, targets, root, owner, now, alert)
     except OSError as error:
         if asked.check or unrecorded:
             raise
-        unrecorded, root = trouble(error, root), _temporary(owner, now)
+        unrecorded, root = trouble(error, root), _copy_for_check(root, key, asked, owner, now)
         found = _opened(asked, words, targets, root, owner, now, alert)
     if isinstance(found, dict):
         return found
     record, incident, relapse = found
     if alert is not None:
         _keep_alert(record, alert)
-    if incident.get("disclosure") != strictest(disclosure, incident.get("disclosure") or PUBLIC):
-        record.update(disclosure=disclosure)
     record.append("run_started", asked=_asked(words), check=asked.check, targets=list(targets))
     return {
         "incident_id": incident["id"],
@@ -167,7 +172,28 @@ def _root_for(asked: Opening, key: str, owner: lock.Owner, now: datetime.datetim
     try:
         return writable_root(root, asked.group_name), None
     except RecordError as error:
-        return _temporary(owner, now), str(error)
+        return _copy_for_check(root, key, asked, owner, now), str(error)
+
+
+def _with_disclosure(asked: Opening, expected: t.Collection[str], key: str) -> Opening:
+    """What the runbook, the inventory and the systems of this run say, strictest; where an incident of this key is there and
+    cannot be read, nobody knows who may read about it. Raises RecordError for an unknown one."""
+    told = [*asked.disclosures, *(asked.host_disclosures[host] for host in expected if host in asked.host_disclosures)]
+    root = pathlib.Path(asked.root).expanduser().absolute()
+    try:
+        unreadable = is_unreadable(root, key)
+    except OSError:
+        unreadable = True
+    return dataclasses.replace(asked, disclosures=(strictest(*told, *([NEED_TO_KNOW] if unreadable else [])),))
+
+
+def _tighten(record: Record, incident: Json, asked: Opening) -> None:
+    """The incident's disclosure, if this run's is stricter."""
+    now = incident.get("disclosure", PUBLIC)
+    known = now if now in DISCLOSURES else NEED_TO_KNOW
+    wanted = strictest(known, *asked.disclosures)
+    if wanted != now:
+        record.update(disclosure=wanted)
 
 
 def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, asked: str, *, check: bool) -> Json:
@@ -215,7 +241,9 @@ def _find_or_create(
         folder, incident = found
         if not asked.check:
             lock.take(folder, owner, now)
-        return Record(folder, owner.run), incident, incident["state"] == "resolved"
+        record = Record(folder, owner.run)
+        _tighten(record, incident, asked)
+        return record, incident, incident["state"] == "resolved"
     # A folder without an incident is left of a run that was killed as it made it.
     identity = new_id(asked.runbook, targets, now, lambda name: (root / name / "incident.json").exists())
     folder = make_folder(root / identity)
@@ -226,6 +254,7 @@ def _find_or_create(
     incident = record.update(
         id=identity, key=key, runbook=asked.runbook, title=asked.title, severity=asked.severity, targets=list(targets),
         state="open", epoch=0, opened_at=stamp(now), detected_at=stamp(now), vendors={},
+        disclosure=strictest(*asked.disclosures), key_was_given=bool(words.incident_key),
     )  # fmt: skip
     return record, incident, False
 
@@ -265,9 +294,10 @@ def _copied(folder: pathlib.Path, to: pathlib.Path) -> pathlib.Path:
 def _copy_for_check(root: pathlib.Path, key: str, asked: Opening, owner: lock.Owner, now: datetime.datetime) -> pathlib.Path:
     """Check mode keeps its record in a temporary folder, beginning with a copy of the incident that it is about."""
     copy = _temporary(owner, now)
-    found = current_incident(root, key, now, asked.relapse_window, only_look=True) if root.exists() else None
-    if found is not None:
-        remember_key(_copied(found[0], copy), key)
+    with contextlib.suppress(OSError):  # what cannot be read cannot be gone on with
+        found = current_incident(root, key, now, asked.relapse_window, only_look=True) if root.exists() else None
+        if found is not None:
+            remember_key(_copied(found[0], copy), key)
     return copy
 
 
@@ -286,6 +316,7 @@ def _note_alert(
     if found is None:  # it was resolved and closed between the two looks
         raise RecordError("the incident was closed while this alert came in: start the runbook again")
     record = Record(found[0], owner.run)
+    _tighten(record, found[1], asked)
     write_whole(make_folder(record.path / "evidence") / f"alert-{owner.run}.txt", alert)
     first = alert.strip().splitlines()[0] if alert.strip() else ""
     record.append("note", text=f"the same alert came again: {plain(first, 160)}", alert=True)

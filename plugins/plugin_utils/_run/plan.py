@@ -45,7 +45,7 @@ def _chosen(
     """The targets of one system that are meant: all that are offered, or those that were named. ``everywhere`` are those of all
     systems. Raises RecordError."""
     key_of, only = catalogue.mitigations[name].key_of, words.only.get(name, ())
-    offered = [key_of(target) for target in everywhere]
+    offered = list(dict.fromkeys(key_of(target) for target in everywhere))
     unknown = [key for key in only if key not in offered]
     if unknown:
         raise RecordError(f"{name} is not offered for {', '.join(unknown)}, but for {', '.join(offered)}. Nothing was touched")
@@ -81,18 +81,16 @@ def steps_for(
     begun = begun_effects(events, epoch)
     steps: list[Step] = []
     for name in asked:
-        found = [offer for offer in (verdict or NOTHING)["offers"] if offer["mitigation"] == name]
-        offers = found or [offer for offer in procedure if offer["mitigation"] == name]
+        offers = _offers(name, words, verdict or NOTHING, procedure, catalogue)
         if offers:
             if not words.mitigate_unoffered:
                 _refuse_a_loop(events, name, system, epoch)
             everywhere = [target for offer in offers for target in offer["targets"]]
-            chosen = [
-                _chosen(name, offer["targets"], everywhere, words, catalogue, by_name=offer["by_name"])
-                for offer in offers
-                if offer["system"] == system
-            ]
-            steps += [Step(name, system, targets) for targets in chosen if targets]
+            here = [offer for offer in offers if offer["system"] == system]
+            own = [target for offer in here for target in offer["targets"]]
+            by_name = any(offer["by_name"] for offer in here)
+            targets = _chosen(name, own, everywhere, words, catalogue, by_name=by_name) if here else ()
+            steps += [Step(name, system, targets)] if targets else []
         elif any(one[0] == name for one in begun) and (verdict or NOTHING)["verdict"] == "healthy":
             steps += [Step(name, system, (), begun[name, system])] if (name, system) in begun else []
         elif words.mitigate_unoffered:
@@ -100,6 +98,16 @@ def steps_for(
         else:
             raise RecordError(_refusal(name, verdict or NOTHING))
     return steps
+
+
+def _offers(name: str, words: Words, verdict: Json, procedure: t.Sequence[Json], catalogue: Catalogue) -> list[Json]:
+    """What the verdict offers, and on the other systems what the runbook declares; a target that was named may be of either."""
+    found = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
+    judged, key_of = {offer["system"] for offer in found}, catalogue.mitigations[name].key_of
+    shown = {key_of(target) for offer in found for target in offer["targets"]}
+    others = set(words.only.get(name, ())) - shown
+    declared = [offer for offer in procedure if offer["mitigation"] == name]
+    return [*found, *(offer for offer in declared if offer["system"] not in judged or others)]
 
 
 def _unoffered(name: str, system: str, words: Words, verdict: Json, catalogue: Catalogue) -> list[Step]:
@@ -141,8 +149,10 @@ def ending(
     if begun - ended:
         name, system = sorted(begun - ended)[0]
         return f"{name} on {system} was begun, and nobody knows whether it was done: look there, then run it again"
-    if asked and not kinds.keys() & {"outcome", "planned", "unneeded"}:
-        return f"{', '.join(asked)} was asked for, and no system was there to carry it out: unreachable, or left out by --limit"
+    seen = {event["effect"] for event in events if event["kind"] in ("outcome", "planned", "unneeded") and "system" in event}
+    missed = [name for name in asked if name not in seen]
+    if missed:
+        return f"{', '.join(missed)} was asked for, and no system was there to carry it out: unreachable, or left out by --limit"
     if check:
         return None
     if "alerted" in kinds:

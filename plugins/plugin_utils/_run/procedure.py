@@ -19,34 +19,57 @@ Json = dict[str, t.Any]
 FIELDS = ("mitigation", "targets", "systems")
 
 
-def steps_of(declared: object, catalogue: Catalogue) -> list[Json]:
-    """The steps of a runbook's ``runbook_procedure``, checked. Raises RecordError."""
+def steps_of(declared: object, catalogue: Catalogue, kinds: t.Mapping[str, t.Collection[str]]) -> list[Json]:
+    """The steps of a runbook's ``runbook_procedure``, checked; ``kinds`` of the inventory's systems. Raises RecordError."""
     if not isinstance(declared, (list, tuple)):
         raise RecordError(f"runbook_procedure is a list of steps, not {plain(declared, 80)!r}")
-    return [_step(one, catalogue) for one in declared]
+    return [_step(one, catalogue, kinds) for one in declared]
 
 
-def _step(one: object, catalogue: Catalogue) -> Json:
+def _step(one: object, catalogue: Catalogue, kinds: t.Mapping[str, t.Collection[str]]) -> Json:
     if not isinstance(one, dict) or set(one) - set(FIELDS) or not {"mitigation", "targets"} <= set(one):
         raise RecordError(f"a step of runbook_procedure has mitigation, targets and perhaps systems, unlike {plain(one, 160)}")
-    mitigation = catalogue.mitigations.get(one["mitigation"])
+    name, targets, systems = str(one["mitigation"]), one["targets"], one.get("systems", [])
+    mitigation = catalogue.mitigations.get(name)
     if mitigation is None:
-        raise RecordError(f"runbook_procedure: there is no mitigation {plain(one['mitigation'], 80)!r}")
-    for target in one["targets"]:
-        missing = [field for field in mitigation.identity if not isinstance(target, dict) or field not in target]
+        raise RecordError(f"runbook_procedure: there is no mitigation {plain(name, 80)!r}")
+    if not mitigation.declarable:
+        raise RecordError(
+            f"runbook_procedure: {name} acts only on what a finding names, so that it can be undone and hits nobody else"
+        )
+    if not isinstance(targets, (list, tuple)) or not targets or not isinstance(systems, (list, tuple)):
+        raise RecordError(f"runbook_procedure: {name} has a list of targets, not an empty one, and perhaps a list of systems")
+    for target in targets:
+        missing = [field for field in mitigation.identity if not _tells(target, field)]
         if missing:
-            raise RecordError(f"runbook_procedure: a target of {mitigation.name} lacks {', '.join(missing)}")
-    return {"mitigation": mitigation.name, "targets": list(one["targets"]), "systems": list(one.get("systems", []))}
+            raise RecordError(f"runbook_procedure: a target of {name} lacks {', '.join(missing)}")
+    wrong = [str(system) for system in systems if mitigation.kind not in kinds.get(str(system), ())]
+    if wrong:
+        raise RecordError(
+            f"runbook_procedure: {name} cannot be done on {', '.join(wrong)}: no {mitigation.kind} of the inventory"
+        )
+    return {"mitigation": name, "targets": list(targets), "systems": [str(system) for system in systems]}
+
+
+def _tells(target: object, field: str) -> bool:
+    """Whether a target says by what it is told apart: a text or a number."""
+    return isinstance(target, dict) and isinstance(target.get(field), (str, int, float)) and str(target[field]).strip() != ""
 
 
 def procedure_offers(
     procedure: t.Sequence[Json], expected: t.Mapping[str, t.Collection[str]], catalogue: Catalogue
 ) -> list[Json]:
-    """The steps as offers, one for each of the run's systems that they are about."""
-    return [
-        {"mitigation": step["mitigation"], "system": system, "finding": None, "preventive": False, "by_name": False,
-         "targets": step["targets"]}
-        for step in procedure
-        for system, kinds in expected.items()
-        if catalogue.mitigations[step["mitigation"]].kind in kinds and (not step["systems"] or system in step["systems"])
-    ]  # fmt: skip
+    """The steps as offers, one for each mitigation and each of the run's systems that it is about, so that its cap counts all."""
+    offers: dict[tuple[str, str], Json] = {}
+    for step in procedure:
+        kind = catalogue.mitigations[step["mitigation"]].kind
+        for system in (
+            one for one, kinds in expected.items() if kind in kinds and (not step["systems"] or one in step["systems"])
+        ):
+            offer = offers.setdefault(
+                (step["mitigation"], system),
+                {"mitigation": step["mitigation"], "system": system, "finding": None, "preventive": False, "by_name": False,
+                 "targets": []},
+            )  # fmt: skip
+            offer["targets"] += [target for target in step["targets"] if target not in offer["targets"]]
+    return list(offers.values())

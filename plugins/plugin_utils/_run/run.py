@@ -93,7 +93,7 @@ class Run:
         if incident["state"] != "open":
             return False
         acted = any(event["kind"] in ("intent", "outcome") and "system" in event for event in events)
-        return acted or (self._healthy() and (bool(incident.get("declared_at")) or self._alerted()))
+        return acted or (self._healthy() and (bool(incident.get("declared_at")) or self._alerted() or self._was_more()))
 
     def keep_facts(self, slot: str, system: str, kind: str, data: Json, limits: Json) -> None:
         if kind not in self.context.catalogue.systems:
@@ -165,6 +165,8 @@ class Run:
         if incident["state"] == "resolved" and incident.get("declared_at"):
             # Also when an earlier run resolved it and was killed before it could say so.
             self.notifier.tell("resolved", self.context.verdict("findings.json"))
+        if any(event["kind"] == "verified" and not event["proven"] for event in self.record.of_run()):
+            self.notifier.declare_what_is_left()
         self.notifier.escalate()
         self.notifier.last_flush()
         self.write_report()
@@ -172,9 +174,8 @@ class Run:
     def _closed(self, incident: Json, max_age: float) -> Json:
         """The incident as it is after what was seen: resolved, closed because all was well, or open."""
         quiet = not incident.get("declared_at") and self._healthy()
-        acted = bool(done_effects(self.record.events(), incident["epoch"]))
-        recovered = incident["state"] == "open" and self._recovered(max_age) and (acted or not quiet)
-        well = incident["state"] == "open" and quiet
+        recovered = incident["state"] == "open" and self._recovered(max_age) and (self._was_more() or not quiet)
+        well = incident["state"] == "open" and quiet and not self._was_more()
         if (recovered or well) and self._alerted():
             self.record.append("alerted")
             return incident
@@ -185,6 +186,12 @@ class Run:
             self.record.update(state="closed", closed_at=stamp(self.record.clock()))
             remember_healthy(self.record.path)
         return incident
+
+    def _was_more(self) -> bool:
+        """Whether this incident was ever more than an alert about a system that was well: it was resolved once, or something was
+        done in it. Such a one is never closed as nothing, and its record stays."""
+        touched = any(event["kind"] in ("intent", "outcome") and "system" in event for event in self.record.events())
+        return bool(self.record.incident["epoch"]) or touched
 
     def _alerted(self) -> bool:
         """Whether an alert came in that this run has perhaps not seen."""
@@ -318,6 +325,7 @@ class Run:
             notes.append("a crash tore the timeline's last line; it was skipped")
         if self._tell():
             notes.append(next_update(events, self.opened["update_minutes"], self.record.clock()))
+        notes += self.notifier.left_open()
         refused = [message.id for message in self.notifier.outbox.refused()]
         if refused:
             notes.append(f"refused by the vendor, and not sent again: {', '.join(refused)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from tests.lab.faults.core import Fault, Kind, Session, suffers
@@ -13,6 +14,8 @@ DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api-server"
 IMAGE = "registry.example.org/api-server"
 GOOD = f"{IMAGE}:1.4.0"
 FELT_WITHIN = 30
+# For how long the version serves before something else makes it fail: enough requests of each pod to tell.
+SERVED_SECONDS = 6.0
 ERRORS = (
     "TypeError: cannot read properties of undefined (reading 'rounds')",
     "KeyError: 'signature_policy'",
@@ -61,6 +64,28 @@ def image_pull(fault: Fault) -> None:
     felt(fault)
 
 
+def outside_errors(fault: Fault) -> None:
+    """The version that has served for long answers an endpoint with 500: what it depends on is out of order."""
+    path = fault.draw.choice(["/custody/sign", "/custody/keys"])
+    time.sleep(SERVED_SECONDS)
+    trouble = {"paths": [path], "status": 500, "error": "ConnectionResetError: signer.example.org:8443"}
+    fault.lab.write("cluster.json", {"images": {GOOD: trouble}})
+    felt(fault)
+
+
+def wrong_selector(fault: Fault) -> None:
+    """Somebody changed the Service's selector; it selects nobody."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/api-server"
+    Api.of(fault.lab).patch(path, {"spec": {"selector": {"app": "api"}}})
+    fault.sessions.append(Session("service", 0, "", "", "", "", f"{NAMESPACE}/api-server"))
+    felt(fault)
+
+
+def right_selector(lab: Lab) -> None:
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/api-server"
+    Api.of(lab).patch(path, {"spec": {"selector": {"app": "api-server"}}})
+
+
 def other_release(fault: Fault) -> None:
     """Another service is rolled out just now, and is innocent."""
     version = f"3.{fault.draw.randint(2, 9)}.0"
@@ -92,5 +117,7 @@ FAULTS: dict[str, Kind] = {
     "bad-release": Kind(bad_release, good_again),
     "bad-release-crash": Kind(bad_release_crash, good_again),
     "image-pull": Kind(image_pull, good_again),
+    "outside-errors": Kind(outside_errors, good_again),
+    "wrong-selector": Kind(wrong_selector, right_selector),
     "decoy-other-release": Kind(other_release, felt=False),
 }

@@ -17,7 +17,6 @@ class Traffic:
 
     requests: int
     server_errors: int
-    good_before_error: int
     first_error: str | None
 
     @property
@@ -68,21 +67,32 @@ def traffic_of(facts: Json, pods: t.Iterable[Json]) -> Traffic:
     return Traffic(
         sum(one["requests"] for one in logs),
         sum(one["server_errors"] for one in logs),
-        sum(one["good_before_error"] for one in logs),
         min(errors, default=None),
     )
 
 
-def worst_endpoint(facts: Json, pods: t.Iterable[Json]) -> tuple[str, int, int]:
-    """The path with most answers of 5xx: its name, how many, of how many requests."""
+@dataclasses.dataclass(frozen=True)
+class Worst:
+    """The path with most answers of 5xx; ``good_before`` requests to it were answered before the first that was not."""
+
+    path: str = ""
+    errors: int = 0
+    requests: int = 0
+    good_before: int = 0
+
+
+def worst_endpoint(facts: Json, pods: t.Iterable[Json]) -> Worst:
+    """The path that fails most, over these pods."""
     names = {pod["name"] for pod in pods}
-    found: dict[str, tuple[int, int]] = {}
+    found: dict[str, Worst] = {}
     for one in facts["logs"]:
-        for path, endpoint in one["endpoints"].items() if one["pod"] in names else ():
-            errors, requests = found.get(path, (0, 0))
-            found[path] = (errors + endpoint["server_errors"], requests + endpoint["requests"])
-    path = max(found, key=lambda name: (found[name][0], name), default="")
-    return path, *found.get(path, (0, 0))
+        for path, told in one["endpoints"].items() if one["pod"] in names else ():
+            before = found.get(path, Worst(path))
+            found[path] = Worst(
+                path, before.errors + told["server_errors"], before.requests + told["requests"],
+                before.good_before + told["good_before_error"],
+            )  # fmt: skip
+    return max(found.values(), key=lambda one: (one.errors, one.path), default=Worst())
 
 
 def top_error(facts: Json, pods: t.Iterable[Json]) -> str:

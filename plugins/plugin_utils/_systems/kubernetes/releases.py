@@ -83,17 +83,15 @@ def _failing(facts: Json, new: list[Json], old: list[Json], release: Json) -> tu
     limits, now, before = facts["limits"], traffic_of(facts, new), traffic_of(facts, old)
     if now.requests < limits["requests_min"] or now.ratio <= limits["error_ratio_max"]:
         return None
-    path, errors, requests = worst_endpoint(facts, new)
-    said = f"its pods answer {errors} of {requests} requests to {path} with 5xx"
+    worst = worst_endpoint(facts, new)
+    said = f"its pods answer {worst.errors} of {worst.requests} requests to {worst.path} with 5xx"
     if before.requests >= limits["requests_min"]:
         if before.ratio > limits["error_ratio_max"]:
             return None  # both fail, so it is not what they differ in
         return "proven", f"{said}, those of the release before {before.server_errors} of {before.requests}"
-    if now.first_error is None:
-        return None
+    if now.first_error is None or worst.good_before >= limits["requests_min"]:
+        return None  # it had served well before that
     later = (_moment(now.first_error) - _moment(release["rolled_out_at"])).total_seconds()
-    if later > limits["onset_seconds_max"] and now.good_before_error >= limits["requests_min"]:
-        return None  # it served well before that
     return "likely", f"{said}, from {later:.0f} s after it came"
 
 

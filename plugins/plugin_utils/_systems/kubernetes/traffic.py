@@ -99,7 +99,7 @@ def server_errors(facts: Json) -> t.Iterator[Observation]:
             why = f"only {seen.requests} requests in the logs of {key}, too few to judge"
             yield Gap(facts["system"], f"errors of {workload['name']}", why)
         elif seen.ratio > limits["error_ratio_max"]:
-            path, errors, requests = worst_endpoint(facts, pods)
+            worst = worst_endpoint(facts, pods)
             yield Finding(
                 "k8s.server_errors",
                 "proven",
@@ -107,8 +107,9 @@ def server_errors(facts: Json) -> t.Iterator[Observation]:
                 links=tuple(service_ref(facts, name) for name in services_of(facts, workload)),
                 began=f"{seen.first_error[:19]}Z" if seen.first_error else None,
                 evidence={
-                    "workload": key, "errors": seen.server_errors, "requests": seen.requests, "path": path,
-                    "path_errors": errors, "path_requests": requests, "error": top_error(facts, pods) or "no error line",
+                    "workload": key, "errors": seen.server_errors, "requests": seen.requests, "path": worst.path,
+                    "path_errors": worst.errors, "path_requests": worst.requests,
+                    "error": top_error(facts, pods) or "no error line",
                 },
             )  # fmt: skip
         else:

@@ -1,0 +1,74 @@
+"""What log lines tell, in whatever format, and that nothing secret or endless comes through."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.analyser import MOST_ENDPOINTS, MOST_TEMPLATES, Source
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import LONGEST_TEMPLATE, Line, masked, read_line
+
+LINES: list[tuple[str, bytes, Line | None]] = [
+    ("JSON", b'{"level": "error", "msg": "user 17 failed"}', Line("error", "user <n> failed")),
+    ("JSON of a request", b'{"level":"info","msg":"request","path":"/a?x=1","status":503}', Line("info", "request", "/a", 503)),
+    ("logfmt", b'level=error msg="no key 9" path=/sign', Line("error", "no key <n>", "/sign")),
+    ("combined", b'10.0.0.9 - - [24/Nov/2026:02:10:00 +0000] "GET /keys?a=1 HTTP/1.1" 500 12 "-" "curl"', Line("", "", "/keys", 500)),
+    ("text", b"2026-11-24 ERROR could not open 77", Line("error", "<n>-<n>-<n> ERROR could not open <n>")),
+    ("empty", b"  ", None),
+    ("broken JSON", b'{"level": "error"', Line("error", '{"level": "error"')),
+    ("a JSON list", b"[1, 2]", Line("", "[<n>, <n>]")),
+    ("no status at all", b'{"msg": "x", "status": true, "path": "/a"}', Line("", "x", "/a", None)),
+    ("a status from nowhere", "{\"path\": \"/a\", \"status\": \"²00\"}".encode(), Line("", "", "/a", None)),
+    ("bytes that are no text", b"ERROR \xff\xfe\x00 x", Line("error", "ERROR \ufffd\ufffd\x00 x")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "raw", "expected"), LINES, ids=[row[0] for row in LINES])
+def test_a_line(name: str, raw: bytes, expected: Line | None) -> None:
+    assert read_line(raw) == expected
+
+
+SECRETS = [
+    "Authorization: Bearer abcdefghijkl",
+    "password=hunter2secret refused",
+    "token: 'hunter2secret'",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl was refused",
+    "api_key=hunter2secret",
+    '"db_password": "hunter2secret"',
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_no_secret_comes_through(text: str) -> None:
+    shown = masked(text)
+    assert not [word for word in ("hunter2secret", "abcdefghijkl", "c2lnbmF0dXJl", "eyJ") if word in shown], shown
+    assert "<secret>" in shown
+
+
+def test_what_differs_in_ids_only_is_one_template() -> None:
+    source = Source()
+    source.feed([b"ERROR order 1 of 9f86d081884c7d65 failed\nERROR order 22 of 2c26b46b68ffc68f failed\n"], stamped=False)
+    assert {name: one.count for name, one in source.templates.items()} == {"ERROR order <n> of <hex> failed": 2}
+
+
+def test_a_stream_is_read_in_pieces_whatever_their_borders() -> None:
+    whole = b"".join(b'2026-11-24T02:10:0%d.0Z {"path": "/a", "status": %d}\n' % (n, 500 if n > 2 else 200) for n in range(6))
+    for size in (1, 7, len(whole)):
+        source = Source()
+        source.feed([whole[at : at + size] for at in range(0, len(whole), size)], stamped=True)
+        assert (source.requests, source.server_errors, source.endpoints["/a"].good_before_error) == (6, 3, 3)
+        assert source.first_server_error == "2026-11-24T02:10:03.0Z"
+
+
+def test_memory_is_bounded() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    names = [a + b for a in letters for b in letters]
+    source = Source()
+    source.feed(
+        [f'{{"path": "/{name}", "status": 200}}\n{{"level": "error", "msg": "{name}"}}\n'.encode() for name in names],
+        stamped=False,
+    )
+    assert len(source.endpoints) == MOST_ENDPOINTS + 1
+    assert len(source.templates) == MOST_TEMPLATES + 1
+    assert sum(one.count for one in source.templates.values()) == len(names)
+    long = Source()
+    long.feed([b"ERROR " + b"x" * 3_000_000 + b"\n"], stamped=False)
+    assert [len(name) for name in long.templates] == [LONGEST_TEMPLATE]

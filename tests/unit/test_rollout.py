@@ -1,0 +1,250 @@
+"""Rollouts by the exchange with the API server: what is asked, what is sent, and what is refused before anything is."""
+
+from __future__ import annotations
+
+import copy
+import json
+import typing as t
+
+import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Answer, Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
+    KubernetesError,
+    OutcomeUnknownError,
+    RefusedError,
+)
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target, shown
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import look
+
+Json = dict[str, t.Any]
+DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/api"
+REPLICA_SETS = "/apis/apps/v1/namespaces/shop/replicasets?limit=500"
+PODS = "/api/v1/namespaces/shop/pods?limit=500"
+PATCH = f"{DEPLOYMENT}?fieldManager=sre.runbooks"
+TARGET = Target("shop", "api", "u1", "h2")
+
+
+class LostError(OSError):
+    sent = True
+
+
+class Server:
+    """Answers each request with the next of its answers; an exception among them is raised."""
+
+    def __init__(self, **answers: t.Any) -> None:
+        self.answers = {key: list(value) for key, value in answers.items()}
+        self.asked: list[tuple[str, str, t.Any]] = []
+
+    def __call__(self, method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        self.asked.append((method, path, json.loads(body) if body else None))
+        name = {"PATCH": "patch"}.get(method) or ("sets" if "replicasets" in path else "pods" if "/pods" in path else "get")
+        answers = self.answers[name]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        status, told = answer if isinstance(answer, tuple) else (200, answer)
+        return Answer(status, [json.dumps(told).encode()])
+
+    @property
+    def patches(self) -> list[tuple[str, t.Any]]:
+        return [(path, body) for method, path, body in self.asked if method == "PATCH"]
+
+
+def template(image: str, **labels: str) -> Json:
+    return {"metadata": {"labels": {"app": "api", **labels}}, "spec": {"containers": [{"name": "api", "image": image}]}}
+
+
+def replica_set(revision: int, image: str, *, owner: str = "u1", **annotations: str) -> Json:
+    meta = {"name": f"api-{revision}", "uid": f"rs{revision}", "creationTimestamp": "2026-11-24T01:00:00Z",
+            "labels": {"pod-template-hash": f"h{revision}"}, "ownerReferences": [{"uid": owner, "controller": True, "name": "api"}],
+            "annotations": {"deployment.kubernetes.io/revision": str(revision), **annotations}}  # fmt: skip
+    return {"metadata": meta, "spec": {"template": template(image, **{"pod-template-hash": f"h{revision}"})}}
+
+
+def deployment(image: str = "api:2", **changes: t.Any) -> Json:
+    spec = {"replicas": 3, "template": template(image), "selector": {"matchLabels": {"app": "api"}}, **changes.pop("spec", {})}
+    meta = {"name": "api", "uid": "u1", "resourceVersion": "77", "generation": 2, "creationTimestamp": "2026-11-24T01:00:00Z",
+            "annotations": {"team": "payments", "deployment.kubernetes.io/revision": "2", "kubernetes.io/change-cause": "two"},
+            **changes.pop("metadata", {})}  # fmt: skip
+    status = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "availableReplicas": 3, **changes.pop("status", {})}
+    return {"metadata": meta, "spec": spec, "status": status}
+
+
+SETS = {"items": [replica_set(1, "api:1", team="payments", **{"kubernetes.io/change-cause": "one"}), replica_set(2, "api:2")]}
+GOOD: Json = {"get": [deployment()], "sets": [SETS], "patch": [deployment("api:1")], "pods": [{"items": []}]}
+
+
+def rollout(server: Server) -> Rollout:
+    clock = iter(range(1000))
+    return Rollout(Client(server, "prod"), lambda: float(next(clock)), lambda _seconds: None)
+
+
+def undo(server: Server, target: Target = TARGET, **changes: t.Any) -> t.Any:
+    wanted = {"to_revision": 0, "to_hash": None, "force": False, "dry_run": False, **changes}
+    return rollout(server).undo(target, **wanted)
+
+
+def test_it_goes_back_as_kubectl_does_and_the_server_compares() -> None:
+    server = Server(**GOOD)
+    outcome = undo(server)
+    ((path, body),) = server.patches
+    assert path == PATCH
+    assert body == [
+        {"op": "test", "path": "/metadata/uid", "value": "u1"},
+        {"op": "test", "path": "/metadata/resourceVersion", "value": "77"},
+        {"op": "replace", "path": "/spec/template", "value": template("api:1")},
+        {"op": "add", "path": "/metadata/annotations", "value": {
+            "team": "payments", "kubernetes.io/change-cause": "one", "deployment.kubernetes.io/revision": "2"}},
+    ]  # fmt: skip
+    assert outcome.done == ("rolled Deployment shop/api back from revision 2 (api:2) to revision 1 (api:1)",)
+
+
+def test_a_dry_run_asks_the_server_and_stores_nothing() -> None:
+    server = Server(**GOOD)
+    assert undo(server, dry_run=True).changed is True
+    assert server.patches[0][0] == f"{PATCH}&dryRun=All"
+
+
+CHOSEN = [
+    ("the one before, over a gap", [1, 4, 7], {}, "h4"),
+    ("a revision", [1, 4, 7], {"to_revision": 1}, "h1"),
+    ("a release by its hash", [1, 4, 7], {"to_hash": "h1"}, "h1"),
+]
+
+
+@pytest.mark.parametrize(("name", "revisions", "asked", "expected"), CHOSEN, ids=[row[0] for row in CHOSEN])
+def test_which_release(name: str, revisions: list[int], asked: Json, expected: str) -> None:
+    sets = [replica_set(number, f"api:{number}") for number in revisions]
+    sets.append(replica_set(9, "other:9", owner="u2"))  # of another Deployment, with the same labels
+    server = Server(**{**GOOD, "get": [deployment("api:7")], "sets": [{"items": sets}]})
+    undo(server, Target("shop", "api", "u1", "h7"), **asked)
+    image = server.patches[0][1][2]["value"]["spec"]["containers"][0]["image"]
+    assert f"h{image.rpartition(':')[2]}" == expected
+
+
+def test_the_same_template_is_left_alone() -> None:
+    server = Server(**{**GOOD, "sets": [{"items": [replica_set(1, "api:2"), replica_set(2, "api:2")]}]})
+    assert undo(server).changed is False
+    assert server.patches == []
+
+
+FLUX = {"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux"}
+REFUSED: list[tuple[str, Json, Json, str]] = [
+    ("paused", {"get": [deployment(spec={"paused": True})]}, {}, "is paused.* rollout resume deployment/api first"),
+    ("another one of the name", {"get": [deployment(metadata={"uid": "u9"})]}, {}, "its uid differs.*nothing was changed"),
+    ("another release by now", {"sets": [{"items": [*SETS["items"], replica_set(3, "api:3")]}]}, {}, "runs another release"),
+    ("Argo CD keeps it", {"get": [deployment(metadata={"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/x"}})]}, {},
+     "Argo CD .shop.*argocd app set shop --sync-policy none first"),
+    ("Flux keeps it", {"get": [deployment(metadata={"labels": FLUX})]}, {}, "flux suspend kustomization shop -n flux first"),
+    ("no earlier one", {"sets": [{"items": [replica_set(2, "api:2")]}]}, {}, "has no earlier revision; there are: 2"),
+    ("an unknown revision", {}, {"to_revision": 9}, "has no revision 9; there are: 2, 1. Nothing was changed"),
+    ("an unknown release", {}, {"to_hash": "h9"}, "has no release h9"),
+    ("no such Deployment", {"get": [(404, {"message": 'deployments.apps "api" not found'})]}, {}, 'prod: GET .*"api" not found'),
+    ("no permission", {"patch": [(403, {"message": "cannot patch"})]}, {}, "HTTP 403: cannot patch; docs/rbac has the roles to grant"),
+    ("an expired login", {"get": [(401, {"message": "Unauthorized"})]}, {}, "log in again"),
+    ("no API server", {"get": [OSError("refused")]}, {}, "Is the API server reachable from here"),
+    ("no JSON", {"get": [(200, "text")]}, {}, "the answer is no object; is that an API server"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "answers", "asked", "message"), REFUSED, ids=[row[0] for row in REFUSED])
+def test_refused(name: str, answers: Json, asked: Json, message: str) -> None:
+    server = Server(**{**GOOD, **answers})
+    with pytest.raises(KubernetesError, match=message):
+        undo(server, **asked)
+    assert name == "no permission" or server.patches == []
+
+
+def test_what_argo_cd_keeps_is_changed_where_a_person_insists() -> None:
+    server = Server(**{**GOOD, "get": [deployment(metadata={"annotations": {"argocd.argoproj.io/tracking-id": "shop:x"}})]})
+    assert undo(server, force=True).changed is True
+
+
+@pytest.mark.parametrize(("conflicts", "tries"), [(1, 2), (2, 3)])
+def test_a_conflict_is_judged_anew(conflicts: int, tries: int) -> None:
+    server = Server(**{**GOOD, "patch": [*[(409, {"message": "conflict"})] * conflicts, deployment("api:1")]})
+    assert undo(server).changed is True
+    assert len(server.patches) == tries
+
+
+def test_after_three_conflicts_nothing_was_changed() -> None:
+    server = Server(**{**GOOD, "patch": [(409, {"message": "conflict"})]})
+    with pytest.raises(RefusedError):
+        undo(server)
+    assert len(server.patches) == 3
+
+
+def test_a_write_without_an_answer_is_unknown() -> None:
+    with pytest.raises(OutcomeUnknownError, match="nobody knows whether it was done"):
+        undo(Server(**{**GOOD, "patch": [LostError("broken off")]}))
+
+
+def failing_pod(reason: str, owner: str) -> Json:
+    state = {"waiting": {"reason": reason, "message": "back-off 40s"}}
+    return {"metadata": {"name": "api-x", "uid": "p", "creationTimestamp": "x", "ownerReferences": [{"uid": owner, "controller": True, "name": owner}]},
+            "spec": {"containers": [{"name": "api"}]},
+            "status": {"containerStatuses": [{"name": "api", "ready": False, "state": state}]}}  # fmt: skip
+
+
+HALF = {"updatedReplicas": 1, "availableReplicas": 2, "replicas": 4}
+STUCK = {**HALF, "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
+WAITS: list[tuple[str, Json, str | None]] = [
+    ("complete at once", {}, None),
+    ("complete after a while", {"get": [deployment(status=HALF), deployment(status=HALF), deployment()]}, None),
+    ("not seen by the controller yet", {"get": [deployment(status={"observedGeneration": 1}), deployment()]}, None),
+    ("never", {"get": [deployment(status=HALF)]}, r"not complete within 20 s \(1 updated, 2 available of 3\)"),
+    ("stuck", {"get": [deployment(status=STUCK)]}, "no progress within its progressDeadlineSeconds"),
+    ("the new pods crash", {"get": [deployment(status=HALF)], "pods": [{"items": [failing_pod("CrashLoopBackOff", "rs2")]}]},
+     "the new pods do not come up: api-x CrashLoopBackOff back-off 40s"),
+    ("old pods crash, which end anyway", {"get": [deployment(status=HALF), deployment()],
+                                          "pods": [{"items": [failing_pod("CrashLoopBackOff", "rs1")]}]}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "answers", "message"), WAITS, ids=[row[0] for row in WAITS])
+def test_waiting(name: str, answers: Json, message: str | None) -> None:
+    server = Server(**{**GOOD, **answers})
+    if message is None:
+        assert rollout(server).wait(TARGET, 20)["metadata"]["uid"] == "u1"
+        return
+    with pytest.raises(KubernetesError, match=message):
+        rollout(server).wait(TARGET, 20)
+
+
+def test_restart_and_pause() -> None:
+    server = Server(**GOOD)
+    rollout(server).restart(TARGET, "2026-11-24T02:14:00+00:00", dry_run=False)
+    annotations = {"kubectl.kubernetes.io/restartedAt": "2026-11-24T02:14:00+00:00"}
+    assert server.patches[-1][1] == {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    rollout(server).pause(TARGET, paused=True, dry_run=False)
+    assert server.patches[-1][1] == {"spec": {"paused": True}}
+    assert rollout(server).pause(TARGET, paused=False, dry_run=False).changed is False
+
+
+def test_a_diff_shows_no_value_of_an_environment() -> None:
+    one = copy.deepcopy(template("api:1"))
+    one["spec"]["containers"][0]["env"] = [{"name": "JWT_SECRET", "value": "hunter2"}]
+    assert "hunter2" not in json.dumps(shown(one))
+    assert "JWT_SECRET" in json.dumps(shown(one))
+
+
+def test_a_list_is_read_page_by_page() -> None:
+    pages = [{"items": [{"a": 1}], "metadata": {"continue": "more"}}, {"items": [{"a": 2}], "metadata": {}}]
+    server = Server(**{**GOOD, "pods": pages})
+    assert Client(server, "prod").items("/api/v1/namespaces/shop/pods") == [{"a": 1}, {"a": 2}]
+    assert server.asked[1][1].endswith("limit=500&continue=more")
+
+
+def test_what_may_not_be_read_is_a_gap_and_the_rest_is_read() -> None:
+    class Some(Server):
+        def __call__(self, method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+            if "/services" in path:
+                return Answer(403, [b'{"message": "services is forbidden"}'])
+            items = [deployment()] if "/deployments" in path else SETS["items"] if "replicasets" in path else []
+            return Answer(200, [json.dumps({"items": items}).encode()])
+
+    facts = look(Client(Some(), "prod"), "shop")
+    assert [gap["diagnostic"] for gap in facts["gaps"]] == ["services"]
+    assert "docs/rbac" in facts["gaps"][0]["reason"]
+    assert [one["revision"] for one in facts["workloads"][0]["releases"]] == [2, 1]
+    assert facts["workloads"][0]["releases"][0]["changes"] == ["image api:1 → api:2"]
