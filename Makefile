@@ -18,7 +18,7 @@ help: ## what there is to run
 setup: ## the virtual environment from the locked development set
 	@scripts/setup.sh
 
-system: setup ## what the tests need of the system (Debian packages, PostgreSQL 13 to 17)
+system: setup ## what the tests need of the system (Debian packages, PostgreSQL 13 to 17, a Kubernetes control plane)
 	@scripts/system.sh
 
 demo: setup ## a really blocked database is diagnosed, relieved and verified (MITIGATE=none: only diagnosed)

@@ -66,7 +66,8 @@ def load(path: pathlib.Path) -> Scenario:
     data = yaml.safe_load(path.read_text())
     names = ("decoys", "causes", "forbidden", "untouched", "paths", "shows")
     lists = {name: tuple(data.pop(name, ())) for name in names}
-    data["postgresql"] = tuple(data.get("postgresql", Scenario.postgresql))
+    default = Scenario.postgresql if path.parent.name == "db_degradation" else ("18",)
+    data["postgresql"] = tuple(data.get("postgresql", default))
     fields: Json = {"name": path.stem, "runbook": path.parent.name, "breaks": tuple(data.pop("break")), **lists, **data}
     return Scenario(**fields)
 
@@ -77,11 +78,11 @@ def scenarios(*runbooks: str) -> list[Scenario]:
 
 
 def sampled(every: t.Sequence[Scenario], number: int, seed: int) -> list[Scenario]:
-    """So many of the scenarios, drawn, in their order; one of each verdict first."""
+    """So many of the scenarios, drawn, in their order; one of each runbook's verdicts first."""
     drawn = random.Random(seed).sample(list(every), len(every))
-    verdicts = {one.verdict: one for one in reversed(drawn)}
-    first = [one for one in drawn if verdicts[one.verdict] is one]
-    return sorted([*first, *(one for one in drawn if one not in first)][:number], key=lambda one: one.name)
+    verdicts = {(one.runbook, one.verdict): one for one in reversed(drawn)}
+    first = [one for one in drawn if verdicts[one.runbook, one.verdict] is one]
+    return sorted([*first, *(one for one in drawn if one not in first)][:number], key=lambda one: (one.runbook, one.name))
 
 
 def culprits(scenario: Scenario, told: t.Mapping[str, Json]) -> set[tuple[str, str]]:

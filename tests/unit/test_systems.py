@@ -17,7 +17,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._run.dependencies imp
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import found, shipped
 
 from tests.lab.state import PROJECT
-from tests.scenarios.runner import sampled, scenarios
+from tests.scenarios.runner import GROUNDS, sampled, scenarios
 
 UTILS = PROJECT / "plugins" / "plugin_utils"
 CHAIN = {"shop": ("pods",), "pods": ("db", "cache"), "other": ("cache",)}
@@ -113,7 +113,8 @@ def test_every_kind_is_found_once() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_sample_has_each_verdict_and_is_the_same_for_a_seed(seed: int) -> None:
-    chosen = sampled(scenarios(), 5, seed)
-    assert {one.verdict for one in chosen} == {"cause_found", "unproven", "healthy"}
-    assert [one.name for one in chosen] == [one.name for one in sampled(scenarios(), 5, seed)]
-    assert len(chosen) == 5
+    chosen = sampled(scenarios(), 8, seed)
+    verdicts = {(runbook, verdict) for runbook in GROUNDS for verdict in ("cause_found", "unproven", "healthy")}
+    assert {(one.runbook, one.verdict) for one in chosen} == verdicts
+    assert [one.name for one in chosen] == [one.name for one in sampled(scenarios(), 8, seed)]
+    assert len(chosen) == 8

@@ -30,11 +30,12 @@ WITH = "with"
 COMMANDS = ("DO", "PREVENT", "STEP", "UNDO", "TELL", "LOOK")
 SAME_CAUSES = 2
 MOST_GAPS = 3
+TRY = "the same with --check --diff shows what it would do, and changes and sends nothing"
 SAFETY = (
-    "each target is looked at again first, and left alone if it has changed; --check --diff shows it and does nothing; "
-    "afterwards users are measured again: PROVEN, or NOT YET and why"
+    "each target is looked at again first, and left alone if it has changed; afterwards users are measured again: PROVEN, or "
+    "NOT YET and why"
 )
-SEVERAL = "one after the other, the first one first; each run looks again and says what is still offered"
+SEVERAL = "type the first one, read what it did, then the next one if it is still offered"
 LEFT_OUT = "with the other -e variables that you typed: they may be secret, so they are not repeated here"
 
 
@@ -180,7 +181,7 @@ def _head(screen: Screen) -> list[str]:
         head.insert(0, _row("CHECK", "nothing was sent or changed; what would be is shown above"))
     people = [*incident.get("on_call", []), *(f"{role}: {who}" for role, who in incident.get("contacts", {}).items())]
     if people:
-        head.append(_row("CALL", " · ".join(people)))
+        head.append(_row("ON CALL", " · ".join(people)))
     if incident.get("alert"):
         head.append(_row("ALERT", incident["alert"]))
     return head
@@ -222,12 +223,8 @@ def _verdict(screen: Screen) -> list[str]:
             "what the systems behind this one do; look there by hand"
         ]
         lines += _under("not seen", settle)
-    if verdict["verdict"] == "healthy":
-        urls = collections.Counter(one["system"] for one in users)
-        what = [f"{system}: {number} URL{'s' if number > 1 else ''} measured" for system, number in urls.items()]
-        reads = "" if any(one["of"] == "writes" for one in users) else "reads only, no write was tried: "
-        lines.append(_row("HEALTHY", f"{reads}users feel no fault ({', '.join(what)})"))
     risks = [one for one in findings if one["role"] == "risk"]
+    lines += _healthy(users, risks) if verdict["verdict"] == "healthy" else []
     lines += [_row("RISK", one["summary"]) for one in risks if one["severity"] == "critical"]
     lines += _under("risks", (one["summary"] for one in risks if one["severity"] != "critical"))
     if verdict["verdict"] != "healthy":
@@ -238,6 +235,15 @@ def _verdict(screen: Screen) -> list[str]:
     gaps = (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"])
     lines += _under("could not read", gaps, most=MOST_GAPS)
     return lines + (_next(screen) if verdict["verdict"] == "unproven" else [])
+
+
+def _healthy(users: t.Sequence[Json], risks: t.Sequence[Json]) -> list[str]:
+    """Whose answers were measured, and that there is nothing to do."""
+    urls = collections.Counter(one["system"] for one in users)
+    what = [f"{system}: {number} URL{'s' if number > 1 else ''} measured" for system, number in urls.items()]
+    reads = "" if any(one["of"] == "writes" for one in users) else "; reads only, no write was tried"
+    lines = [_row("HEALTHY", f"users feel no fault ({', '.join(what)}{reads})")]
+    return lines if risks else [*lines, _row("NEXT", "nothing to do; if users told you otherwise, ask which URL")]
 
 
 def _next(screen: Screen) -> list[str]:
@@ -282,7 +288,7 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     offers = [*verdict.get("offers", []), *steps]
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
-    lines: list[str] = []
+    lines = [_row("ORDER", SEVERAL)] if len(offers) > 1 else []
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         label = "PREVENT" if offer["preventive"] else "DO" if offer["finding"] else "STEP"
@@ -294,12 +300,11 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         lines += _under("what", [f"{mitigation.effect} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
         lines += _under("helps", [mitigation.helps])
         lines += _under("hurts", [mitigation.hurts])
-        lines += _under("undo", [mitigation.undo or f"cannot be undone: {mitigation.undo_by_hand}"])
+        lines += _under("undo", [mitigation.undo or f"cannot be undone; instead: {mitigation.undo_by_hand}"])
         lines += _under(WITH, [screen.undo_command]) if mitigation.undo else []
-    lines += _under("safety", [SAFETY]) if offers else []
-    lines += _under("order", [SEVERAL]) if len(offers) > 1 else []
+    lines += [*_under("try", [TRY]), *_under("safety", [SAFETY])] if offers else []
     hands = [one["manual_command"] for one in verdict.get("findings", []) if _is_for_hands(one)]
-    lines += [_row("BY HAND", f"{'or: ' if offers else ''}{command}") for command in hands]
+    lines += [_row("BY HAND", f"{'instead: ' if offers else ''}{command}") for command in hands]
     return lines
 
 
