@@ -22,6 +22,9 @@ CONNECTIONS, LOCKS, PLANS, SERVER, WORK = (
     f"{SYSTEMS}/postgresql/{name}.py" for name in ("connections", "locks", "plans", "server", "work")
 )
 EDGE = f"{SYSTEMS}/edge/rules.py"
+KUBERNETES = "plugins/module_utils/_kubernetes"
+ROLLOUT = f"{KUBERNETES}/rollout.py"
+RELEASES = f"{SYSTEMS}/kubernetes/releases.py"
 POSTGRESQL = "plugins/module_utils/_postgresql"
 BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
@@ -162,15 +165,45 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that the public is told of public incidents", f"{UTILS}/_channels/status_page.py", "settings if disclosure == PUBLIC else", "settings or"),
     ("that followers hear of no confidential incident", f"{UTILS}/_channels/pagerduty.py", " and not stage.is_confidential:", ":"),
     ("that a person's words do not leave", f"{UTILS}/_channels/pagerduty.py", "    if disclosure_of(incident) == NEED_TO_KNOW:\n        return []\n", ""),
-    ("that a key tells nothing", f"{UTILS}/_channels/channel.py", " if is_ours and disclosure_of(incident) == NEED_TO_KNOW else told", " if False else told"),
+    ("that a key tells nothing", f"{UTILS}/_channels/channel.py", "    if disclosure_of(incident) == NEED_TO_KNOW and not incident.get(\"key_was_given\"):\n", "    if False:\n"),
     ("that what was written for more readers is withdrawn", DELIVERY, "        self._withdraw()\n", ""),
     ("that a disclosure is never loosened", f"{UTILS}/_run/opening.py",
-     'if incident.get("disclosure") != strictest(disclosure, incident.get("disclosure") or PUBLIC):', "if True:"),
+     "wanted = strictest(known, *asked.disclosures)", "wanted = strictest(*asked.disclosures)"),
     ("that a step needs no finding", f"{UTILS}/_run/plan.py", " and not declared.issuperset(asked):", ":"),
     ("that what is done after the end is proven again", EXECUTOR, "                self.context.reopen()  #", "                pass  #"),
-    ("that the verdict goes before the procedure", f"{UTILS}/_run/plan.py", "offers = found or [", "offers = ["),
+    ("that the verdict goes before the procedure", f"{UTILS}/_run/plan.py", 'if offer["system"] not in judged or others', 'if True'),
     ("that a step's targets are told apart", f"{UTILS}/_run/procedure.py", "        if missing:\n", "        if False:\n"),
     ("that what came later stands behind", f"{UTILS}/_judgement/ranking.py", "        _came_later(item, catalogue),\n", ""),
+    ("that one of two which was not done is missed", f"{UTILS}/_run/plan.py", "missed = [name for name in asked if name not in seen]", "missed = [] if seen else list(asked)"),
+    ("that messages are no mitigations", f"{UTILS}/_run/plan.py", 'in ("outcome", "planned", "unneeded") and "system" in event}', 'in ("outcome", "planned", "unneeded")}'),
+    ("that what was something is never closed as nothing", f"{UTILS}/_run/run.py", "well = incident[\"state\"] == \"open\" and quiet and not self._was_more()", "well = incident[\"state\"] == \"open\" and quiet"),
+    ("that nobody waits without knowing", f"{UTILS}/_run/run.py", "            self.notifier.declare_what_is_left()\n", "            pass\n"),
+    ("that a stricter alert tightens", f"{UTILS}/_run/opening.py", "    _tighten(record, found[1], asked)\n", ""),
+    ("that what may have arrived is not called withdrawn", DELIVERY, '"maybe" if unclear else "withdrawn"', '"withdrawn"'),
+    ("that a withdrawn message is written anew", f"{UTILS}/_record/outbox.py", "                messages.pop(line[\"id\"], None)\n", ""),
+    ("that what cannot be read is confidential", f"{UTILS}/_run/opening.py", "[NEED_TO_KNOW] if unreadable else []", "[]"),
+    ("that steps of a mitigation are one", f"{UTILS}/_run/procedure.py", "(step[\"mitigation\"], system),\n", "(step[\"mitigation\"], system, len(offers)),\n"),
+    ("that a step's system is there", f"{UTILS}/_run/procedure.py", "    if wrong:\n", "    if False:\n"),
+    ("that only some can be declared", f"{UTILS}/_run/procedure.py", "    if not mitigation.declarable:\n", "    if False:\n"),
+    # Kubernetes
+    ("that both releases fail is no release's fault", RELEASES, '        if before.ratio > limits["error_ratio_max"]:\n            return None', '        if False:\n            return None'),
+    ("that a path which had served is not the release's", RELEASES, ' or worst.good_before >= limits["requests_min"]:', ":"),
+    ("that all of a release's pods must fail", RELEASES, "len(broken) < len(new) or ", ""),
+    ("that pods of the release before which crash are told", RELEASES, " or any(_is_broken(pod) for pod in old):", ":"),
+    ("that what another tool keeps is not offered", RELEASES, 'targets={} if owner or workload["paused"] else', "targets="),
+    ("that what was not read is no release's", RELEASES, '    if is_unread(facts, "workloads", "releases", "pods"):\n', "    if False:\n"),
+    ("that pods which end are not counted", f"{SYSTEMS}/kubernetes/common.py", ' and not pod["terminating"]]', "]"),
+    ("that few requests say nothing", f"{SYSTEMS}/kubernetes/traffic.py", 'if seen.requests < limits["requests_min"]:', "if False:"),
+    ("that a Deployment is told by its uid", ROLLOUT, 'if target.uid and found["metadata"]["uid"] != target.uid:', "if False:"),
+    ("that another release by now is left alone", ROLLOUT, "if target.from_hash and now != target.from_hash:", "if False:"),
+    ("that the server compares", ROLLOUT, '                {"op": "test", "path": "/metadata/resourceVersion"', '                {"op": "test", "path": "/metadata/uid"'),
+    ("that a paused one is not rolled back", ROLLOUT, '        if deployment["spec"].get("paused"):\n            raise KubernetesError(\n                f"{target.said} is paused, so a rollback', '        if False:\n            raise KubernetesError(\n                f"{target.said} is paused, so a rollback'),
+    ("that Argo CD is asked first", ROLLOUT, "        if owner and not force:\n", "        if False:\n"),
+    ("that waiting ends when pods will not come up", ROLLOUT, "            if failing or _stuck(deployment):\n", "            if _stuck(deployment):\n"),
+    ("that ReplicaSets are told by their owner", f"{KUBERNETES}/workloads.py", 'owner.get("controller") and owner.get("uid") == uid', "True"),
+    ("that a write without an answer is unknown", f"{KUBERNETES}/client.py", 'if method != "GET" and getattr(error, "sent", False):', "if False:"),
+    ("that a token in a log is masked", "plugins/module_utils/_logs/lines.py", 'lambda found: f"{found[2] or \'\'}<secret>"', "lambda found: found[0]"),
+    ("that a stream's memory is bounded", "plugins/module_utils/_logs/analyser.py", " if len(self.templates) < MOST_TEMPLATES else OTHERS", ""),
     # what is told
     ("the escape in HTML", REPORT, "return html.escape(plain(text, LONGEST))", "return plain(text, LONGEST)"),
     ("the escape in Markdown", REPORT, "escaped = escaped.replace(mark, ", "escaped.replace(mark, "),
@@ -182,6 +215,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
 ]  # fmt: skip
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
 ROOMS = {
+    f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py",),
+    KUBERNETES: ("test_rollout.py",),
+    "plugins/module_utils/_logs": ("test_logs.py",),
     SYSTEMS: ("test_rules.py", "test_ranking.py"),
     f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
     WITHIN: ("test_acts.py",),
@@ -189,6 +225,8 @@ ROOMS = {
     f"{UTILS}/_run/plan.py": ("test_plan.py", "test_session.py", "test_procedure.py"),
     f"{UTILS}/_record/history.py": ("test_plan.py", "test_session.py"),
     f"{UTILS}/_run/undo.py": ("test_telling.py",),
+    f"{UTILS}/_run/run.py": ("test_session.py", "test_procedure.py"),
+    f"{UTILS}/_record/outbox.py": ("test_disclosure.py", "test_telling.py"),
     f"{UTILS}/_record/inputs.py": ("test_words.py", "test_record.py"),
     REPORT: ("test_shown.py",),
     f"{UTILS}/_render/screen.py": ("test_shown.py",),

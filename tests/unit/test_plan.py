@@ -182,6 +182,8 @@ BEGUN = {"kind": "intent", "effect": CANCEL, "system": "db", "epoch": 0}
 UNGREEN = [
     ("begun, and nobody knows", [BEGUN], ["begun, and nobody knows whether it was done"]),
     ("asked, and no system was played", [], ["was asked for, and no system was there to carry it out"]),
+    ("only messages have outcomes", [{"kind": "outcome", "effect": "mail:declared", "status": "done"}], ["was asked for"]),
+    ("one of two was done", [{"kind": "planned", "effect": ISOLATE, "system": "db"}], [f"{CANCEL} was asked for"]),
     ("done before, nothing to do", [{"kind": "unneeded", "effect": CANCEL, "system": "db"}], []),
 ]
 

@@ -240,9 +240,12 @@ def test_what_may_not_be_read_is_a_gap_and_the_rest_is_read() -> None:
         def __call__(self, method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
             if "/services" in path:
                 return Answer(403, [b'{"message": "services is forbidden"}'])
-            items = [deployment()] if "/deployments" in path else SETS["items"] if "replicasets" in path else []
+            items = [deployment()] if "/deployments" in path else sets if "replicasets" in path else []
             return Answer(200, [json.dumps({"items": items}).encode()])
 
+    sets: list[Json] = []
+    assert look(Client(Some(), "prod"), "shop")["workloads"][0]["releases"] == []
+    sets += SETS["items"]
     facts = look(Client(Some(), "prod"), "shop")
     assert [gap["diagnostic"] for gap in facts["gaps"]] == ["services"]
     assert "docs/rbac" in facts["gaps"][0]["reason"]

@@ -34,6 +34,8 @@ else:
 
 Json = dict[str, t.Any]
 PAGE = 500
+# How many exchanges may go on side by side.
+AT_ONCE = 16
 LONGEST_MESSAGE = 400
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
@@ -204,6 +206,7 @@ def _sender(configuration: t.Any, timeout: float) -> Send:
         "key_file": configuration.key_file,
         "timeout": urllib3.Timeout(connect=min(timeout, 5.0), read=timeout),
         "retries": False,
+        "maxsize": AT_ONCE,
     }
     if getattr(configuration, "tls_server_name", None):
         options["server_hostname"] = configuration.tls_server_name

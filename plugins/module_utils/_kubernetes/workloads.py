@@ -11,6 +11,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 from __future__ import annotations
 
 import concurrent.futures
+import itertools
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
@@ -103,7 +104,7 @@ def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Json:
         "progress": progressing.get("reason"),
         "selector": (spec.get("selector") or {}).get("matchLabels") or {},
         "owner": owner_of(one),
-        "releases": [_release(own, before, pods) for own, before in zip(newest_first, [*newest_first[1:], None], strict=True)],
+        "releases": [_release(own, before, pods) for own, before in itertools.zip_longest(newest_first, newest_first[1:])],
     }
 
 

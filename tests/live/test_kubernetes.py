@@ -1,0 +1,264 @@
+"""Kubernetes on a real control plane, with the accounts that the documentation tells a user to grant and nothing more."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+import re
+import subprocess
+import time
+import typing as t
+
+import pytest
+import yaml
+
+from tests import collection, harness
+from tests.lab import faults
+from tests.lab.__main__ import CLUSTER
+from tests.lab.kubernetes import plane
+from tests.lab.kubernetes.api import Api
+from tests.lab.state import PROJECT, Lab, wait_until
+
+collection.install()
+
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Access, connect
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target, is_complete
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.triage import argument_spec, triage_from
+
+Json = dict[str, t.Any]
+RUNBOOK = "playbooks/runbook_error_rate.yml"
+APPS = "/apis/apps/v1/namespaces/custody"
+DEPLOYMENT = f"{APPS}/deployments/api-server"
+
+
+@pytest.fixture(scope="module")
+def running_cluster() -> t.Iterator[Lab]:
+    with harness.a_lab("cluster", CLUSTER) as lab:
+        yield lab
+
+
+@pytest.fixture
+def cluster(running_cluster: Lab) -> t.Iterator[Lab]:
+    harness.settle(running_cluster)
+    yield running_cluster
+    harness.heal_all(running_cluster)
+
+
+def play(lab: Lab, root: pathlib.Path, *options: str, **kwargs: t.Any) -> harness.Run:
+    return harness.play(lab, root, *options, playbook=kwargs.pop("playbook", RUNBOOK), **kwargs)
+
+
+def image(lab: Lab) -> str:
+    return str(Api.of(lab).get(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0]["image"])
+
+
+def account(lab: Lab, name: str) -> str:
+    return str(lab.part("kubernetes")["accounts"][name])
+
+
+def triage(lab: Lab, **changes: t.Any) -> Json:
+    given = {name: option.get("default") for name, option in argument_spec().items()}
+    return triage_from(
+        {**given, "kubeconfig": account(lab, "reader"), "namespace": "custody", "services": ["api-server"], **changes}
+    )
+
+
+# -- a bad release, there and back ----------------------------------------------------------------------------------------
+
+
+def test_a_bad_release_is_named_rolled_back_and_brought_back(cluster: Lab, root: pathlib.Path) -> None:
+    faults.break_it(cluster, "bad-release", 1)
+    harness.suffering(cluster, locks=False)
+    bad = image(cluster)
+    looked = play(cluster, root)
+    assert looked.code == 0
+    assert [one["id"] for one in looked.causes] == ["k8s.bad_release"]
+    for said in (bad, "revision", "-e mitigate=rollback", "since", "release 1."):
+        assert said in looked.line("CAUSE") + looked.line("DO"), said
+    before = Api.of(cluster).get(DEPLOYMENT)["metadata"]["annotations"]
+    done = play(cluster, root, "-e", "mitigate=rollback")
+    assert (done.code, done.incident["state"]) == (0, "resolved"), done.output[-2000:]
+    assert image(cluster).endswith(":1.4.0")
+    after = Api.of(cluster).get(DEPLOYMENT)["metadata"]["annotations"]
+    assert (after["team"], after["kubernetes.io/change-cause"]) == (before["team"], "release 1.4.0")
+    again = play(cluster, root, "-e", "mitigate=rollback")
+    assert (again.code, image(cluster)) == (0, image(cluster)), "twice is once"
+    back = play(cluster, root, "-e", f"incident_id={done.folder.name}", playbook="playbooks/undo.yml")
+    assert (back.code, image(cluster)) == (0, bad), back.output[-2000:]
+
+
+def test_check_mode_asks_the_server_and_stores_nothing(cluster: Lab, root: pathlib.Path) -> None:
+    faults.break_it(cluster, "bad-release", 2)
+    harness.suffering(cluster, locks=False)
+    before, known = Api.of(cluster).get(DEPLOYMENT)["metadata"]["generation"], len(plane.audited(cluster))
+    checked = play(cluster, root, "--check", "--diff", "-e", "mitigate=rollback", variables=harness.ALL_CHANNELS)
+    assert checked.code == 0
+    assert "would do" in checked.output
+    assert "+    image: registry.example.org/api-server:1.4.0" in checked.printed
+    sent = plane.audited(cluster)[known:]
+    assert [event["verb"] for event in sent] == ["patch"]
+    assert all("dryRun=All" in event["requestURI"] for event in sent)
+    assert Api.of(cluster).get(DEPLOYMENT)["metadata"]["generation"] == before
+    assert harness.writes(cluster) == []
+
+
+def test_no_secret_of_the_cluster_is_anywhere(cluster: Lab, root: pathlib.Path) -> None:
+    faults.break_it(cluster, "bad-release", 3)
+    harness.suffering(cluster, locks=False)
+    played = play(cluster, root, "-vvv", "-e", "mitigate=rollback", "--diff")
+    secrets = Api.of(cluster).get("/api/v1/namespaces/custody/secrets/api-secrets")["data"]
+    token = yaml.safe_load(pathlib.Path(account(cluster, "operator")).read_text())["users"][0]["user"]["token"]
+    texts = [played.printed, *(path.read_text(errors="replace") for path in played.folder.rglob("*") if path.is_file())]
+    for secret in (*secrets.values(), "lab-only-0123456789", "lab-only-session-key", token):
+        assert not [text[:80] for text in texts if secret in text]
+
+
+# -- what else may stand in the way ---------------------------------------------------------------------------------------
+
+
+def rollout(lab: Lab, name: str = "operator") -> Rollout:
+    return Rollout(connect(Access(account(lab, name))), time.monotonic, time.sleep)
+
+
+def undo(lab: Lab, target: Target, account_name: str = "operator", **changes: t.Any) -> t.Any:
+    wanted = {"to_revision": 0, "to_hash": None, "force": False, "dry_run": False, **changes}
+    return rollout(lab, account_name).undo(target, **wanted)
+
+
+def test_the_reader_changes_nothing(cluster: Lab) -> None:
+    with pytest.raises(KubernetesError, match="HTTP 403.*docs/rbac has the roles to grant"):
+        undo(cluster, Target("custody", "api-server"), "reader")
+
+
+def test_of_another_cluster_than_the_inventory_says_nothing_is_asked(cluster: Lab, root: pathlib.Path) -> None:
+    played = play(cluster, root, "-e", "runbooks_k8s_cluster=prod")
+    assert "is of the cluster 'lab', and the inventory says 'prod'" in played.output
+    assert played.findings["verdict"] == "unproven"
+
+
+KUBECONFIGS = [
+    ("missing", None, "cannot be used|No such file"),
+    ("no YAML", "{", "cannot be used"),
+    ("empty", "", "cannot be used"),
+    ("an expired token", "expired", "HTTP 401.*log in again"),
+    ("no server", "silent", "Is the API server reachable from here"),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "message"), KUBECONFIGS, ids=[row[0] for row in KUBECONFIGS])
+def test_a_kubeconfig_that_cannot_be_used_is_a_gap_with_the_way_out(
+    cluster: Lab, tmp_path: pathlib.Path, name: str, text: str | None, message: str
+) -> None:
+    path = tmp_path / "kubeconfig"
+    good = yaml.safe_load(pathlib.Path(account(cluster, "reader")).read_text())
+    if text == "expired":
+        good["users"][0]["user"]["token"] = "no-token-of-this-cluster"
+    if text == "silent":
+        (port,) = plane.free_ports(1)
+        good["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{port}"
+    if text is not None:
+        path.write_text(yaml.safe_dump(good) if text in ("expired", "silent") else text)
+    facts = triage(cluster, kubeconfig=str(path))
+    assert not facts["workloads"]
+    reasons = "\n".join(gap["reason"] for gap in facts["gaps"])
+    assert re.search(message, reasons), reasons
+
+
+def test_each_grant_of_the_reader_is_needed(cluster: Lab) -> None:
+    role = next(
+        one for one in yaml.safe_load_all((PROJECT / "docs/rbac/reader.yaml").read_text()) if one["kind"] == "ClusterRole"
+    )
+    path, api = "/apis/rbac.authorization.k8s.io/v1/clusterroles/sre-runbooks-reader", Api.of(cluster)
+    resources = [(number, name) for number, rule in enumerate(role["rules"]) for name in rule["resources"]]
+    try:
+        assert triage(cluster)["gaps"] == []
+        for number, name in resources:
+            less = copy.deepcopy(role["rules"])
+            less[number]["resources"].remove(name)
+            api.text(f"{path}", "PATCH", {"rules": [rule for rule in less if rule["resources"]]}, "application/merge-patch+json")
+            wait_until(lambda name=name: bool(triage(cluster)["gaps"]), 10, f"a gap without {name}")  # type: ignore[misc]
+            assert all("403" in gap["reason"] for gap in triage(cluster)["gaps"]), name
+    finally:
+        api.apply(PROJECT / "docs/rbac/reader.yaml")
+    wait_until(lambda: not triage(cluster)["gaps"], 10, "the reader's grants")
+
+
+def test_a_service_that_is_not_there_is_said(cluster: Lab) -> None:
+    gaps = triage(cluster, services=["api-server", "portal"])["gaps"]
+    assert gaps == [{"diagnostic": "service portal", "reason": "there is none of this name"}]
+
+
+# -- as kubectl does it -----------------------------------------------------------------------------------------------------
+
+
+def kubectl(lab: Lab, *arguments: str) -> str:
+    command = [
+        f"{lab.part('kubernetes')['bin']}/kubectl",
+        f"--kubeconfig={lab.file('kubernetes', 'admin.kubeconfig')}",
+        "-n",
+        "custody",
+    ]
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=60)
+    return done.stdout + done.stderr
+
+
+def twin(name: str) -> Json:
+    container = {"name": "app", "image": "registry.example.org/app:1", "env": [{"name": "A", "value": "1"}]}
+    return {
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "custody",
+                     "annotations": {"team": "payments", "kubernetes.io/change-cause": "one"}},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": name}},
+                 "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}}},
+    }  # fmt: skip
+
+
+def settled(lab: Lab, name: str) -> Json:
+    api = Api.of(lab)
+    wait_until(lambda: is_complete(api.get(f"{APPS}/deployments/{name}")), 20, f"the rollout of {name}", 0.1)
+    return api.get(f"{APPS}/deployments/{name}")
+
+
+def release(lab: Lab, name: str, number: int, **annotations: str) -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "app", "image": f"registry.example.org/app:{number}"}]}}}
+    told = {"kubernetes.io/change-cause": f"release {number}", **annotations}
+    Api.of(lab).patch(f"{APPS}/deployments/{name}", {"metadata": {"annotations": told}, "spec": spec})
+    settled(lab, name)
+
+
+HISTORIES: list[tuple[str, list[int], int]] = [
+    ("two releases", [2], 0),
+    ("three, to the first", [2, 3], 1),
+    ("three, to the one before", [2, 3], 0),
+    ("after an undo, over the gap", [2, 1, 3], 0),
+    ("the same template again", [2, 1], 3),
+]
+
+
+@pytest.mark.parametrize(("name", "releases", "revision"), HISTORIES, ids=[row[0] for row in HISTORIES])
+def test_a_twin_that_kubectl_rolls_back_is_the_same_field_by_field(
+    cluster: Lab, name: str, releases: list[int], revision: int
+) -> None:
+    api, twins = Api.of(cluster), ("ours", "theirs")
+    try:
+        for one in twins:
+            api.create(f"{APPS}/deployments", twin(one))
+            settled(cluster, one)
+            for number in releases:
+                release(cluster, one, number, **{"edited-later": str(number)})
+            api.patch(f"{APPS}/deployments/{one}", {"metadata": {"annotations": {"note": "by hand, after the release"}}})
+        kubectl(cluster, "rollout", "undo", "deployment/theirs", f"--to-revision={revision}")
+        undo(cluster, Target("custody", "ours"), to_revision=revision)
+        ours, theirs = (json.loads(json.dumps(_comparable(settled(cluster, one), one))) for one in twins)
+        assert ours == theirs
+    finally:
+        for one in twins:
+            api.delete(f"{APPS}/deployments/{one}")
+
+
+def _comparable(deployment: Json, name: str) -> Json:
+    """What two Deployments that differ in their name have in common."""
+    text = json.dumps({"spec": deployment["spec"], "annotations": deployment["metadata"]["annotations"]})
+    return t.cast("Json", json.loads(text.replace(f'"{name}"', '"twin"')))
