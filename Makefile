@@ -73,6 +73,7 @@ mutations: setup ## takes one rule, one cap, one escape away at a time: the unit
 
 bench: setup ## ours against the peers
 	$(PYTHON) -m tests.bench.db_triage
+	$(PYTHON) -m tests.bench.k8s_rollback
 
 lab: setup ## starts the lab
 	$(PYTHON) -m tests.lab up

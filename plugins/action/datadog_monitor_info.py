@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._datadog.calls import MONITOR
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 from ansible_collections.sre.runbooks.plugins.plugin_utils._in_place import InPlaceOrModule
 
 Json = dict[str, t.Any]
@@ -16,7 +17,7 @@ Json = dict[str, t.Any]
 class ActionModule(InPlaceOrModule):
     """Asks Datadog from the controller's own process."""
 
-    argument_spec: t.ClassVar[t.Mapping[str, t.Any]] = MONITOR.argument_spec
+    argument_spec: t.ClassVar[t.Mapping[str, Option]] = MONITOR.argument_spec
 
     def look(self, params: Json) -> Json:
         return MONITOR.make(params, check_mode=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import argument_spec, probe_from
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 from ansible_collections.sre.runbooks.plugins.plugin_utils._in_place import InPlaceOrModule
 
 Json = dict[str, t.Any]
@@ -16,7 +17,7 @@ Json = dict[str, t.Any]
 class ActionModule(InPlaceOrModule):
     """Measures from the controller's own process."""
 
-    argument_spec: t.ClassVar[t.Mapping[str, t.Any]] = argument_spec()
+    argument_spec: t.ClassVar[t.Mapping[str, Option]] = argument_spec()
 
     def look(self, params: Json) -> Json:
         return probe_from(params, check_mode=bool(self._task.check_mode))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.plugin_utils._action import RecordAction
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.executor import Effect
 
 Json = dict[str, t.Any]
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "mitigation": {"type": "str", "required": True},
     "module": {"type": "str", "required": True},
     "module_args": {"type": "dict", "default": {}},

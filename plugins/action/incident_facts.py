@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.plugin_utils._action import RecordAction
 
 Json = dict[str, t.Any]
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "kind": {"type": "str", "required": True},
     "data": {"type": "dict", "default": {}},
     "limits": {"type": "dict", "default": {}},

@@ -9,6 +9,7 @@ import os
 import sys
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.plugin_utils._action import RecordAction, display_line
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NAMES
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import utc_now
@@ -18,7 +19,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._run.opening import O
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "runbook": {"type": "str", "required": True},
     "title": {"type": "str", "required": True},
     "severity": {"type": "str", "required": True},

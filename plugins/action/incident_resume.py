@@ -10,6 +10,7 @@ import os
 import pathlib
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.plugin_utils._action import RecordAction, display_line
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
@@ -19,7 +20,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._run.undo import undo
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 Json = dict[str, t.Any]
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "operation": {"type": "str", "required": True, "choices": ["undo", "note", "say"]},
     "record_root": {"type": "str", "required": True},
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.plugin_utils._action import NO_CHANNELS, RecordAction, display_line
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
@@ -14,7 +15,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
 Json = dict[str, t.Any]
 # Those that tell somebody, or show what was told: for the others the channels need not be made up.
 TELLING = ("declare", "confirm", "update", "close", "screen")
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "stage": {
         "type": "str",
         "required": True,

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.plugin_utils._action import RecordAction
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
 
 Json = dict[str, t.Any]
 NOTHING: Json = {"skip": True, "parts": [], "suffering": [], "mitigations": [], "undo": []}
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "operation": {"type": "str", "required": True, "choices": ["guard", "plan", "undo_plan", "failure"]},
     "users": {"type": "bool", "default": False},
     "findings_max_age": {"type": "float", "default": 300.0},

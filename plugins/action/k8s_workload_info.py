@@ -9,6 +9,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import KUBERNETES_IMPORT_ERROR
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.triage import argument_spec, triage_from
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 from ansible_collections.sre.runbooks.plugins.plugin_utils._in_place import InPlaceOrModule
 
 Json = dict[str, t.Any]
@@ -17,7 +18,7 @@ Json = dict[str, t.Any]
 class ActionModule(InPlaceOrModule):
     """Asks the cluster from the controller's own process."""
 
-    argument_spec: t.ClassVar[t.Mapping[str, t.Any]] = argument_spec()
+    argument_spec: t.ClassVar[t.Mapping[str, Option]] = argument_spec()
 
     def missing(self) -> bool:
         return KUBERNETES_IMPORT_ERROR is not None

@@ -11,6 +11,8 @@ import typing as t
 import unicodedata
 import urllib.parse
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
+
 Json = dict[str, t.Any]
 HIDDEN = "********"
 # Shorter ones stand in many a word that tells nothing.
@@ -50,13 +52,13 @@ def _forms(secret: str) -> t.Iterator[str]:
             yield inner
 
 
-def secrets_of(spec: t.Mapping[str, t.Mapping[str, t.Any]], params: t.Mapping[str, t.Any]) -> list[str]:
+def secrets_of(spec: t.Mapping[str, Option], params: t.Mapping[str, t.Any]) -> list[str]:
     """The values of the ``no_log`` options, as they were given and as they are used."""
     given = [str(params[name]) for name, option in spec.items() if option.get("no_log") and params.get(name)]
     return [*given, *(value.strip() for value in given)]
 
 
-def without_secrets(result: Json, spec: t.Mapping[str, t.Mapping[str, t.Any]], params: t.Mapping[str, t.Any]) -> Json:
+def without_secrets(result: Json, spec: t.Mapping[str, Option], params: t.Mapping[str, t.Any]) -> Json:
     """A result in which no value of a ``no_log`` option is left, in whatever place.
 
     >>> without_secrets({"abc123": ["a key is abc123"]}, {"key": {"no_log": True}}, {"key": "abc123"})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: incident_open
-short_description: Opens a run: finds or creates its incident and takes the lock
+short_description: Opens a run, finds or creates its incident and takes the lock
 version_added: 0.1.0
 description:
   - Checks what was asked, finds the unresolved incident of the same key or creates one, and takes its lock.

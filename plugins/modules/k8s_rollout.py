@@ -100,11 +100,12 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Outcome, Rollout, Target, shown
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 ACT_SECONDS = 60.0
 STATES = ["undone", "restarted", "paused", "resumed", "complete"]
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "name": {"type": "str", "required": True},
     "uid": {"type": "str"},
     "from_hash": {"type": "str"},

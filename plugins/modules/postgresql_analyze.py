@@ -85,9 +85,10 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.statistics import analyze, look
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
-TABLE = {"schema": {"type": "str", "required": True}, "table": {"type": "str", "required": True}}
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+TABLE: Spec = {"schema": {"type": "str", "required": True}, "table": {"type": "str", "required": True}}
+ARGUMENT_SPEC: Spec = {
     "tables": {"type": "list", "elements": "dict", "required": True, "options": TABLE},
     "max": {"type": "int", "required": True},
     "timeout": {"type": "float", "default": 120.0},

@@ -175,15 +175,17 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
-BACKEND = {
+BACKEND: Spec = {
     "pid": {"type": "int", "required": True},
     "backend_start": {"type": "str", "required": True},
     "xact_start": {"type": "str"},
     "query_start": {"type": "str"},
 }
-NAMES = {name: {"type": "list", "elements": "str"} for name in ("users", "applications", "databases", "states", "query_ids")}
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+MATCHED = ("users", "applications", "databases", "states", "query_ids")
+NAMES: Spec = {name: {"type": "list", "elements": "str"} for name in MATCHED}
+ARGUMENT_SPEC: Spec = {
     "state": {"type": "str", "required": True, "choices": ["canceled", "terminated"]},
     "backends": {"type": "list", "elements": "dict", "options": BACKEND},
     "match": {"type": "dict", "options": {**NAMES, "older_than": {"type": "float", "default": 0.0}}},

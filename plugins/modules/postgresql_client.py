@@ -121,8 +121,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "role": {"type": "str", "required": True},
     "state": {"type": "str", "required": True, "choices": ["isolated", "released", "raised"]},
     "connection_limit": {"type": "int", "required": True},

@@ -120,8 +120,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects i
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.index import Plan, Wanted, act, plan
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import name_for
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "schema": {"type": "str", "default": "public"},
     "table": {"type": "str", "required": True},
     "columns": {"type": "list", "elements": "str"},

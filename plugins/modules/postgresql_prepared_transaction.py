@@ -79,8 +79,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.prepared import look, refuse, roll_back
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "gid": {"type": "str", "required": True},
     "prepared": {"type": "str", "required": True},
     "state": {"type": "str", "required": True, "choices": ["rolled_back"]},

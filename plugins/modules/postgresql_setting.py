@@ -114,8 +114,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import ACT_SECONDS, acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PartlyDoneError, PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.setting import Wanted, act, is_done, look, shown
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
-ARGUMENT_SPEC: dict[str, dict[str, t.Any]] = {
+ARGUMENT_SPEC: Spec = {
     "name": {"type": "str", "required": True},
     "state": {"type": "str", "default": "set", "choices": ["set", "reset"]},
     "value": {"type": "str"},

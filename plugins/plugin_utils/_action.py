@@ -21,6 +21,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty import calls as pagerduty
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage import calls as status_page
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.mail import MODULE as MAIL
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import channels_from
@@ -59,7 +60,7 @@ class RecordAction(ActionBase):
 
     _requires_connection = False
     _supports_check_mode = True
-    argument_spec: t.ClassVar[t.Mapping[str, t.Mapping[str, t.Any]]]
+    argument_spec: t.ClassVar[t.Mapping[str, Option]]
 
     def run(self, tmp: str | None = None, task_vars: Json | None = None) -> Json:
         super().run(tmp, task_vars)

@@ -14,6 +14,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 
 Json = dict[str, t.Any]
 
@@ -21,7 +22,7 @@ Json = dict[str, t.Any]
 class InPlaceOrModule(ActionBase):
     """An action that looks: subclasses say with which arguments, what is missing here, and do the look."""
 
-    argument_spec: t.ClassVar[t.Mapping[str, t.Any]]
+    argument_spec: t.ClassVar[t.Mapping[str, Option]]
 
     def missing(self) -> bool:
         """Whether this process lacks a library that the module's interpreter may have."""

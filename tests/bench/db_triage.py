@@ -125,10 +125,15 @@ def statement_of(diagnostic: Diagnostic) -> str:
     return diagnostic.text
 
 
+def of_their_own() -> list[Diagnostic]:
+    """Those with a statement of their own; what another one's answer is asked further for, only ours asks."""
+    return [diagnostic for diagnostic in DIAGNOSTICS if statement_of(diagnostic)]
+
+
 def script_text() -> str:
     """Everything that the collector asks, as often and with the same pauses, for psql."""
     parts = []
-    for diagnostic in DIAGNOSTICS:
+    for diagnostic in of_their_own():
         pause = f";SELECT pg_sleep({diagnostic.pause});" if diagnostic.pause else ";"
         parts.append(pause.join([statement_of(diagnostic)] * diagnostic.times))
     return ";\n".join(parts) + ";\n"
@@ -173,7 +178,7 @@ def query_play(lab: Lab) -> list[dict[str, t.Any]]:
             "name": f"Query {number}",
             "community.postgresql.postgresql_query": {**where, "query": "{% raw %}" + text + "{% endraw %}"},
         }
-        for number, text in enumerate(statement_of(diagnostic) for diagnostic in DIAGNOSTICS)
+        for number, text in enumerate(statement_of(diagnostic) for diagnostic in of_their_own())
     ]
     return [{"name": "One task each", "hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": tasks}]
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._datadog import api
 from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
 from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 
 def _monitors(params: Params, client: Client) -> Json:
@@ -27,7 +27,7 @@ def _metric(params: Params, client: Client) -> Json:
     return {"series": [dataclasses.asdict(one) for one in found]}
 
 
-_LOGIN: dict[str, dict[str, t.Any]] = {
+_LOGIN: Spec = {
     **http_argument_spec(api.URL),
     "application_key": {"type": "str", "required": True, "no_log": True},
 }

@@ -18,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import (
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Transport, UrlTransport
 from ansible_collections.sre.runbooks.plugins.module_utils._no_log import secrets_of, without_secrets
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 
 Json = dict[str, t.Any]
 Params = t.Mapping[str, t.Any]
@@ -29,7 +30,7 @@ REFUSALS = (400, 402, 404, 405, 409, 410, 422)
 class Call:
     """What a vendor's module is: its options, how the vendor is spoken to, and what is done (both raise HttpError)."""
 
-    argument_spec: t.Mapping[str, t.Mapping[str, t.Any]]
+    argument_spec: t.Mapping[str, Option]
     settings: t.Callable[[Params], Settings]
     work: t.Callable[[Params, Client], Json]
     required_one_of: t.Sequence[t.Sequence[str]] = ()

@@ -29,6 +29,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import (
 from ansible_collections.sre.runbooks.plugins.module_utils._http.shape import ShapeError
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import Method, Response, Transport, is_loopback
 from ansible_collections.sre.runbooks.plugins.module_utils._no_log import scrubbed
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 Json = dict[str, t.Any]
 Query = t.Sequence[tuple[str, str]]
@@ -276,7 +277,7 @@ def _words(body: t.Any) -> str:
     return "; ".join(str(part) for part in [error.get("message", ""), *details] if part)
 
 
-def http_argument_spec(default_url: str) -> dict[str, dict[str, t.Any]]:
+def http_argument_spec(default_url: str) -> Spec:
     """The options that the vendors' modules share."""
     return {
         "api_url": {"type": "str", "default": default_url},

@@ -19,6 +19,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors im
     OutcomeUnknownError,
     RefusedError,
 )
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 KUBERNETES_IMPORT_ERROR: str | None
 try:
@@ -69,7 +70,7 @@ class Access:
     timeout: float = 10.0
 
 
-def argument_spec() -> dict[str, dict[str, t.Any]]:
+def argument_spec() -> Spec:
     """The options of every module that speaks to Kubernetes (doc fragment kubernetes)."""
     return {
         "kubeconfig": {"type": "path"},

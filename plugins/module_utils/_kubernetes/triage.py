@@ -16,12 +16,13 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import DIAGNOSTICS, look
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 Json = dict[str, t.Any]
 
 
-def argument_spec() -> dict[str, dict[str, t.Any]]:
+def argument_spec() -> Spec:
     return {
         **access_spec(),
         "services": {"type": "list", "elements": "str", "default": []},

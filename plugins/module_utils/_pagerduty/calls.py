@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
 from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
@@ -19,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.api import
     settings,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._pagerduty.ensure import PLANNED, Wanted, ensure
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 
 def _data(incident: Incident | None) -> Json | None:
@@ -63,11 +63,11 @@ def _by_key(api: PagerDuty, key: str) -> str:
     return found.id if found else PLANNED
 
 
-_COMMON: dict[str, dict[str, t.Any]] = {
+_COMMON: Spec = {
     **http_argument_spec(URL),
     "auth_scheme": {"type": "str", "default": "token", "choices": list(AUTH_SCHEMES)},
 }
-INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
+INCIDENT_SPEC: Spec = {
     **_COMMON,
     "from_email": {"type": "str", "required": True},
     "state": {"type": "str", "default": "triggered", "choices": ["triggered", "acknowledged", "resolved", "present"]},
@@ -78,13 +78,13 @@ INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
     "tried_before": {"type": "bool", "default": False},
 }
 INCIDENT = Call(INCIDENT_SPEC, settings, _incident, required_one_of=[("incident_key", "incident_id")])
-ONCALL_SPEC: dict[str, dict[str, t.Any]] = {
+ONCALL_SPEC: Spec = {
     **_COMMON,
     "escalation_policies": {"type": "list", "elements": "str", "required": True},
 }
 ONCALL = Call(ONCALL_SPEC, settings, _oncalls)
 NOTICE_KINDS = ("responders", "status_update", "escalation_level")
-NOTICE_SPEC: dict[str, dict[str, t.Any]] = {
+NOTICE_SPEC: Spec = {
     **_COMMON,
     "from_email": {"type": "str", "required": True},
     "incident_id": {"type": "str"},

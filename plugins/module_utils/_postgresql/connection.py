@@ -21,6 +21,7 @@ except ImportError as error:
     PSYCOPG2_IMPORT_ERROR = error
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import RefusedConnectionError
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 APPLICATION_NAME = "sre.runbooks"
 TRIES_WHEN_FULL = 8
@@ -224,7 +225,7 @@ def login_from(params: t.Mapping[str, t.Any]) -> Login:
     )
 
 
-def login_argument_spec() -> dict[str, dict[str, t.Any]]:
+def login_argument_spec() -> Spec:
     """The login options that the PostgreSQL modules share."""
     return {
         "login_host": {"type": "str", "required": True},

@@ -30,6 +30,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.queries i
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import UnreadableSqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted as Probe
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import fetch, is_read
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 Row = dict[str, t.Any]
 NO_ROLE_FOR_PLANS = "no role for plans is named (runbooks_db_plan_user; docs/database-roles.md says why it is one of its own)"
@@ -355,7 +356,7 @@ MAKERS: dict[str, Maker] = {
 }  # fmt: skip
 
 
-def argument_spec() -> dict[str, dict[str, t.Any]]:
+def argument_spec() -> Spec:
     """The options of postgresql_triage_info."""
     names = [diagnostic.name for diagnostic in DIAGNOSTICS]
     return {

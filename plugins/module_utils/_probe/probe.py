@@ -17,6 +17,7 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 BODY_LIMIT = 1_000_000
@@ -205,7 +206,7 @@ def problem_with(entry: str) -> str | None:
     return None
 
 
-def argument_spec() -> dict[str, dict[str, t.Any]]:
+def argument_spec() -> Spec:
     """The options of http_probe_info."""
     return {
         "urls": {"type": "list", "elements": "str", "required": True},

@@ -11,6 +11,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._http.call import Call, Json, Params
 from ansible_collections.sre.runbooks.plugins.module_utils._http.client import Client, http_argument_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._http.errors import HttpError
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.api import URL, Incident, Statuspage, settings
 from ansible_collections.sre.runbooks.plugins.module_utils._statuspage.ensure import Wanted, ensure
 
@@ -43,7 +44,7 @@ def _incident(params: Params, client: Client) -> Json:
     }
 
 
-INCIDENT_SPEC: dict[str, dict[str, t.Any]] = {
+INCIDENT_SPEC: Spec = {
     **http_argument_spec(URL),
     "provider": {"type": "str", "default": "atlassian", "choices": ["atlassian"]},
     "page_id": {"type": "str", "required": True},

@@ -21,11 +21,12 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import is_loopback
 from ansible_collections.sre.runbooks.plugins.module_utils._no_log import without_secrets
+from ansible_collections.sre.runbooks.plugins.module_utils._spec import Option
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 Json = dict[str, t.Any]
 SECURE = ("starttls", "always", "never")
-SECRETS: t.Mapping[str, t.Mapping[str, t.Any]] = {"password": {"no_log": True}}
+SECRETS: t.Mapping[str, Option] = {"password": {"no_log": True}}
 
 
 class MailError(Exception):
