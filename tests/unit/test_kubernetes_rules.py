@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import kubernetes, shipped
@@ -136,6 +137,15 @@ def test_the_target_says_by_what_it_cannot_be_taken_for_another() -> None:
 def test_what_argo_cd_keeps_is_suspended_first() -> None:
     found = judge([cluster(THREE, FAILS, owner=ARGO), SICK], {}, shipped())
     assert "argocd app set shop --sync-policy none first" in found["findings"][0]["manual_command"]
+
+
+def test_a_long_change_cause_and_a_hostile_name_do_no_harm() -> None:
+    hostile = owner_of({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x; rm -rf /:apps"}}})
+    assert hostile is not None
+    assert hostile["suspend"] == "argocd app set 'x; rm -rf /' --sync-policy none"
+    long = cluster(THREE, FAILS, releases=[release(2, change_cause="word " * 9000, changes=["env X"] * 900), release(1, OLD)])
+    (found,) = [one for one in observed(long) if isinstance(one, Finding) and one.id == BAD]
+    assert len(shipped().summary(found)) < 800
 
 
 def test_what_was_not_read_is_a_gap_and_never_ruled_out() -> None:

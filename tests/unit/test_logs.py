@@ -58,6 +58,12 @@ def test_a_stream_is_read_in_pieces_whatever_their_borders() -> None:
         assert source.first_server_error == "2026-11-24T02:10:03.0Z"
 
 
+def test_what_is_no_time_is_none() -> None:
+    source = Source()
+    source.feed([b'yesterday {"path": "/a", "status": 500}\n'], stamped=True)
+    assert (source.server_errors, source.first_server_error) == (1, "")
+
+
 def test_memory_is_bounded() -> None:
     letters = "abcdefghijklmnopqrstuvwxyz"
     names = [a + b for a in letters for b in letters]

@@ -9,6 +9,7 @@ https://fluxcd.io/flux/components/helm/, https://helm.sh/docs/topics/advanced/
 
 from __future__ import annotations
 
+import shlex
 import typing as t
 
 Json = dict[str, t.Any]
@@ -22,14 +23,18 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Json | None:
     tracking = annotations.get("argocd.argoproj.io/tracking-id")
     if tracking:
         name = str(tracking).partition(":")[0]
-        return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {name} --sync-policy none"}
+        return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {shlex.quote(name)} --sync-policy none"}
     if labels.get("argocd.argoproj.io/instance"):
         name = str(labels["argocd.argoproj.io/instance"])
-        return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {name} --sync-policy none"}
+        return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {shlex.quote(name)} --sync-policy none"}
     for kind in ("kustomize", "helm"):
         flux = labels.get(f"{kind}.toolkit.fluxcd.io/name")
         space = labels.get(f"{kind}.toolkit.fluxcd.io/namespace") or "flux-system"
         if flux:
             what = {"kustomize": "kustomization", "helm": "helmrelease"}[kind]
-            return {"tool": "Flux", "name": str(flux), "suspend": f"flux suspend {what} {flux} -n {space}"}
+            return {
+                "tool": "Flux",
+                "name": str(flux),
+                "suspend": f"flux suspend {what} {shlex.quote(str(flux))} -n {shlex.quote(str(space))}",
+            }
     return None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import (
@@ -20,6 +21,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 Json = dict[str, t.Any]
+LEAST_SECONDS = 1.0
 
 
 def argument_spec() -> Spec:
@@ -34,15 +36,27 @@ def argument_spec() -> Spec:
 
 def triage_from(params: t.Mapping[str, t.Any]) -> Json:
     """The facts of a namespace. A cluster that cannot be read has nothing but gaps."""
+    until = time.monotonic() + params["seconds_max"]
     try:
-        return within(params["seconds_max"], lambda: _triage(params, connect(access_from(params))))
+        client, facts = within(params["seconds_max"], lambda: _look(params))
     except (KubernetesError, LateError) as error:
         gaps = [{"diagnostic": name, "reason": str(error)} for name in DIAGNOSTICS]
         return {"namespace": params["namespace"], "workloads": [], "pods": [], "services": [], "warnings": [], "logs": [],
                 "watched": [], "gaps": gaps}  # fmt: skip
 
+    serving = facts.pop("serving")
+    pods = [pod for pod in facts["pods"] if pod["name"] in serving]
+    asked = Asked(params["log_seconds"], params["log_bytes_max"])
+    try:  # what was looked at counts, even where a log does not end
+        left = max(LEAST_SECONDS, until - time.monotonic())
+        logs, gaps = within(left, lambda: read_logs(client, params["namespace"], pods, asked))
+    except LateError as error:
+        logs, gaps = [], [{"diagnostic": "logs", "reason": str(error)}]
+    return {**facts, "logs": logs, "gaps": [*facts["gaps"], *gaps]}
 
-def _triage(params: t.Mapping[str, t.Any], client: Client) -> Json:
+
+def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
+    client = connect(access_from(params))
     facts = look(client, params["namespace"])
     named = params["services"]
     there = {service["name"] for service in facts["services"]}
@@ -51,7 +65,4 @@ def _triage(params: t.Mapping[str, t.Any], client: Client) -> Json:
     facts["gaps"] += [{"diagnostic": f"service {name}", "reason": "there is none of this name"} for name in missing]
     watched = [service for service in facts["services"] if service["selector"] and (not named or service["name"] in named)]
     serving = {name for service in watched for name in service["pods"]}
-    pods = [pod for pod in facts["pods"] if pod["name"] in serving]
-    logs, gaps = read_logs(client, params["namespace"], pods, Asked(params["log_seconds"], params["log_bytes_max"]))
-    facts["gaps"] += gaps
-    return {**facts, "watched": [service["name"] for service in watched], "logs": logs}
+    return client, {**facts, "watched": [service["name"] for service in watched], "serving": serving}

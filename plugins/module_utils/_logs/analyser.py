@@ -9,6 +9,7 @@ Memory is bounded: of templates and endpoints the first ones are kept, and how m
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import Line, read_line
@@ -17,7 +18,8 @@ Json = dict[str, t.Any]
 MOST_ENDPOINTS = 200
 MOST_TEMPLATES = 200
 OTHERS = "(others)"
-STAMP = 30
+# As a container's runtime writes it; what is no time is none.
+STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d[.\d]{0,10}(Z|[+-]\d\d:\d\d)")
 
 
 @dataclasses.dataclass
@@ -67,7 +69,7 @@ class Source:
         stamp = ""
         if stamped:
             head, _blank, raw = raw.partition(b" ")
-            stamp = head[:STAMP].decode("ascii", "replace")
+            stamp = head.decode() if STAMP.fullmatch(head) else ""
         line = read_line(raw)
         if line is None:
             return

@@ -38,6 +38,10 @@ BROKEN = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageN
           "CreateContainerError", "RunContainerError", "OOMKilled", "Error")  # fmt: skip
 
 
+MOST_CHANGES = 5
+LONGEST_CAUSE = 120
+
+
 def _moment(text: str) -> datetime.datetime:
     return datetime.datetime.fromisoformat(text[:19] + "+00:00")
 
@@ -104,7 +108,8 @@ def _finding(facts: Json, workload: Json, why: tuple[Confidence, str]) -> Findin
         "from_hash": new["hash"], "to_hash": was["hash"], "from_revision": new["revision"], "to_revision": was["revision"],
     }  # fmt: skip
     owner = workload["owner"]
-    changes = "; ".join(new["changes"]) or "nothing that is known"
+    told = (new["change_cause"] or "no change-cause")[:LONGEST_CAUSE]
+    changes = "; ".join(new["changes"][:MOST_CHANGES]) or "nothing that is known"
     return Finding(
         "k8s.bad_release",
         why[0],
@@ -113,7 +118,7 @@ def _finding(facts: Json, workload: Json, why: tuple[Confidence, str]) -> Findin
         began=f"{new['rolled_out_at'][:19]}Z",
         evidence={
             "workload": key_of(facts, workload), "revision": new["revision"], "before": was["revision"],
-            "since": new["rolled_out_at"], "why": why[1], "changes": changes, "cause": new["change_cause"] or "no change-cause",
+            "since": new["rolled_out_at"], "why": why[1], "changes": changes, "cause": told,
             "error": top_error(facts, pods) or "none", "namespace": facts["namespace"], "name": workload["name"],
             "kept": f"{owner['tool']} keeps it: {owner['suspend']} first, then " if owner else "",
         },
