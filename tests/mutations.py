@@ -175,7 +175,6 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a step's targets are told apart", f"{UTILS}/_run/procedure.py", "        if missing:\n", "        if False:\n"),
     ("that what came later stands behind", f"{UTILS}/_judgement/ranking.py", "        _came_later(item, catalogue),\n", ""),
     ("that one of two which was not done is missed", f"{UTILS}/_run/plan.py", "missed = [name for name in asked if name not in seen]", "missed = [] if seen else list(asked)"),
-    ("that messages are no mitigations", f"{UTILS}/_run/plan.py", 'in ("outcome", "planned", "unneeded") and "system" in event}', 'in ("outcome", "planned", "unneeded")}'),
     ("that what was something is never closed as nothing", f"{UTILS}/_run/run.py", "well = incident[\"state\"] == \"open\" and quiet and not self._was_more()", "well = incident[\"state\"] == \"open\" and quiet"),
     ("that nobody waits without knowing", f"{UTILS}/_run/run.py", "            self.notifier.declare_what_is_left()\n", "            pass\n"),
     ("that a stricter alert tightens", f"{UTILS}/_run/opening.py", "    _tighten(record, found[1], asked)\n", ""),

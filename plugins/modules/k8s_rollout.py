@@ -90,8 +90,8 @@ import datetime
 import time
 import typing as t
 
-import yaml
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.common.yaml import yaml_dump
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import (
     KUBERNETES_IMPORT_ERROR,
     access_from,
@@ -141,7 +141,7 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             rollout.wait(target, params["wait_seconds"])
         except KubernetesError as error:
             module.fail_json(msg="; ".join([*outcome.done, str(error)]), changed=outcome.changed, done=list(outcome.done))
-    diff = {"before": yaml.safe_dump(shown(outcome.before)), "after": yaml.safe_dump(shown(outcome.after))}
+    diff = {"before": yaml_dump(shown(outcome.before)), "after": yaml_dump(shown(outcome.after))}
     return {"changed": outcome.changed, "done": list(outcome.done), "diff": diff}
 
 

@@ -138,12 +138,13 @@ def test_several_steps_of_a_mitigation_are_one_so_that_its_cap_counts_them_all()
 
 def offered(system: str, role: str) -> Json:
     return {"mitigation": "isolate_client", "system": system, "finding": "db.connection_leak", "preventive": False,
-            "by_name": True, "targets": [{"role": role}]}  # fmt: skip
+            "by_name": False, "targets": [{"role": role}]}  # fmt: skip
 
 
 VERDICT: Json = {"verdict": "cause_found", "findings": [], "offers": [offered("db", "reporting")]}
 PLANS = [
-    ("the verdict's own where it offers one", "db", ["reporting"], ["reporting"]),
+    ("the verdict's own where it offers one", "db", [], ["reporting"]),
+    ("the one of the verdict that was named", "db", ["reporting"], ["reporting"]),
     ("a declared one that was named, beside the verdict's", "db", ["billing"], ["billing"]),
     ("the declared one on another system", "db2", [], ["billing"]),
 ]
@@ -169,6 +170,13 @@ def test_a_step_that_fails_after_the_end_does_not_make_the_incident_nothing(runs
     runs.now += datetime.timedelta(days=30)
     runs.play(before=WELL)
     assert len(list(runs.root.glob("db-*/incident.json"))) == 2, "the first one's record is kept"
+
+
+def test_what_was_something_is_not_closed_as_nothing_where_nothing_is_proven(runs: Drill) -> None:
+    runs.play(WORDS, before=WELL)
+    unsettled = [WELL[0], {**WELL[1], "settled": False}]
+    assert "not recovered" in str(runs.play(WORDS, before=WELL, after=unsettled, declare="never"))
+    assert runs.incident["state"] == "open"
 
 
 def test_a_drill_that_breaks_something_is_told(runs: Drill) -> None:
