@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import NO_VERDICT, Verdict
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import DISCLOSURES, NEED_TO_KNOW, PUBLIC, shortened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
 
@@ -35,7 +36,7 @@ class Stage:
 
     incident: Json
     name: str
-    verdict: Json | None = None
+    verdict: Verdict | None = None
     done: Done = dataclasses.field(default_factory=Done)
 
     @property
@@ -47,7 +48,7 @@ class Stage:
         return self._hinted() if self.is_confidential else self._told()
 
     def _told(self) -> list[str]:
-        causes = [f for f in (self.verdict or {}).get("findings", []) if f["role"] == "cause"]
+        causes = [f for f in (self.verdict or NO_VERDICT).get("findings", []) if f["role"] == "cause"]
         if self.name == "identified":
             return [f"Cause: {f['id']} ({f['confidence']}): {f['message']}." for f in causes]
         if self.name == "mitigated":

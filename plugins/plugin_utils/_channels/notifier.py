@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.channel import Done, Stage, disclosure_of, title
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.delivery import Delivery, Patience
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.settings import CHANNELS, narrowed
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import Verdict
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Context
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import done_effects, unknown_effects
@@ -124,7 +125,7 @@ class Notifier:
             return Done(sorted(planned))
         return Done(sorted(done_effects(events, epoch)), sorted(unknown_effects(events, epoch)))
 
-    def tell(self, stage: str, verdict: Json | None, patience: Patience | None = None) -> None:
+    def tell(self, stage: str, verdict: Verdict | None, patience: Patience | None = None) -> None:
         """Queues a stage's messages, once an incident, and sends what is in the outbox."""
         told = Stage(self.record.incident, stage, verdict, self._done())
         new = self._queue(

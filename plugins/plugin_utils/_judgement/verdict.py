@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import EVERYTHING, Catalogue
@@ -15,9 +14,18 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Json,
     Measured,
     Observation,
+    Ref,
     RuledOut,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import Ranked, rank
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import (
+    FindingData,
+    GapData,
+    Judged,
+    Offer,
+    RefData,
+    Verdict,
+)
 
 OFFERING = ("proven", "likely")
 # One host may be of several kinds, each with facts of its own.
@@ -33,7 +41,7 @@ def observe(facts: Json, catalogue: Catalogue) -> t.Iterator[Observation]:
         yield from rule(facts)
 
 
-def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: Catalogue) -> Json:
+def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: Catalogue) -> Verdict:
     """The verdict on the facts of all systems.
 
     ``expected`` maps each system and kind that should have been read to the reason that is told when its facts are missing.
@@ -52,8 +60,7 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
     measured = sorted({one for one in observations if isinstance(one, Measured)})
     found = {item.finding.id for item in ranked}
     excluded = sorted({one for one in observations if isinstance(one, RuledOut) and one.id not in found})
-    told = [{**dataclasses.asdict(gap), "kind": kind, "vital": catalogue.is_vital(kind, gap.what)}
-            for kind, gap in sorted(gaps, key=lambda one: (one[1], one[0]))]  # fmt: skip
+    told = [_gap(kind, gap, catalogue) for kind, gap in sorted(gaps, key=lambda one: (one[1], one[0]))]
     known = is_known(ranked, told, measured, catalogue)
     return {
         "verdict": _verdict(ranked, known),
@@ -61,19 +68,19 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
         "offers": _offers(ranked, catalogue, known),
         "last_hop": _last_hop(ranked, catalogue),
         "gaps": told,
-        "ruled_out": [dataclasses.asdict(item) for item in excluded],
-        "measured": [dataclasses.asdict(item) for item in measured],
+        "ruled_out": [{"system": item.system, "id": item.id, "why": item.why} for item in excluded],
+        "measured": [{"system": item.system, "what": item.what, "of": item.of} for item in measured],
     }
 
 
-def is_known(ranked: list[Ranked], gaps: list[Json], measured: list[Measured], catalogue: Catalogue) -> bool:
+def is_known(ranked: list[Ranked], gaps: list[GapData], measured: list[Measured], catalogue: Catalogue) -> bool:
     """Whether users were measured, their systems read, and, where something is proven to end all writes, writes tried."""
     ended = any(item.finding.confidence == "proven" and catalogue.entry(item.finding.id).ends_writes for item in ranked)
     users = {one.of for one in measured} - {"system"}
     return bool(users) and not any(gap["vital"] for gap in gaps) and not (ended and "writes" not in users)
 
 
-def _verdict(ranked: list[Ranked], known: bool) -> str:
+def _verdict(ranked: list[Ranked], known: bool) -> Judged:
     if any(item.role == "cause" for item in ranked):
         return "cause_found"
     if any(item.role == "symptom" for item in ranked) or not known:
@@ -90,9 +97,9 @@ def _last_hop(ranked: list[Ranked], catalogue: Catalogue) -> str | None:
     return catalogue.summary(nearest.finding)
 
 
-def _offers(ranked: list[Ranked], catalogue: Catalogue, known: bool) -> list[Json]:
+def _offers(ranked: list[Ranked], catalogue: Catalogue, known: bool) -> list[Offer]:
     """What may be done: for causes that are proven or likely; where users are well, what prevents a risk."""
-    offers: dict[tuple[str, str], Json] = {}
+    offers: dict[tuple[str, str], Offer] = {}
     well = known and not any(item.role in ("cause", "symptom") for item in ranked)
     for item in ranked:
         entry = catalogue.entry(item.finding.id)
@@ -119,18 +126,25 @@ def _offers(ranked: list[Ranked], catalogue: Catalogue, known: bool) -> list[Jso
     return list(offers.values())
 
 
-def _as_data(item: Ranked, catalogue: Catalogue) -> Json:
+def _ref(ref: Ref) -> RefData:
+    return {"system": ref.system, "kind": ref.kind, "key": ref.key}
+
+
+def _gap(kind: str, gap: Gap, catalogue: Catalogue) -> GapData:
+    return {"system": gap.system, "what": gap.what, "why": gap.why, "kind": kind, "vital": catalogue.is_vital(kind, gap.what)}
+
+
+def _as_data(item: Ranked, catalogue: Catalogue) -> FindingData:
     finding = item.finding
     return {
         "id": finding.id,
         "severity": catalogue.entry(finding.id).severity,
         "confidence": finding.confidence,
         "role": item.role,
-        "subject": dataclasses.asdict(finding.subject),
-        "links": [dataclasses.asdict(link) for link in finding.links],
+        "subject": _ref(finding.subject),
+        "links": [_ref(link) for link in finding.links],
         "explains": [
-            {"id": other.id, "subject": dataclasses.asdict(other.subject), "summary": catalogue.summary(other)}
-            for other in item.explains
+            {"id": other.id, "subject": _ref(other.subject), "summary": catalogue.summary(other)} for other in item.explains
         ],
         "began": finding.began,
         "summary": catalogue.summary(finding),

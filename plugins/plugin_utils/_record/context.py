@@ -10,6 +10,7 @@ import pathlib
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import Saved
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, moment_of
 
@@ -48,17 +49,17 @@ class Context:
     def show(self, what: str, text: str) -> None:
         self.outside.show(f"{self.record.clock():%H:%M:%SZ}  {what:<9} {text}")
 
-    def verdict(self, name: str) -> Json | None:
+    def verdict(self, name: str) -> Saved | None:
         """A verdict of the record; one that another version of this collection has left is none."""
         found = self.record.load(name)
-        return found if found is not None and found.get("schema") == SCHEMA else None
+        return t.cast("Saved", found) if found is not None and found.get("schema") == SCHEMA else None
 
     def reopen(self) -> None:
         """The incident goes on: the same trouble is back, or something is done about it again."""
         again = self.record.incident["epoch"] + 1
         self.record.update(state="open", epoch=again, resolved_at=None, mitigated_at=None, declared_at=None)
 
-    def fresh_findings(self, max_age: float) -> Json | None:
+    def fresh_findings(self, max_age: float) -> Saved | None:
         """The verdict of this run, or the record's when it is young enough to act on."""
         found = self.verdict("findings.json")
         if found is None:

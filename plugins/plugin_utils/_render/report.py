@@ -11,6 +11,7 @@ import html
 import re
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import NO_VERDICT, Verdict
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
@@ -40,7 +41,7 @@ class Source:
     measured (its name, before and after the last mitigation), the systems' own tables, and what there is still to do."""
 
     incident: Json
-    verdict: Json | None
+    verdict: Verdict | None
     events: t.Sequence[Json]
     sent: t.Sequence[tuple[str, str, str, str]] = ()
     numbers: t.Sequence[tuple[str, str, str]] = ()
@@ -70,12 +71,12 @@ def sections(source: Source) -> list[Section]:
     ]
 
 
-def _summary(incident: Json, verdict: Json | None, events: t.Sequence[Json]) -> tuple[tuple[str, ...], ...]:
+def _summary(incident: Json, verdict: Verdict | None, events: t.Sequence[Json]) -> tuple[tuple[str, ...], ...]:
     """What somebody asks who opens the report on a phone: what was it, is it over, how long did it take, how do we know."""
-    causes = [f["summary"] for f in (verdict or {}).get("findings", []) if f["role"] == "cause"]
+    causes = [f["summary"] for f in (verdict or NO_VERDICT).get("findings", []) if f["role"] == "cause"]
     rows = [
         ("incident", f"{incident['id']}, {incident['severity']}, {incident['state']}"),
-        ("cause", "; ".join(causes) or f"none proven (verdict: {(verdict or {}).get('verdict', 'none')})"),
+        ("cause", "; ".join(causes) or f"none proven (verdict: {(verdict or NO_VERDICT).get('verdict', 'none')})"),
     ]
     if incident.get("alert"):
         rows.append(("alert", str(incident["alert"])))
@@ -102,18 +103,19 @@ def _after(incident: Json, name: str) -> str:
     return f", {datetime.timedelta(seconds=round(seconds))} after it was noticed"
 
 
-def _findings(verdict: Json | None) -> Section:
-    rows = [(f["role"], f["id"], f["confidence"], f["summary"]) for f in (verdict or {}).get("findings", [])]
+def _findings(verdict: Verdict | None) -> Section:
+    rows = [(f["role"], f["id"], f["confidence"], f["summary"]) for f in (verdict or NO_VERDICT).get("findings", [])]
     by_hand = tuple(
         f"By hand: {f['manual_command']}"
-        for f in (verdict or {}).get("findings", [])
+        for f in (verdict or NO_VERDICT).get("findings", [])
         if f["role"] == "cause" and f["manual_command"]
     )
     return Section("Findings", by_hand, table=(("role", "finding", "confidence", "what"), *rows))
 
 
-def _rows(head: tuple[str, ...], verdict: Json | None, name: str, *columns: str) -> tuple[tuple[str, ...], ...]:
-    return (head, *((one["system"], *(one[column] for column in columns)) for one in (verdict or {}).get(name, [])))
+def _rows(head: tuple[str, ...], verdict: Verdict | None, name: str, *columns: str) -> tuple[tuple[str, ...], ...]:
+    told = t.cast("dict[str, list[dict[str, str]]]", verdict or NO_VERDICT)[name]
+    return (head, *((one["system"], *(one[column] for column in columns)) for one in told))
 
 
 def _actions(events: t.Sequence[Json]) -> Section:
@@ -168,11 +170,11 @@ def _clock(moment: str) -> str:
     return f"{moment_of(moment):%m-%d %H:%M:%S}"
 
 
-def _post_mortem(incident: Json, verdict: Json | None) -> Section:
+def _post_mortem(incident: Json, verdict: Verdict | None) -> Section:
     if not incident.get("resolved_at"):
         return Section("Post-mortem", ("Due 48 hours after the incident is resolved.",))
     due = moment_of(incident["resolved_at"]) + datetime.timedelta(hours=POST_MORTEM_HOURS)
-    findings = (verdict or {}).get("findings", [])
+    findings = (verdict or NO_VERDICT).get("findings", [])
     causes = [one["summary"] for one in findings if one["role"] == "cause"]
     took = ", ".join(f"{name}{_after(incident, name)[1:]}" for name in ("mitigated", "resolved") if incident.get(f"{name}_at"))
     advice = [one["summary"] for one in findings if one.get("advice")]

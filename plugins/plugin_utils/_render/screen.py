@@ -14,6 +14,13 @@ import typing as t
 import unicodedata
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import (
+    NO_VERDICT,
+    FindingData,
+    MeasuredData,
+    Offer,
+    Verdict,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import PLANNED
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
@@ -48,7 +55,7 @@ class Screen:
     ``procedure``: what the runbook offers whatever is found."""
 
     incident: Json
-    verdict: Json | None
+    verdict: Verdict | None
     events: t.Sequence[Json]
     unsent: t.Sequence[str]
     channels: t.Sequence[str]
@@ -63,7 +70,7 @@ class Screen:
     to_measure: str = ""
     tell: str = ""
     undo_command: str = ""
-    procedure: t.Sequence[Json] = ()
+    procedure: t.Sequence[Offer] = ()
     width: int = WIDTH
 
 
@@ -166,7 +173,7 @@ def _under(label: str, parts: t.Iterable[str], most: int | None = None) -> list[
 
 def _head(screen: Screen) -> list[str]:
     incident = screen.incident
-    quiet = not incident.get("declared_at") and (screen.verdict or {}).get("verdict") == "healthy"
+    quiet = not incident.get("declared_at") and (screen.verdict or NO_VERDICT).get("verdict") == "healthy"
     parts = ["  ".join([incident["id"], *([] if quiet else [incident["severity"]]), _state(screen)])]
     vendors = incident.get("vendors", {})
     if "pagerduty" in vendors and vendors["pagerduty"]["id"] != PLANNED:
@@ -237,7 +244,7 @@ def _verdict(screen: Screen) -> list[str]:
     return lines + (_next(screen) if verdict["verdict"] == "unproven" else [])
 
 
-def _healthy(users: t.Sequence[Json], risks: t.Sequence[Json]) -> list[str]:
+def _healthy(users: t.Sequence[MeasuredData], risks: t.Sequence[FindingData]) -> list[str]:
     """Whose answers were measured, and that there is nothing to do."""
     urls = collections.Counter(one["system"] for one in users)
     what = [f"{system}: {number} URL{'s' if number > 1 else ''} measured" for system, number in urls.items()]
@@ -256,7 +263,7 @@ def _next(screen: Screen) -> list[str]:
     return [_row("NEXT", "; ".join(steps)), _row("LOOK", screen.command)]
 
 
-def _why_unproven(verdict: Json, users: t.Sequence[Json], to_measure: str) -> str:
+def _why_unproven(verdict: Verdict, users: t.Sequence[MeasuredData], to_measure: str) -> str:
     """Why nothing is said where nobody is seen to suffer."""
     if not users:
         return f"no user was measured ({to_measure})"
@@ -265,7 +272,7 @@ def _why_unproven(verdict: Json, users: t.Sequence[Json], to_measure: str) -> st
     return "reads are well, and no write was tried (a health URL may be POST https://…); see the risk below"
 
 
-def _suspects(verdict: Json) -> list[Json]:
+def _suspects(verdict: Verdict) -> list[FindingData]:
     """What would explain it and is not shown to; at most three."""
     return [one for one in verdict["findings"] if one["role"] == "suspect"][:3]
 
@@ -282,7 +289,7 @@ def _done(screen: Screen) -> list[str]:
 
 
 def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
-    verdict = screen.verdict or {}
+    verdict = screen.verdict or NO_VERDICT
     found = {(offer["mitigation"], offer["system"]) for offer in verdict.get("offers", [])}
     steps = [step for step in screen.procedure if (step["mitigation"], step["system"]) not in found]
     offers = [*verdict.get("offers", []), *steps]
@@ -308,7 +315,7 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     return lines
 
 
-def _is_for_hands(finding: Json) -> bool:
+def _is_for_hands(finding: FindingData) -> bool:
     urgent = finding["role"] in ("cause", "suspect") or (finding["role"] == "risk" and finding["severity"] == "critical")
     return bool(urgent and finding.get("manual_command"))
 
@@ -321,7 +328,7 @@ def _undo(screen: Screen) -> list[str]:
 
 
 def _tail(screen: Screen) -> list[str]:
-    verdict = screen.verdict or {}
+    verdict = screen.verdict or NO_VERDICT
     seen = f"{len(verdict.get('ruled_out', []))} ruled out, {len(verdict.get('gaps', []))} could not be read"
     rows = [_row("RECORD", f"{screen.report}{f'  ({seen})' if verdict else ''}")]
     if screen.unsent:

@@ -9,6 +9,7 @@ import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import NO_VERDICT, Offer, Verdict
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import Before, begun_effects, fruitless_tries
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
@@ -16,7 +17,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import
 Json = dict[str, t.Any]
 # After this many tries without effect the same again is no plan.
 MOST_FRUITLESS = 2
-NOTHING: Json = {"verdict": "unproven", "offers": [], "findings": []}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +62,11 @@ def steps_for(
     system: str,
     kinds: t.Collection[str],
     words: Words,
-    verdict: Json | None,
+    verdict: Verdict | None,
     events: list[Json],
     epoch: int,
     catalogue: Catalogue,
-    procedure: t.Sequence[Json] = (),
+    procedure: t.Sequence[Offer] = (),
 ) -> list[Step]:
     """What to do on one system, by the mitigations of its kinds. ``procedure``: what the runbook offers whatever is found.
     Raises RecordError for one that is offered nowhere."""
@@ -81,7 +81,7 @@ def steps_for(
     begun = begun_effects(events, epoch)
     steps: list[Step] = []
     for name in asked:
-        offers = _offers(name, words, verdict or NOTHING, procedure, catalogue)
+        offers = _offers(name, words, verdict or NO_VERDICT, procedure, catalogue)
         if offers:
             if not words.mitigate_unoffered:
                 _refuse_a_loop(events, name, system, epoch)
@@ -91,16 +91,16 @@ def steps_for(
             by_name = any(offer["by_name"] for offer in here)
             targets = _chosen(name, own, everywhere, words, catalogue, by_name=by_name) if here else ()
             steps += [Step(name, system, targets)] if targets else []
-        elif any(one[0] == name for one in begun) and (verdict or NOTHING)["verdict"] == "healthy":
+        elif any(one[0] == name for one in begun) and (verdict or NO_VERDICT)["verdict"] == "healthy":
             steps += [Step(name, system, (), begun[name, system])] if (name, system) in begun else []
         elif words.mitigate_unoffered:
-            steps += _unoffered(name, system, words, verdict or NOTHING, catalogue)
+            steps += _unoffered(name, system, words, verdict or NO_VERDICT, catalogue)
         else:
-            raise RecordError(_refusal(name, verdict or NOTHING))
+            raise RecordError(_refusal(name, verdict or NO_VERDICT))
     return steps
 
 
-def _offers(name: str, words: Words, verdict: Json, procedure: t.Sequence[Json], catalogue: Catalogue) -> list[Json]:
+def _offers(name: str, words: Words, verdict: Verdict, procedure: t.Sequence[Offer], catalogue: Catalogue) -> list[Offer]:
     """What the verdict offers, and on the other systems what the runbook declares; a target that was named may be of either."""
     found = [offer for offer in verdict["offers"] if offer["mitigation"] == name]
     judged, key_of = {offer["system"] for offer in found}, catalogue.mitigations[name].key_of
@@ -110,7 +110,7 @@ def _offers(name: str, words: Words, verdict: Json, procedure: t.Sequence[Json],
     return [*found, *(offer for offer in declared if offer["system"] not in judged or others)]
 
 
-def _unoffered(name: str, system: str, words: Words, verdict: Json, catalogue: Catalogue) -> list[Step]:
+def _unoffered(name: str, system: str, words: Words, verdict: Verdict, catalogue: Catalogue) -> list[Step]:
     findings = [f for f in verdict["findings"] if f["subject"]["system"] == system]
     targets = [target for finding in findings for target in finding["targets"].get(name, [])]
     if not targets:
@@ -118,7 +118,7 @@ def _unoffered(name: str, system: str, words: Words, verdict: Json, catalogue: C
     return [Step(name, system, _chosen(name, targets, targets, words, catalogue, by_name=False))]
 
 
-def _refusal(name: str, verdict: Json) -> str:
+def _refusal(name: str, verdict: Verdict) -> str:
     offered = sorted({offer["mitigation"] for offer in verdict["offers"]})
     said = f"{name} was refused: the verdict is {verdict['verdict']} and offers {', '.join(offered) or 'no mitigation'}"
     if not any(finding["targets"].get(name) for finding in verdict["findings"]):
@@ -130,7 +130,7 @@ def _refusal(name: str, verdict: Json) -> str:
 
 
 def ending(
-    events: list[Json], verdict: Json | None, unsent: t.Sequence[str], *, check: bool, asked: t.Sequence[str] = ()
+    events: list[Json], verdict: Verdict | None, unsent: t.Sequence[str], *, check: bool, asked: t.Sequence[str] = ()
 ) -> str | None:
     """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run,
     ``asked`` the mitigations that it had to carry out."""

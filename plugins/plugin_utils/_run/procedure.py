@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import Offer
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
 
@@ -58,9 +59,9 @@ def _tells(target: object, field: str) -> bool:
 
 def procedure_offers(
     procedure: t.Sequence[Json], expected: t.Mapping[str, t.Collection[str]], catalogue: Catalogue
-) -> list[Json]:
+) -> list[Offer]:
     """The steps as offers, one for each mitigation and each of the run's systems that it is about, so that its cap counts all."""
-    offers: dict[tuple[str, str], Json] = {}
+    offers: dict[tuple[str, str], Offer] = {}
     for step in procedure:
         kind = catalogue.mitigations[step["mitigation"]].kind
         for system in (

@@ -16,6 +16,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.notifier import Notifier
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import NO_VERDICT, Saved, Verdict
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Experience, Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record import lock
@@ -121,7 +122,7 @@ class Run:
         self.record.append("phase_failed", phase=phase, system=system, of=kind, why=plain(why))
         self.show(phase, f"{system}: {plain(why)}")
 
-    def judge(self, slot: str) -> Json:
+    def judge(self, slot: str) -> Verdict:
         """The verdict on the facts of this run, saved for people and other tools."""
         facts = self.record.facts(slot)
         failed = {
@@ -135,7 +136,7 @@ class Run:
         verdict = judge(facts, expected, self.context.catalogue)
         now = stamp(self.record.clock())
         name = "findings.json" if slot == "diagnose" else "verification.json"
-        told = {"schema": SCHEMA, "at": now, "run": self.opened["run"], "incident": self.opened["incident_id"], **verdict}
+        told: Saved = {"schema": SCHEMA, "at": now, "run": self.opened["run"], "incident": self.opened["incident_id"], **verdict}
         self.record.save(name, told)
         if slot == "diagnose" and verdict["verdict"] != "healthy":
             self.record.save("cause.json", told)
@@ -258,11 +259,11 @@ class Run:
             for label, systems in found.items()
         ]
 
-    def _to_do(self, verdict: Json | None) -> list[str]:
+    def _to_do(self, verdict: Verdict | None) -> list[str]:
         """What is left to a person: about each cause, after each mitigation, and what is still in force."""
         done = done_effects(self.record.events(), self.record.incident["epoch"])
         causes = {
-            one["id"]: one["action"] for one in (verdict or {}).get("findings", [])
+            one["id"]: one["action"] for one in (verdict or NO_VERDICT).get("findings", [])
             if one["role"] == "cause" and not set(done) & set(one["mitigations"])
         }  # fmt: skip
         mitigations = [self.context.catalogue.mitigations[name] for name in done]
@@ -298,9 +299,9 @@ class Run:
         stats = {
             "incident_id": incident["id"],
             "incident_state": incident["state"],
-            "incident_verdict": (verdict or {}).get("verdict"),
-            "incident_causes": [one["id"] for one in (verdict or {}).get("findings", []) if one["role"] == "cause"],
-            "incident_mitigations": sorted({offer["mitigation"] for offer in (verdict or {}).get("offers", [])}),
+            "incident_verdict": verdict["verdict"] if verdict else None,
+            "incident_causes": [one["id"] for one in (verdict or NO_VERDICT).get("findings", []) if one["role"] == "cause"],
+            "incident_mitigations": sorted({offer["mitigation"] for offer in (verdict or NO_VERDICT).get("offers", [])}),
         }
         self.end()
         return render(shown, self.context.catalogue), sentence, stats
@@ -381,7 +382,7 @@ class Run:
             lock.release(self.record.path, self.owner, self.record.clock())
 
 
-def proof(verdict: Json, facts: t.Sequence[Json], catalogue: Catalogue) -> tuple[bool, str]:
+def proof(verdict: Verdict, facts: t.Sequence[Json], catalogue: Catalogue) -> tuple[bool, str]:
     """Whether a recovery is proven, and the sentence that says how, or why not."""
     looks = [look for kind, one in catalogue.known(facts) if (look := kind.recovery(one)) is not None]
     if not looks:
