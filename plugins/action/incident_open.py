@@ -63,7 +63,7 @@ class ActionModule(RecordAction):
         run = open_run(asked, {name: self.word(name) for name in NAMES}, shipped(), utc_now())
         if run["ended"]:
             display_line(f"another run works on {run['incident_id']}; this alert was noted there")
-        return run
+        return {**run}
 
     def _depends_on(self, variables: t.Mapping[str, t.Any], host: str, kinds: t.Sequence[str]) -> tuple[str, ...] | None:
         """What a system stands on. What users see stands on the runbook's systems where the inventory does not say."""

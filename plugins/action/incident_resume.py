@@ -40,7 +40,7 @@ class ActionModule(RecordAction):
             run = open_given(root, identity, utc_now(), os.getppid(), "undo", check=self._task.check_mode)
             for line in undo_lines(Record(pathlib.Path(run["path"]), run["run"]).events(), shipped()):
                 display_line(line)
-            return run
+            return {**run}
         folder = incident_folder(root, identity)
         record = Record(folder, f"note by {getpass.getuser()}")
         text = plain(self.word("text") or self.ask("In one line, what is there to say? ", 300) or "", 2000).strip()

@@ -29,6 +29,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.smtp import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context import Outside
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Opened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import trouble
 from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import WIDTH, fitted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.command_line import whole_text
@@ -90,14 +91,14 @@ class RecordAction(ActionBase):
         )
         return channels_from(wanted, settings, public=boolean(public))
 
-    def opened(self) -> Json:
+    def opened(self) -> Opened:
         hosts = self._vars["hostvars"]
         run = hosts["localhost"].get("__incident_run") if "localhost" in hosts else None
         if not run or "ended" not in run:
             raise RecordError(NO_INCIDENT)
-        return t.cast("Json", run)
+        return t.cast("Opened", run)
 
-    def session(self, channels: t.Mapping[str, Json] | None = None, opened: Json | None = None) -> Run:
+    def session(self, channels: t.Mapping[str, Json] | None = None, opened: Opened | None = None) -> Run:
         """This run, with the channels that it may tell something."""
         outside = Outside(self._execute, display_line, self.ask, sys.argv, width())
         return Run(opened or self.opened(), shipped(), outside, channels or {})

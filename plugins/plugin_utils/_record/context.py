@@ -12,6 +12,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import Saved
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Opened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import Record, moment_of
 
 Json = dict[str, t.Any]
@@ -39,7 +40,7 @@ class Outside:
 class Context:
     """One run and its incident."""
 
-    def __init__(self, opened: Json, catalogue: Catalogue, outside: Outside) -> None:
+    def __init__(self, opened: Opened, catalogue: Catalogue, outside: Outside) -> None:
         self.opened = opened
         self.catalogue = catalogue
         self.outside = outside

@@ -31,6 +31,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import
     targets_from,
     words_from,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Noted, Opened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
     as_json,
@@ -93,7 +94,7 @@ class Opening:
     procedure: t.Sequence[t.Mapping[str, t.Any]] = ()
 
 
-def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, now: datetime.datetime) -> Json:
+def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, now: datetime.datetime) -> Opened | Noted:
     """Validates everything, finds or creates the incident, takes the lock. Returns what the run's other tasks need.
 
     Raises RecordError before anything is touched. An alert for an incident that another run works on is noted there
@@ -148,7 +149,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
 def _opened(
     asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner, now: datetime.datetime,
     alert: str | None,
-) -> tuple[Record, Json, bool] | Json:  # fmt: skip
+) -> tuple[Record, Json, bool] | Noted:  # fmt: skip
     """The incident, found or made, or what an alert's run returns that noted it for a run at work."""
     for attempt in range(ALERT_TRIES):
         with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
@@ -196,7 +197,7 @@ def _tighten(record: Record, incident: Json, asked: Opening) -> None:
         record.update(disclosure=wanted)
 
 
-def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, asked: str, *, check: bool) -> Json:
+def open_given(root: pathlib.Path, identity: str, now: datetime.datetime, pid: int, asked: str, *, check: bool) -> Opened:
     """A run about an incident that is there, an undo or an update. Raises RecordError for an unknown one, or one at work."""
     folder = incident_folder(root, identity)
     owner = lock.this_run(pid, f"{now:%Y%m%dT%H%M%SZ}-{pid}", looks=False)
@@ -272,7 +273,7 @@ def _temporary(owner: lock.Owner, now: datetime.datetime) -> pathlib.Path:
     return folder
 
 
-def remove_temporary(run: Json) -> None:
+def remove_temporary(run: Opened) -> None:
     """Removes the folder of a run in check mode, or of one that could not be recorded."""
     folder = pathlib.Path(run["path"]).parent
     if (run["check"] or run.get("unrecorded")) and folder.name.startswith(CHECK_FOLDER):
@@ -310,7 +311,7 @@ def _keep_alert(record: Record, alert: str) -> None:
 def _note_alert(
     asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner,
     now: datetime.datetime, alert: str,
-) -> Json:  # fmt: skip
+) -> Noted:  # fmt: skip
     key = key_for(asked.runbook, targets, words.incident_key)
     found = current_incident(root, key, now, asked.relapse_window)
     if found is None:  # it was resolved and closed between the two looks

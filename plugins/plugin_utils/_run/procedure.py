@@ -15,19 +15,20 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import Offer
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Step
 
 Json = dict[str, t.Any]
 FIELDS = ("mitigation", "targets", "systems")
 
 
-def steps_of(declared: object, catalogue: Catalogue, kinds: t.Mapping[str, t.Collection[str]]) -> list[Json]:
+def steps_of(declared: object, catalogue: Catalogue, kinds: t.Mapping[str, t.Collection[str]]) -> list[Step]:
     """The steps of a runbook's ``runbook_procedure``, checked; ``kinds`` of the inventory's systems. Raises RecordError."""
     if not isinstance(declared, (list, tuple)):
         raise RecordError(f"runbook_procedure is a list of steps, not {plain(declared, 80)!r}")
     return [_step(one, catalogue, kinds) for one in declared]
 
 
-def _step(one: object, catalogue: Catalogue, kinds: t.Mapping[str, t.Collection[str]]) -> Json:
+def _step(one: object, catalogue: Catalogue, kinds: t.Mapping[str, t.Collection[str]]) -> Step:
     if not isinstance(one, dict) or set(one) - set(FIELDS) or not {"mitigation", "targets"} <= set(one):
         raise RecordError(f"a step of runbook_procedure has mitigation, targets and perhaps systems, unlike {plain(one, 160)}")
     name, targets, systems = str(one["mitigation"]), one["targets"], one.get("systems", [])
@@ -58,7 +59,7 @@ def _tells(target: object, field: str) -> bool:
 
 
 def procedure_offers(
-    procedure: t.Sequence[Json], expected: t.Mapping[str, t.Collection[str]], catalogue: Catalogue
+    procedure: t.Sequence[Step], expected: t.Mapping[str, t.Collection[str]], catalogue: Catalogue
 ) -> list[Offer]:
     """The steps as offers, one for each mitigation and each of the run's systems that it is about, so that its cap counts all."""
     offers: dict[tuple[str, str], Offer] = {}

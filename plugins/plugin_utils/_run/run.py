@@ -24,6 +24,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context impor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import alerted_since, done_effects, standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Opened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     file_lock,
     moment_of,
@@ -46,7 +47,7 @@ Json = dict[str, t.Any]
 class Run:
     """One run's view of its incident."""
 
-    def __init__(self, run: Json, catalogue: Catalogue, outside: Outside, channels: t.Mapping[str, Json]) -> None:
+    def __init__(self, run: Opened, catalogue: Catalogue, outside: Outside, channels: t.Mapping[str, Json]) -> None:
         self.context = Context(run, catalogue, outside)
         self.opened, self.record, self.show = run, self.context.record, self.context.show
         self.notifier = Notifier(self.context, channels)
@@ -321,7 +322,8 @@ class Run:
     def _notes(self) -> list[str]:
         """What else a person should know at the end of the run."""
         incident, events = self.record.incident, self.record.events()
-        notes = [self.opened["unrecorded"]] if self.opened.get("unrecorded") else _warnings(self.record.path)
+        unrecorded = self.opened["unrecorded"]
+        notes = [unrecorded] if unrecorded else _warnings(self.record.path)
         if not incident.get("declared_at") and "torn" in {event["kind"] for event in events}:
             notes.append("a crash tore the timeline's last line; it was skipped")
         if self._tell():
