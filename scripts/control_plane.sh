@@ -31,7 +31,7 @@ minor=${version#1.}
 minor=${minor%%.*}
 package=k8s.io/component-base/version
 # Its objects are 3 GB that nobody needs afterwards.
-(cd "$source" && GOBIN="$work/bin" GOCACHE="$work/objects" GOFLAGS=-mod=readonly CGO_ENABLED=0 go install -trimpath \
+(cd "$source" && GOBIN="$work/bin" GOCACHE="$work/objects" GOFLAGS="-mod=readonly -buildvcs=false" CGO_ENABLED=0 go install -trimpath \
     -ldflags "-s -w -X $package.gitVersion=v$version -X $package.gitMajor=1 -X $package.gitMinor=$minor" tool) >&2
 mv "$work/bin/server" "$work/bin/etcd"
 complete "$work/bin"
