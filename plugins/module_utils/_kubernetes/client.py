@@ -171,7 +171,7 @@ def connect(access: Access) -> Client:
     configuration = kubernetes_client.Configuration()
     name = access.cluster or access.context or "the cluster"
     try:
-        if access.kubeconfig or access.context:
+        if access.kubeconfig or access.context or access.cluster:
             _refuse_another(access)
             kubernetes_config.load_kube_config(access.kubeconfig, access.context, configuration, persist_config=False)
         else:
