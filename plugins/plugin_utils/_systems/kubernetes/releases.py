@@ -12,6 +12,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import FAILING
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -34,10 +35,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 )
 
 # Why a pod will not come up by itself.
-BROKEN = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError",
-          "CreateContainerError", "RunContainerError", "OOMKilled", "Error")  # fmt: skip
-
-
+BROKEN = (*FAILING, "OOMKilled", "Error")
 MOST_CHANGES = 5
 LONGEST_CAUSE = 120
 
