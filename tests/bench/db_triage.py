@@ -119,23 +119,29 @@ def psql_seconds(lab: Lab, script: pathlib.Path) -> float:
     return timed([program, "-X", "-q", "-A", "-f", str(script), postgres.dsn(lab, "custody_monitor")], lab)
 
 
-def statement_of(diagnostic: Diagnostic) -> str:
-    if diagnostic.name == "statements":
-        return queries.statements("public")
-    return diagnostic.text
+def schema_of_statements(lab: Lab) -> str:
+    """Where pg_stat_statements lies, quoted."""
+    with faults.superuser(lab) as cursor:
+        cursor.execute(
+            "SELECT quote_ident(extnamespace::regnamespace::text) FROM pg_extension WHERE extname = 'pg_stat_statements'"
+        )
+        (schema,) = cursor.fetchone() or ("public",)
+    return str(schema)
 
 
-def of_their_own() -> list[Diagnostic]:
+def statements_of(lab: Lab) -> list[tuple[Diagnostic, str]]:
     """Those with a statement of their own; what another one's answer is asked further for, only ours asks."""
-    return [diagnostic for diagnostic in DIAGNOSTICS if statement_of(diagnostic)]
+    own = {"statements": queries.statements(schema_of_statements(lab))}
+    asked = [(diagnostic, own.get(diagnostic.name, diagnostic.text)) for diagnostic in DIAGNOSTICS]
+    return [(diagnostic, text) for diagnostic, text in asked if text]
 
 
-def script_text() -> str:
+def script_text(lab: Lab) -> str:
     """Everything that the collector asks, as often and with the same pauses, for psql."""
     parts = []
-    for diagnostic in of_their_own():
+    for diagnostic, text in statements_of(lab):
         pause = f";SELECT pg_sleep({diagnostic.pause});" if diagnostic.pause else ";"
-        parts.append(pause.join([statement_of(diagnostic)] * diagnostic.times))
+        parts.append(pause.join([text] * diagnostic.times))
     return ";\n".join(parts) + ";\n"
 
 
@@ -178,7 +184,7 @@ def query_play(lab: Lab) -> list[dict[str, t.Any]]:
             "name": f"Query {number}",
             "community.postgresql.postgresql_query": {**where, "query": "{% raw %}" + text + "{% endraw %}"},
         }
-        for number, text in enumerate(statement_of(diagnostic) for diagnostic in of_their_own())
+        for number, (_, text) in enumerate(statements_of(lab))
     ]
     return [{"name": "One task each", "hosts": "localhost", "gather_facts": False, "connection": "local", "tasks": tasks}]
 
@@ -195,7 +201,7 @@ def measure(lab: Lab, folder: pathlib.Path) -> list[bool]:
     print(f"{CONNECTIONS} connections, {BLOCKED} blocked, {TABLES} tables; medians of {ROUNDS}", flush=True)
     time.sleep(1.5)  # the default limit for a lock wait is one second
     script = folder / "statements.sql"
-    script.write_text(script_text())
+    script.write_text(script_text(lab))
     empty = median(play_of(lab, folder, EMPTY))
     verdict = median(lambda: verdict_seconds(lab, ddl))
     collector, psql = median(lambda: collector_seconds(lab)), median(lambda: psql_seconds(lab, script))

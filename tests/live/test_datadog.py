@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 
 from tests import harness
 from tests.lab import faults
@@ -22,12 +23,14 @@ def test_a_monitor_that_lags_is_told_and_proves_nothing(lab: Lab, root: pathlib.
     faults.break_it(lab, "queued-ddl", seed=1)
     harness.suffering(lab)
     wait_until(lambda: state(lab) == "Alert", 60, "the monitor's alert", 0.2)
+    control.set_faults(lab, "datadog", {"kind": "stuck", "since": time.time()})
     faults.heal(lab, "queued-ddl")
     wait_until(lambda: not faults.suffers(lab), 20, "the users' recovery", 0.2)
     played = harness.play(lab, root, variables=WATCHED)
     assert played.code == 0, played.output
     assert played.line("HEALTHY")
     assert "api.monitor_alerting" in {one["id"] for one in played.findings["findings"]}
+    control.set_faults(lab, "datadog")
     wait_until(lambda: state(lab) == "OK", 60, "the monitor's end", 0.2)
 
 

@@ -36,7 +36,8 @@ def state(lab: Lab, vendor: str) -> Json:
 
 def set_faults(lab: Lab, vendor: str, *faults: Json) -> None:
     """Asks for faults: ``{"write": k, "kind": "500|timeout|reset|slow|lost|null|nothing|cut|deep|kill|kill-after"}``, or for
-    all requests ``{"kind": "down|black-hole"}`` and ``{"kind": "lag", "seconds": s}`` (what was made is listed so much later)."""
+    all requests ``{"kind": "down|black-hole"}``, ``{"kind": "lag", "seconds": s}`` (what was made is listed so much later) and
+    for Datadog ``{"kind": "stuck", "since": time}`` (what was measured after that is not told)."""
     _call(lab, vendor, "faults", {"faults": list(faults)})
 
 

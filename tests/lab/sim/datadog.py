@@ -55,7 +55,8 @@ class Datadog(Simulator):
 
     def points(self, start: float, end: float) -> list[tuple[int, float]]:
         """The buckets that are old enough to be told: (start of the bucket, the highest p95 in it)."""
-        known = min(end, time.time() - LAG_SECONDS)
+        now = next((fault["since"] for fault in self.faults if fault["kind"] == "stuck"), time.time())
+        known = min(end, now - LAG_SECONDS)
         buckets: dict[int, float] = {}
         for at, value in self.samples:
             bucket = int(at // BUCKET_SECONDS * BUCKET_SECONDS)
