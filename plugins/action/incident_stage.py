@@ -14,7 +14,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
 
 Json = dict[str, t.Any]
 # Those that tell somebody, or show what was told: for the others the channels need not be made up.
-# Those that tell somebody, or show what was told: for the others the channels need not be made up.
 TELLING = ("declare", "confirm", "update", "close", "screen")
 ARGUMENT_SPEC: Spec = {
     "stage": {

@@ -119,7 +119,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.connectio
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.effects import acting, within
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors import PostgresqlError
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.index import Plan, Wanted, act, plan
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import name_for
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import name_for
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 ARGUMENT_SPEC: Spec = {

@@ -34,10 +34,11 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._render.screen import WIDTH, fitted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.command_line import whole_text
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import found, shipped
 
 Json = dict[str, t.Any]
 display = Display()
+found()  # Ansible's parent process imports this module, its workers only inherit: else each task would import every system anew.
 
 NO_INCIDENT = (
     "this run has no incident, because --limit (or --skip-tags always) left localhost out: "

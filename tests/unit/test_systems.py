@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
@@ -21,6 +23,23 @@ from tests.scenarios.runner import GROUNDS, sampled, scenarios
 
 UTILS = PROJECT / "plugins" / "plugin_utils"
 CHAIN = {"shop": ("pods",), "pods": ("db", "cache"), "other": ("cache",)}
+
+
+# What only collectors need. Each worker of Ansible would import it anew for each task: 0.4 s a task.
+COLLECTORS_ONLY = ("kubernetes", "pglast", "psycopg2", "boto3")
+IMPORTS = f"""
+import sys
+from tests import collection
+collection.install()
+from ansible_collections.sre.runbooks.plugins.plugin_utils import _action
+_action.shipped()
+print(*(set({COLLECTORS_ONLY}) & set(sys.modules)))
+"""
+
+
+def test_judging_imports_no_client() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORTS], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert not done.stdout.strip()
 
 
 def test_dependencies_chain() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pglast.keywords
 import pytest
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import command_of, name_for, shown
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import RESERVED, name_for, quoted
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import command_of, shown
 
 COMMANDS = [
     ("alter table keys add c int", "ALTER TABLE"),
@@ -27,6 +29,12 @@ def test_shown_only_when_asked_and_cut() -> None:
     assert shown("SELECT 1", with_text=False, longest=99, mask=True) is None
     assert shown("SELECT 1, 2, 3", with_text=True, longest=9, mask=True) == "SELECT ?…"
     assert shown("SELECT 1", with_text=True, longest=9, mask=False) == "SELECT 1"
+
+
+def test_what_postgresql_would_read_as_its_own_word_is_quoted() -> None:
+    known = {*pglast.keywords.RESERVED_KEYWORDS, *pglast.keywords.TYPE_FUNC_NAME_KEYWORDS, *pglast.keywords.COL_NAME_KEYWORDS}
+    assert known <= RESERVED
+    assert quoted("user") == '"user"'
 
 
 def test_a_name_is_cut_at_bytes_as_the_server_cuts_it() -> None:

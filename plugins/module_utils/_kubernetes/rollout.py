@@ -16,8 +16,8 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, STRATEGIC_PATCH, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons import FAILING
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import (
-    FAILING,
     HASH,
     is_owned,
     pod_of,

@@ -24,9 +24,6 @@ CAUSE = "kubernetes.io/change-cause"
 HASH = "pod-template-hash"
 MOST_WARNINGS = 30
 LONGEST_MESSAGE = 300
-# Why a container that waits will not start by itself.
-FAILING = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "InvalidImageName", "CreateContainerConfigError",
-           "CreateContainerError", "RunContainerError")  # fmt: skip
 DIAGNOSTICS = ("workloads", "releases", "pods", "services", "endpoints", "warnings")
 
 

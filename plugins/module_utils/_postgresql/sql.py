@@ -11,7 +11,6 @@ Source: https://www.postgresql.org/docs/current/sql-syntax-lexical.html, https:/
 from __future__ import annotations
 
 import itertools
-import re
 import typing as t
 
 try:
@@ -28,20 +27,10 @@ NOT_INSTALLED = "pglast is not installed where the runbook runs: pip install 'pg
 _LITERALS = frozenset(("SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "FCONST"))
 _COMMENTS = frozenset(("SQL_COMMENT", "C_COMMENT"))
 LONGEST_TEXT = 10000
-_PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 class UnreadableSqlError(Exception):
     """A text is not SQL as the parser knows it; the message says why, and tells nothing of the text."""
-
-
-def quoted(name: str) -> str:
-    """A name as it must be typed in SQL.
-
-    >>> quoted("audit"), quoted('odd "one"')
-    ('audit', '"odd ""one\"""')
-    """
-    return name if _PLAIN_NAME.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def statements(text: str) -> list[t.Any]:

@@ -6,11 +6,8 @@
 from __future__ import annotations
 
 import re
-import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import masked
-
-LONGEST_NAME = 63
 
 # Longest first, so that "ALTER TABLE" is not told as "ALTER".
 COMMANDS = (
@@ -73,13 +70,3 @@ def shown(query: str | None, *, with_text: bool, longest: int, mask: bool) -> st
         return None
     text = masked(query) if mask else query
     return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def name_for(table: str, columns: t.Sequence[str]) -> str:
-    """The index's name where none is given; PostgreSQL cuts at 63 bytes, and so do we.
-
-    >>> name_for("custody_keys", ["tenant_id", "active"])
-    'custody_keys_tenant_id_active_idx'
-    """
-    stem = "_".join([table, *columns]).encode()[: LONGEST_NAME - 4].decode("utf-8", "ignore")
-    return stem + "_idx"

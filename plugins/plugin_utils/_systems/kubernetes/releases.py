@@ -12,7 +12,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import FAILING
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons import FAILING
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,

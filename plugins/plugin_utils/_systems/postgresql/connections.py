@@ -8,7 +8,7 @@ from __future__ import annotations
 import collections
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import quoted
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import quoted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,

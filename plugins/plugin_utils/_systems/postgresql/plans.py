@@ -8,8 +8,7 @@ from __future__ import annotations
 import math
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import quoted
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.text import name_for
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import name_for, quoted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,

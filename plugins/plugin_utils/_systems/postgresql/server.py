@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.sql import quoted
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import quoted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Json, Observation, Ref
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import was_read
