@@ -141,7 +141,8 @@ def script_text(lab: Lab) -> str:
     parts = []
     for diagnostic, text in statements_of(lab):
         pause = f";SELECT pg_sleep({diagnostic.pause});" if diagnostic.pause else ";"
-        parts.append(pause.join([text] * diagnostic.times))
+        readings = 2 if diagnostic.name == "statements" else diagnostic.times  # its first one comes before the samples
+        parts.append(pause.join([text] * readings))
     return ";\n".join(parts) + ";\n"
 
 
