@@ -29,7 +29,7 @@ attributes:
   diff_mode:
     support: full
     details:
-      - Shows the pod template, without the values of environment variables.
+      - Shows names, images, ports and resources of the pod template, and neither values nor arguments.
   idempotent:
     support: partial
     details:
@@ -104,6 +104,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 ACT_SECONDS = 60.0
+WAITING = ("undone", "restarted", "complete")
 STATES = ["undone", "restarted", "paused", "resumed", "complete"]
 ARGUMENT_SPEC: Spec = {
     "name": {"type": "str", "required": True},
@@ -133,14 +134,18 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
     params = module.params
     if params["to_revision"] < 0:
         raise KubernetesError(f"to_revision is 0 (the one before) or a revision, not {params['to_revision']}")
-    rollout = Rollout(connect(access_from(params)), time.monotonic, time.sleep)
+    client = within(ACT_SECONDS, lambda: connect(access_from(params)))
+    rollout = Rollout(client, time.monotonic, time.sleep)
     target = Target(params["namespace"], params["name"], params["uid"], params["from_hash"])
-    outcome = change(rollout, target, params, dry_run=module.check_mode)
-    if params["wait_seconds"] and params["state"] in ("undone", "restarted", "complete") and not module.check_mode:
-        try:
-            rollout.wait(target, params["wait_seconds"])
-        except KubernetesError as error:
-            module.fail_json(msg="; ".join([*outcome.done, str(error)]), changed=outcome.changed, done=list(outcome.done))
+    done: tuple[str, ...] = ()
+    try:
+        outcome = within(ACT_SECONDS, lambda: change(rollout, target, params, dry_run=module.check_mode))
+        done = outcome.done
+        if params["wait_seconds"] and params["state"] in WAITING and not module.check_mode:
+            changed = outcome.deployment if outcome.changed else None
+            within(ACT_SECONDS + params["wait_seconds"], lambda: rollout.wait(target, params["wait_seconds"], changed))
+    except (KubernetesError, LateError) as error:  # what may have been stored is told as changed, so that it can be undone
+        module.fail_json(msg="; ".join([*done, str(error)]), changed=client.wrote, done=list(done))
     diff = {"before": yaml_dump(shown(outcome.before)), "after": yaml_dump(shown(outcome.after))}
     return {"changed": outcome.changed, "done": list(outcome.done), "diff": diff}
 
@@ -150,7 +155,7 @@ def main() -> None:
     if KUBERNETES_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)
     try:
-        result = within(ACT_SECONDS + module.params["wait_seconds"], lambda: run(module))
+        result = run(module)
     except (KubernetesError, LateError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -149,6 +149,30 @@ def test_a_long_change_cause_and_a_hostile_name_do_no_harm() -> None:
     assert len(shipped().summary(found)) < 800
 
 
+def wrote(manager: str, part: str = "f:template") -> list[Json]:
+    return [{"manager": manager, "fieldsV1": {"f:spec": {part: {}}}}]
+
+
+OWNERS: list[tuple[str, Json, str | None]] = [
+    ("nobody", {"managedFields": wrote("kubectl-client-side-apply")}, None),
+    ("Helm, which writes nothing back", {"labels": {"app.kubernetes.io/managed-by": "Helm", "app.kubernetes.io/instance": "shop"},
+                                         "managedFields": wrote("helm")}, None),
+    ("Argo CD by its label of old", {"labels": {"app.kubernetes.io/instance": "shop"}, "managedFields": wrote("argocd-controller")},
+     "Argo CD"),
+    ("an operator's object", {"ownerReferences": [{"kind": "Custody", "name": "main", "controller": True}]}, "Custody"),
+    ("a controller that nobody knows", {"managedFields": wrote("acme-operator")}, "acme-operator"),
+    ("a controller that only scales", {"managedFields": wrote("acme-operator", "f:replicas")}, None),
+    ("Kubernetes itself", {"managedFields": wrote("kube-controller-manager")}, None),
+    ("Config Sync", {"annotations": {"configmanagement.gke.io/managed": "enabled"}}, "Config Sync"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "meta", "tool"), OWNERS, ids=[row[0] for row in OWNERS])
+def test_who_would_write_it_back(name: str, meta: Json, tool: str | None) -> None:
+    found = owner_of({"metadata": {"name": "api", "namespace": "shop", **meta}})
+    assert (found["tool"] if found else None) == tool
+
+
 def test_what_was_not_read_is_a_gap_and_never_ruled_out() -> None:
     seen = observed(cluster([], [], gaps=[{"diagnostic": "pods", "reason": "HTTP 403"}]))
     assert [one for one in seen if isinstance(one, RuledOut)] == []

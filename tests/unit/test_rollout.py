@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
+import types
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Answer, Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import MOST_PAGES, Answer, Client, _is_proxied
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
     KubernetesError,
     OutcomeUnknownError,
@@ -28,6 +30,11 @@ class LostError(OSError):
     sent = True
 
 
+def broken_off() -> t.Iterator[bytes]:
+    yield b'{"metadata": '
+    raise LostError("the answer broke off")
+
+
 class Server:
     """Answers each request with the next of its answers; an exception among them is raised."""
 
@@ -42,6 +49,8 @@ class Server:
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, Answer):
+            return answer
         status, told = answer if isinstance(answer, tuple) else (200, answer)
         return Answer(status, [json.dumps(told).encode()])
 
@@ -74,9 +83,9 @@ SETS = {"items": [replica_set(1, "api:1", team="payments", **{"kubernetes.io/cha
 GOOD: Json = {"get": [deployment()], "sets": [SETS], "patch": [deployment("api:1")], "pods": [{"items": []}]}
 
 
-def rollout(server: Server) -> Rollout:
+def rollout(server: Server, client: Client | None = None) -> Rollout:
     clock = iter(range(1000))
-    return Rollout(Client(server, "prod"), lambda: float(next(clock)), lambda _seconds: None)
+    return Rollout(client or Client(server, "prod"), lambda: float(next(clock)), lambda _seconds: None)
 
 
 def undo(server: Server, target: Target = TARGET, **changes: t.Any) -> t.Any:
@@ -129,10 +138,22 @@ def test_the_same_template_is_left_alone() -> None:
 
 
 FLUX = {"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux"}
+OPERATOR = {"apiVersion": "example.org/v1", "kind": "Custody", "name": "main", "uid": "c", "controller": True}
+
+
+def twin(one: Json) -> Json:
+    return {**one, "metadata": {**one["metadata"], "annotations": {}, "name": "other", "uid": "rs8"}}
+
+
 REFUSED: list[tuple[str, Json, Json, str]] = [
     ("paused", {"get": [deployment(spec={"paused": True})]}, {}, "is paused.* rollout resume deployment/api first"),
     ("another one of the name", {"get": [deployment(metadata={"uid": "u9"})]}, {}, "its uid differs.*nothing was changed"),
     ("another release by now", {"sets": [{"items": [*SETS["items"], replica_set(3, "api:3")]}]}, {}, "runs another release"),
+    ("a template that no release has yet", {"get": [deployment("api:3")]}, {}, "runs another release"),
+    ("two releases of one hash", {"sets": [{"items": [*SETS["items"], twin(SETS["items"][0])]}]}, {"to_hash": "h1"},
+     "the revisions 1, 0 cannot be told apart by h1"),
+    ("an empty hash", {}, {"to_hash": ""}, "has no release"),
+    ("an operator keeps it", {"get": [deployment(metadata={"ownerReferences": [OPERATOR]})]}, {}, "Custody .main.*would roll it"),
     ("Argo CD keeps it", {"get": [deployment(metadata={"annotations": {"argocd.argoproj.io/tracking-id": "shop:apps/x"}})]}, {},
      "Argo CD .shop.*argocd app set shop --sync-policy none first"),
     ("Flux keeps it", {"get": [deployment(metadata={"labels": FLUX})]}, {}, "flux suspend kustomization shop -n flux first"),
@@ -155,6 +176,11 @@ def test_refused(name: str, answers: Json, asked: Json, message: str) -> None:
     assert name == "no permission" or server.patches == []
 
 
+def test_a_check_that_was_asked_for_with_nothing_refuses() -> None:
+    with pytest.raises(KubernetesError, match="runs another release"):
+        undo(Server(**GOOD), Target("shop", "api", "u1", ""))
+
+
 def test_what_argo_cd_keeps_is_changed_where_a_person_insists() -> None:
     server = Server(**{**GOOD, "get": [deployment(metadata={"annotations": {"argocd.argoproj.io/tracking-id": "shop:x"}})]})
     assert undo(server, force=True).changed is True
@@ -174,9 +200,75 @@ def test_after_three_conflicts_nothing_was_changed() -> None:
     assert len(server.patches) == 3
 
 
-def test_a_write_without_an_answer_is_unknown() -> None:
+BROKEN = Answer(200, broken_off())
+UNKNOWN: list[tuple[str, t.Any]] = [
+    ("no answer", LostError("broken off")),
+    ("the answer breaks off", BROKEN),
+    ("an answer that is none", Answer(200, [b"<html>"])),
+    ("stored, and then the server's own trouble", (500, {"message": "etcdserver: request timed out"})),
+    ("a gateway that gave up waiting", (504, {"message": "Timeout"})),
+]
+
+
+@pytest.mark.parametrize(("name", "answer"), UNKNOWN, ids=[row[0] for row in UNKNOWN])
+def test_a_write_without_an_answer_is_unknown_and_counts_as_changed(name: str, answer: t.Any) -> None:
+    server = Server(**{**GOOD, "patch": [answer]})
+    client = Client(server, "prod")
     with pytest.raises(OutcomeUnknownError, match="nobody knows whether it was done"):
-        undo(Server(**{**GOOD, "patch": [LostError("broken off")]}))
+        rollout(server, client).undo(TARGET, to_revision=0, to_hash=None, force=False, dry_run=False)
+    assert client.wrote is True
+
+
+@pytest.mark.parametrize(("answer", "dry_run"), [((403, {"message": "no"}), False), (deployment("api:1"), True)])
+def test_what_was_refused_or_only_tried_is_not_changed(answer: t.Any, dry_run: bool) -> None:
+    server = Server(**{**GOOD, "patch": [answer]})
+    client = Client(server, "prod")
+    with contextlib.suppress(RefusedError):
+        rollout(server, client).undo(TARGET, to_revision=0, to_hash=None, force=False, dry_run=dry_run)
+    assert client.wrote is False
+
+
+def test_the_same_once_more_is_nothing() -> None:
+    server = Server(**{**GOOD, "get": [deployment("api:1")]})
+    assert undo(server, to_hash="h1").changed is False
+    assert server.patches == []
+
+
+def test_a_newer_template_that_no_replica_set_has_yet_is_waited_for() -> None:
+    seen = deployment("api:3", metadata={"generation": 3})
+    server = Server(**{**GOOD, "get": [seen, seen, deployment()]})
+    assert undo(server).changed is True
+    with pytest.raises(KubernetesError, match="its controller has not seen it within 10 s"):
+        undo(Server(**{**GOOD, "get": [seen]}))
+
+
+def test_a_deployment_scaled_to_nothing_says_so() -> None:
+    assert "no pod shows whether that helps" in undo(Server(**{**GOOD, "get": [deployment(spec={"replicas": 0})]})).done[1]
+
+
+def test_an_endless_list_ends() -> None:
+    server = Server(**{**GOOD, "pods": [{"items": [{}], "metadata": {"continue": "more"}}]})
+    with pytest.raises(KubernetesError, match="too many for one look"):
+        Client(server, "prod").items("/api/v1/namespaces/shop/pods")
+    assert len(server.asked) == MOST_PAGES
+
+
+def test_an_endless_answer_ends() -> None:
+    def endless() -> t.Iterator[bytes]:
+        while True:
+            yield b" " * 1048576
+
+    server = Server(**{**GOOD, "get": [Answer(200, endless())]})
+    with pytest.raises(KubernetesError, match="longer than"):
+        Client(server, "prod").get(DEPLOYMENT)
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "proxied"), [("", True), ("api.example.org", False), (".example.org", False), ("other", True)]
+)
+def test_a_proxy_is_left_out_where_no_proxy_says_so(no_proxy: str, proxied: bool) -> None:
+    where = types.SimpleNamespace(host="https://api.example.org:6443", proxy="http://proxy:3128", no_proxy=no_proxy)
+    assert _is_proxied(where) is proxied
 
 
 def failing_pod(reason: str, owner: str) -> Json:
@@ -186,16 +278,24 @@ def failing_pod(reason: str, owner: str) -> Json:
             "status": {"containerStatuses": [{"name": "api", "ready": False, "state": state}]}}  # fmt: skip
 
 
+def ending(pod: Json) -> Json:
+    return {**pod, "metadata": {**pod["metadata"], "deletionTimestamp": "x"}}
+
+
 HALF = {"updatedReplicas": 1, "availableReplicas": 2, "replicas": 4}
 STUCK = {**HALF, "conditions": [{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]}
 WAITS: list[tuple[str, Json, str | None]] = [
     ("complete at once", {}, None),
     ("complete after a while", {"get": [deployment(status=HALF), deployment(status=HALF), deployment()]}, None),
     ("not seen by the controller yet", {"get": [deployment(status={"observedGeneration": 1}), deployment()]}, None),
+    ("the server has its hands full in between", {"get": [(429, {"message": "later"}), LostError("x"), deployment()]}, None),
+    ("it may not be read", {"get": [(403, {"message": "no"})]}, "HTTP 403"),
     ("never", {"get": [deployment(status=HALF)]}, r"not complete within 20 s \(1 updated, 2 available of 3\)"),
     ("stuck", {"get": [deployment(status=STUCK)]}, "no progress within its progressDeadlineSeconds"),
     ("the new pods crash", {"get": [deployment(status=HALF)], "pods": [{"items": [failing_pod("CrashLoopBackOff", "rs2")]}]},
      "the new pods do not come up: api-x CrashLoopBackOff back-off 40s"),
+    ("a pod crashes that ends anyway", {"get": [deployment(status=HALF), deployment()],
+                                        "pods": [{"items": [ending(failing_pod("CrashLoopBackOff", "rs2"))]}]}, None),
     ("old pods crash, which end anyway", {"get": [deployment(status=HALF), deployment()],
                                           "pods": [{"items": [failing_pod("CrashLoopBackOff", "rs1")]}]}, None),
 ]  # fmt: skip
@@ -211,6 +311,16 @@ def test_waiting(name: str, answers: Json, message: str | None) -> None:
         rollout(server).wait(TARGET, 20)
 
 
+def test_what_the_controller_said_of_the_release_before_is_not_said_of_this_one() -> None:
+    server = Server(**{**GOOD, "get": [deployment(status=STUCK), deployment()]})
+    assert rollout(server).wait(TARGET, 20, deployment(status=STUCK))["status"]["availableReplicas"] == 3
+
+
+def test_another_release_meanwhile_is_not_this_one_s_end() -> None:
+    with pytest.raises(KubernetesError, match="given another release meanwhile"):
+        rollout(Server(**{**GOOD, "get": [deployment("api:9")]})).wait(TARGET, 20, deployment("api:1"))
+
+
 def test_restart_and_pause() -> None:
     server = Server(**GOOD)
     rollout(server).restart(TARGET, "2026-11-24T02:14:00+00:00", dry_run=False)
@@ -223,7 +333,11 @@ def test_restart_and_pause() -> None:
 
 def test_a_diff_shows_no_value_of_an_environment() -> None:
     one = copy.deepcopy(template("api:1"))
-    one["spec"]["containers"][0]["env"] = [{"name": "JWT_SECRET", "value": "hunter2"}]
+    container = one["spec"]["containers"][0]
+    container |= {"env": [{"name": "JWT_SECRET", "value": "hunter2"}], "args": ["--password=hunter2"], "command": ["hunter2"],
+                  "livenessProbe": {"httpGet": {"httpHeaders": [{"name": "Authorization", "value": "hunter2"}]}}}  # fmt: skip
+    one["spec"]["initContainers"] = [container]
+    one["metadata"]["annotations"] = {"note": "hunter2"}
     assert "hunter2" not in json.dumps(shown(one))
     assert "JWT_SECRET" in json.dumps(shown(one))
 

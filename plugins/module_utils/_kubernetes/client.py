@@ -13,6 +13,7 @@ import json
 import traceback
 import typing as t
 import urllib.parse
+import urllib.request
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
     KubernetesError,
@@ -35,22 +36,33 @@ else:
 
 Json = dict[str, t.Any]
 PAGE = 500
+# More than any namespace that one look can judge; an endless list ends here.
+MOST_PAGES = 40
+MOST_BYTES = 67108864
 # How many exchanges may go on side by side.
 AT_ONCE = 16
 LONGEST_MESSAGE = 400
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+UNKNOWN = "so nobody knows whether it was done: look again before you act"
 
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What came back: HTTP's status, and the body in pieces, read once."""
+    """What came back: HTTP's status, the body in pieces, read once, and the server's clock (the header Date)."""
 
     status: int
     pieces: t.Iterable[bytes]
+    date: str = ""
 
-    def body(self) -> bytes:
-        return b"".join(self.pieces)
+    def body(self, most: int = MOST_BYTES) -> bytes:
+        """Raises OSError for one that breaks off, or is longer than any that is read."""
+        whole = bytearray()
+        for piece in self.pieces:
+            whole += piece
+            if len(whole) > most:
+                raise OSError(f"the answer is longer than {most} bytes")
+        return bytes(whole)
 
 
 class Send(t.Protocol):
@@ -86,70 +98,94 @@ def access_from(params: t.Mapping[str, t.Any]) -> Access:
 
 
 class Client:
-    """One API server. ``name`` is what messages call it."""
+    """One API server. ``name`` is what messages call it, ``date`` what its clock said last (RFC 9110), and ``wrote`` whether
+    something may have been stored through this."""
 
     def __init__(self, send: Send, name: str) -> None:
-        self._send, self.name = send, name
+        self._send, self.name, self.date, self.wrote = send, name, "", False
 
     def get(self, path: str) -> Json:
         """One object, or one answer. Raises KubernetesError."""
-        return self._parsed("GET", path, self._exchange("GET", path, None, None).body())
+        answer = self._exchange("GET", path, None, None)
+        try:
+            return self._parsed("GET", path, answer.body())
+        except OSError as error:
+            raise KubernetesError(f"{self._where('GET', path)}: {error}") from error
 
     def items(self, path: str, **query: str) -> list[Json]:
         """All items of a list, page by page. Raises KubernetesError."""
         found: list[Json] = []
         token = ""
-        while True:
+        for _page in range(MOST_PAGES):
             asked = {**query, "limit": str(PAGE), **({"continue": token} if token else {})}
             page = self.get(f"{path}?{urllib.parse.urlencode(asked)}")
             found += page.get("items") or []
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
                 return found
+        raise KubernetesError(f"{self._where('GET', path)}: more than {PAGE * MOST_PAGES} objects, too many for one look")
 
     def patch(self, path: str, body: t.Any, content_type: str, *, dry_run: bool) -> Json:
         """Changes one object. With ``dry_run`` the server checks everything and stores nothing. Raises KubernetesError, and
         OutcomeUnknownError where it may have been done."""
         whole = f"{path}?{urllib.parse.urlencode({'fieldManager': 'sre.runbooks', **({'dryRun': 'All'} if dry_run else {})})}"
-        return self._parsed("PATCH", path, self._exchange("PATCH", whole, json.dumps(body).encode(), content_type).body())
+        before, self.wrote = self.wrote, self.wrote or not dry_run
+        try:
+            answer = self._exchange("PATCH", whole, json.dumps(body).encode(), content_type)
+        except OutcomeUnknownError:
+            raise
+        except KubernetesError:
+            self.wrote = before
+            raise
+        try:
+            return self._parsed("PATCH", path, answer.body())
+        except (OSError, KubernetesError) as error:
+            raise OutcomeUnknownError(f"{self._where('PATCH', path)}: {error}; {UNKNOWN}") from error
 
     def stream(self, path: str, **query: str) -> t.Iterable[bytes]:
         """A body that is read piece by piece. Raises KubernetesError."""
         return self._exchange("GET", f"{path}?{urllib.parse.urlencode(query)}", None, None).pieces
 
     def _exchange(self, method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
-        where = f"{self.name}: {method} {path.partition('?')[0]}"
+        where = self._where(method, path)
         try:
             answer = self._send(method, path, body, content_type)
         except OSError as error:
             if method != "GET" and getattr(error, "sent", False):
-                raise OutcomeUnknownError(
-                    f"{where}: no answer came ({error}), so nobody knows whether it was done: look again before you act"
-                ) from error
+                raise OutcomeUnknownError(f"{where}: no answer came ({error}); {UNKNOWN}") from error
             raise KubernetesError(
                 f"{where}: {error}. Is the API server reachable from here? kubectl get --raw /readyz"
             ) from error
+        self.date = answer.date or self.date
+        if method != "GET" and answer.status >= 500:  # it may have been stored before its answer failed
+            raise OutcomeUnknownError(f"{where}: {_why(answer)}; {UNKNOWN}")
         if answer.status >= 400:
             raise RefusedError(answer.status, f"{where}: {_why(answer)}")
         return answer
 
+    def _where(self, method: str, path: str) -> str:
+        return f"{self.name}: {method} {path.partition('?')[0]}"
+
     def _parsed(self, method: str, path: str, body: bytes) -> Json:
         try:
             found = json.loads(body)
-        except ValueError as error:
-            raise KubernetesError(f"{self.name}: {method} {path}: the answer is no JSON; is that an API server?") from error
+        except (ValueError, RecursionError) as error:
+            raise KubernetesError(f"{self._where(method, path)}: the answer is no JSON; is that an API server?") from error
         if not isinstance(found, dict):
-            raise KubernetesError(f"{self.name}: {method} {path}: the answer is no object; is that an API server?")
+            raise KubernetesError(f"{self._where(method, path)}: the answer is no object; is that an API server?")
         return found
 
 
 def _why(answer: Answer) -> str:
     """A refusal in the server's words, with what grants a missing permission."""
-    body = answer.body()[:65536]
+    try:
+        body = answer.body()
+    except OSError as error:
+        return f"HTTP {answer.status}, and {error}"
     try:
         message = str(json.loads(body).get("message") or "")
-    except (ValueError, AttributeError):
-        message = body.decode("utf-8", "replace")
+    except (ValueError, AttributeError, RecursionError):
+        message = body[:LONGEST_MESSAGE].decode("utf-8", "replace")
     hint = {
         401: "; the token or certificate of this kubeconfig is not valid (any more): log in again",
         403: "; docs/rbac has the roles to grant",
@@ -211,7 +247,7 @@ def _sender(configuration: t.Any, timeout: float) -> Send:
     }
     if getattr(configuration, "tls_server_name", None):
         options["server_hostname"] = configuration.tls_server_name
-    pool = urllib3.ProxyManager(configuration.proxy, **options) if configuration.proxy else urllib3.PoolManager(**options)
+    pool = urllib3.ProxyManager(configuration.proxy, **options) if _is_proxied(configuration) else urllib3.PoolManager(**options)
 
     def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
         headers = {"Accept": "application/json, */*", "User-Agent": "sre.runbooks"}
@@ -234,9 +270,14 @@ def _sender(configuration: t.Any, timeout: float) -> Send:
             raise _LostError(_plainly(error), sent=False) from error
         except urllib3.exceptions.HTTPError as error:
             raise _LostError(_plainly(error), sent=True) from error
-        return Answer(answer.status, _pieces(answer))
+        return Answer(answer.status, _pieces(answer), answer.headers.get("Date") or "")
 
     return send
+
+
+def _is_proxied(configuration: t.Any) -> bool:
+    host = urllib.parse.urlsplit(configuration.host).hostname or ""
+    return bool(configuration.proxy) and not urllib.request.proxy_bypass_environment(host, {"no": configuration.no_proxy or ""})
 
 
 def _pieces(answer: t.Any) -> t.Iterator[bytes]:

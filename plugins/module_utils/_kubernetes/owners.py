@@ -4,37 +4,87 @@
 """Who else writes an object, and would write it back (private to the collection; pure).
 
 Sources: https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/, https://fluxcd.io/flux/components/kustomize/,
-https://fluxcd.io/flux/components/helm/, https://helm.sh/docs/topics/advanced/
+https://fluxcd.io/flux/components/helm/, https://helm.sh/docs/topics/advanced/,
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import typing as t
 
 Json = dict[str, t.Any]
 
 
+# Kubernetes itself writes only what follows from the template.
+SYSTEM = ("kube-controller-manager", "kube-scheduler")
+CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
+
+
 def owner_of(one: t.Mapping[str, t.Any]) -> Json | None:
-    """The tool that keeps an object as its repository says: ``tool``, ``name`` and the command that ``suspend``s it. A plain
-    Helm release is none: nobody writes its objects back until the next upgrade."""
+    """The tool that keeps an object as something else says: ``tool``, ``name`` and the command that ``suspend``s it, or shows
+    what must be changed instead. A plain Helm release is none: nobody writes its objects back until the next upgrade."""
     meta = one.get("metadata") or {}
     labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    managers = _writers_of_the_template(meta)
+    return (
+        _argo_cd(labels, annotations, managers)
+        or _flux(labels)
+        or _config_sync(meta, annotations)
+        or _object(meta)
+        or _manager(managers)
+    )
+
+
+def _argo_cd(labels: Json, annotations: Json, managers: t.Sequence[str]) -> Json | None:
     tracking = annotations.get("argocd.argoproj.io/tracking-id")
-    if tracking:
-        name = str(tracking).partition(":")[0]
-        return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {shlex.quote(name)} --sync-policy none"}
-    if labels.get("argocd.argoproj.io/instance"):
-        name = str(labels["argocd.argoproj.io/instance"])
-        return {"tool": "Argo CD", "name": name, "suspend": f"argocd app set {shlex.quote(name)} --sync-policy none"}
-    for kind in ("kustomize", "helm"):
-        flux = labels.get(f"{kind}.toolkit.fluxcd.io/name")
-        space = labels.get(f"{kind}.toolkit.fluxcd.io/namespace") or "flux-system"
-        if flux:
-            what = {"kustomize": "kustomization", "helm": "helmrelease"}[kind]
-            return {
-                "tool": "Flux",
-                "name": str(flux),
-                "suspend": f"flux suspend {what} {shlex.quote(str(flux))} -n {shlex.quote(str(space))}",
-            }
+    name = str(tracking).partition(":")[0] if tracking else str(labels.get("argocd.argoproj.io/instance") or "")
+    if not name and any(manager.startswith("argocd") for manager in managers):  # its label of old is shared with Helm
+        name = str(labels.get("app.kubernetes.io/instance") or "unknown")
+    return _told("Argo CD", name, f"argocd app set {shlex.quote(name)} --sync-policy none") if name else None
+
+
+def _flux(labels: Json) -> Json | None:
+    for kind, what in (("kustomize", "kustomization"), ("helm", "helmrelease")):
+        name = str(labels.get(f"{kind}.toolkit.fluxcd.io/name") or "")
+        space = str(labels.get(f"{kind}.toolkit.fluxcd.io/namespace") or "flux-system")
+        if name:
+            return _told("Flux", name, f"flux suspend {what} {shlex.quote(name)} -n {shlex.quote(space)}")
     return None
+
+
+def _config_sync(meta: Json, annotations: Json) -> Json | None:
+    if annotations.get("configmanagement.gke.io/managed") != "enabled":
+        return None
+    name, space = str(meta.get("name")), str(meta.get("namespace"))
+    suspend = (
+        f"kubectl -n {shlex.quote(space)} annotate deployment {shlex.quote(name)} configmanagement.gke.io/managed=disabled "
+        "--overwrite"
+    )
+    return _told("Config Sync", name, suspend)
+
+
+def _object(meta: Json) -> Json | None:
+    """Another object, whose operator makes this one after it."""
+    owner = next((own for own in meta.get("ownerReferences") or [] if own.get("controller")), None)
+    if owner is None:
+        return None
+    kind, name, space = (str(part) for part in (owner.get("kind"), owner.get("name"), meta.get("namespace")))
+    return _told(kind, name, f"kubectl -n {shlex.quote(space)} edit {shlex.quote(kind)} {shlex.quote(name)}")
+
+
+def _manager(managers: t.Sequence[str]) -> Json | None:
+    """A controller that wrote the pod template, whatever it is."""
+    found = next((one for one in managers if CONTROLLER.search(one) and not one.startswith(SYSTEM)), None)
+    return _told(found, "its own resource", f"suspend {shlex.quote(found)}") if found else None
+
+
+def _writers_of_the_template(meta: Json) -> list[str]:
+    """Who wrote fields of the pod template, by the server's own books (metadata.managedFields)."""
+    entries = meta.get("managedFields") or []
+    return [str(one.get("manager")) for one in entries if "f:template" in ((one.get("fieldsV1") or {}).get("f:spec") or {})]
+
+
+def _told(tool: str, name: str, suspend: str) -> Json:
+    return {"tool": tool, "name": name, "suspend": suspend}

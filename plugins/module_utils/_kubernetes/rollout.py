@@ -37,7 +37,11 @@ KEPT = (
 )
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 TRIES = 3
+INTERVAL = 0.5
+OBSERVED_SECONDS = 10.0
 CONFLICTS = (409, 422)
+# What asking again does not change.
+FINAL = (401, 403, 404)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +73,10 @@ class Outcome:
     deployment: Json
 
 
+class _OvertakenError(KubernetesError):
+    """Somebody else changed it meanwhile."""
+
+
 class Rollout:
     """The Deployments of one cluster. ``clock`` in seconds, ``sleep`` waits."""
 
@@ -89,12 +97,13 @@ class Rollout:
     def undo(self, target: Target, *, to_revision: int, to_hash: str | None, force: bool, dry_run: bool) -> Outcome:
         """Goes back to a release: a revision, or with 0 the one before, or the one with this template's hash."""
         for attempt in range(TRIES):
-            deployment = self.read(target)
+            deployment = self._observed(target)
             releases = self.releases(target, deployment)
-            self._refuse(target, deployment, releases, force=force)
             wanted = chosen(target, releases, to_revision, to_hash)
             template, annotations = rolled_back(deployment, wanted)
             before = deployment["spec"]["template"]
+            if before != template or to_hash is None:
+                self._refuse(target, deployment, releases, force=force)
             if before == template:
                 already = f"{target.said} has the template of revision {revision_of(wanted)} already"
                 return Outcome(False, (already,), before, before, deployment)
@@ -110,8 +119,23 @@ class Rollout:
                 if error.status in CONFLICTS and attempt < TRIES - 1:
                     continue  # somebody wrote it in between: it is read and judged anew
                 raise
-            return Outcome(True, (_said(target, releases[0], wanted),), before, template, after)
+            said = [_said(target, releases[0], wanted)]
+            if not deployment["spec"].get("replicas", 1):
+                said.append("it is scaled to 0, so no pod shows whether that helps")
+            return Outcome(True, tuple(said), before, template, after)
         raise KubernetesError(f"{target.said} was changed by somebody else at each of {TRIES} tries: nothing was changed")
+
+    def _observed(self, target: Target) -> Json:
+        """The Deployment as its controller has seen it: before that, its ReplicaSets tell nothing of its newest template."""
+        until = self._clock() + OBSERVED_SECONDS
+        while not is_observed(found := self.read(target)):
+            if self._clock() >= until:
+                raise KubernetesError(
+                    f"{target.said} was changed just now and its controller has not seen it within {OBSERVED_SECONDS:g} s; is "
+                    "kube-controller-manager well? Nothing was changed"
+                )
+            self._sleep(INTERVAL)
+        return found
 
     def _refuse(self, target: Target, deployment: Json, releases: list[Json], *, force: bool) -> None:
         if deployment["spec"].get("paused"):
@@ -119,8 +143,9 @@ class Rollout:
                 f"{target.said} is paused, so a rollback would not be rolled out: kubectl -n {target.namespace} rollout resume "
                 f"deployment/{target.name} first. Nothing was changed"
             )
-        now = (releases[0]["metadata"].get("labels") or {}).get(HASH, "") if releases else ""
-        if target.from_hash and now != target.from_hash:
+        now = hash_of(releases[0]) if releases else ""
+        newer = not releases or bare(releases[0]["spec"]["template"]) != bare(deployment["spec"]["template"])
+        if target.from_hash is not None and (now != target.from_hash or newer):
             raise KubernetesError(
                 f"{target.said} runs another release by now than was looked at: nothing was changed. Look again"
             )
@@ -150,50 +175,79 @@ class Rollout:
         said = f"{'paused' if paused else 'resumed'} {target.said}"
         return Outcome(True, (said,), {"paused": not paused}, {"paused": paused}, after)
 
-    def wait(self, target: Target, seconds: float, interval: float = 0.5) -> Json:
+    def wait(self, target: Target, seconds: float, changed: Json | None = None) -> Json:
         """Until all pods are of the newest release and available. Returns the Deployment. Raises KubernetesError, with each
-        failing pod's reason, when they will not come up or have not in time."""
+        failing pod's reason, when they will not come up or have not in time, and when another release came meanwhile than
+        the Deployment ``changed`` has. A request that fails is asked again."""
         until = self._clock() + seconds
+        trouble: str | None = None
         while True:
-            deployment = self.read(target)
-            if is_complete(deployment):
-                return deployment
-            failing = self._failing(target, deployment)
-            if failing or _stuck(deployment):
+            try:
+                deployment = self.read(target)
+                if changed is not None and bare(deployment["spec"]["template"]) != bare(changed["spec"]["template"]):
+                    raise _OvertakenError(f"{target.said} was given another release meanwhile, by somebody else: look again")
+                if is_complete(deployment):
+                    return deployment
+                failing = self._failing(target, deployment)
+                trouble = None
+            except RefusedError as error:
+                if error.status in FINAL:
+                    raise
+                failing, trouble = [], str(error)
+            except _OvertakenError:
+                raise
+            except KubernetesError as error:
+                failing, trouble = [], str(error)
+            if trouble is None and (failing or _stuck(deployment, changed)):
                 why = "; ".join(failing) or "it made no progress within its progressDeadlineSeconds"
                 raise KubernetesError(f"{target.said}: the new pods do not come up: {why}")
             if self._clock() >= until:
-                status = deployment.get("status") or {}
-                told = f"{status.get('updatedReplicas', 0)} updated, {status.get('availableReplicas', 0)} available"
-                raise KubernetesError(
-                    f"{target.said} was not complete within {seconds:g} s ({told} of {deployment['spec'].get('replicas', 1)}): "
-                    f"kubectl -n {target.namespace} rollout status deployment/{target.name}"
-                )
-            self._sleep(interval)
+                raise KubernetesError(trouble or _incomplete(target, deployment, seconds))
+            self._sleep(INTERVAL)
 
     def _failing(self, target: Target, deployment: Json) -> list[str]:
         releases = self.releases(target, deployment)
-        if not releases or not _observed(deployment):
+        if not releases or not is_observed(deployment):
             return []
         newest = releases[0]["metadata"]["uid"]
         pods = [one for one in self._client.items(f"/api/v1/namespaces/{target.namespace}/pods") if is_owned(one, newest)]
         told = [pod_of(one, ()) for one in pods]
-        return [f"{pod['name']} {pod['reason']} {pod['message']}".strip() for pod in told if pod["reason"] in FAILING]
+        return [
+            f"{pod['name']} {pod['reason']} {pod['message']}".strip()
+            for pod in told
+            if pod["reason"] in FAILING and not pod["terminating"]
+        ]
 
 
 def chosen(target: Target, releases: t.Sequence[Json], to_revision: int, to_hash: str | None) -> Json:
     """The ReplicaSet to go back to. Raises KubernetesError naming what there is."""
-    if to_hash:
-        found = [one for one in releases if (one["metadata"].get("labels") or {}).get(HASH) == to_hash]
+    if to_hash is not None:
+        found = [one for one in releases if hash_of(one) == to_hash != ""]
     elif to_revision:
         found = [one for one in releases if revision_of(one) == to_revision]
     else:
         found = list(releases[1:2])
     if not found:
         there = ", ".join(str(revision_of(one)) for one in releases) or "none"
-        wanted = f"release {to_hash}" if to_hash else f"revision {to_revision}" if to_revision else "earlier revision"
+        wanted = f"release {to_hash}" if to_hash is not None else f"revision {to_revision}" if to_revision else "earlier revision"
         raise KubernetesError(f"{target.said} has no {wanted}; there are: {there}. Nothing was changed")
+    if len(found) > 1:
+        same = ", ".join(str(revision_of(one)) for one in found)
+        raise KubernetesError(f"{target.said}: the revisions {same} cannot be told apart by {to_hash}. Nothing was changed")
     return found[0]
+
+
+def hash_of(release: Json) -> str:
+    """The hash of a ReplicaSet's pod template, empty where it has none."""
+    return str((release["metadata"].get("labels") or {}).get(HASH, ""))
+
+
+def bare(template: Json) -> Json:
+    """A pod template without what the controller adds for its ReplicaSet."""
+    meta = dict(template.get("metadata") or {})
+    meta["labels"] = {name: value for name, value in (meta.get("labels") or {}).items() if name != HASH}
+    meta.pop("creationTimestamp", None)
+    return {**template, "metadata": meta}
 
 
 def rolled_back(deployment: Json, release: Json) -> tuple[Json, Json]:
@@ -211,18 +265,33 @@ def rolled_back(deployment: Json, release: Json) -> tuple[Json, Json]:
 
 
 def shown(template: Json) -> Json:
-    """A pod template as a diff may show it: of environment variables only the names."""
-    spec = template.get("spec")
+    """What a diff may show of a pod template: names, images, ports and resources. Arguments, values and probes may be secret."""
+    spec, meta = template.get("spec"), template.get("metadata") or {}
     if not spec:
         return template
-    hidden = {
-        **spec,
-        "containers": [{**one, "env": [e["name"] for e in one.get("env") or []]} for one in spec.get("containers") or []],
+    return {
+        "labels": meta.get("labels") or {},
+        "annotations": sorted(meta.get("annotations") or {}),
+        **{kind: [_container(one) for one in spec[kind]] for kind in ("initContainers", "containers") if spec.get(kind)},
     }
-    return {**template, "spec": hidden}
 
 
-def _observed(deployment: Json) -> bool:
+def _container(one: Json) -> Json:
+    lists = {name: [part.get("name") for part in one.get(name) or []] for name in ("env", "volumeMounts")}
+    return {**{name: one[name] for name in ("name", "image", "ports", "resources") if name in one}, **lists}
+
+
+def _incomplete(target: Target, deployment: Json, seconds: float) -> str:
+    status = deployment.get("status") or {}
+    told = f"{status.get('updatedReplicas', 0)} updated, {status.get('availableReplicas', 0)} available"
+    return (
+        f"{target.said} was not complete within {seconds:g} s ({told} of {deployment['spec'].get('replicas', 1)}): "
+        f"kubectl -n {target.namespace} rollout status deployment/{target.name}"
+    )
+
+
+def is_observed(deployment: Json) -> bool:
+    """Whether its controller has seen its newest version."""
     return bool((deployment.get("status") or {}).get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0))
 
 
@@ -230,14 +299,19 @@ def is_complete(deployment: Json) -> bool:
     """Whether all pods are of the newest template and available, and no others are there."""
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     numbers = [status.get(name, 0) for name in ("replicas", "updatedReplicas", "availableReplicas")]
-    return _observed(deployment) and numbers == [wanted] * 3
+    return is_observed(deployment) and numbers == [wanted] * 3
 
 
-def _stuck(deployment: Json) -> bool:
+def _progress(deployment: Json) -> Json:
     conditions = (deployment.get("status") or {}).get("conditions") or []
-    return _observed(deployment) and any(
-        one["type"] == "Progressing" and one.get("reason") == "ProgressDeadlineExceeded" for one in conditions
-    )
+    return next((one for one in conditions if one["type"] == "Progressing"), {})
+
+
+def _stuck(deployment: Json, changed: Json | None) -> bool:
+    """Whether it made no progress, and its controller did not say so of the release before."""
+    told = _progress(deployment)
+    new = changed is None or told != _progress(changed)
+    return is_observed(deployment) and new and told.get("reason") == "ProgressDeadlineExceeded"
 
 
 def _said(target: Target, now: Json, wanted: Json) -> str:
