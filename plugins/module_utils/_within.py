@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import queue
 import threading
+import time
 import typing as t
 
 T = t.TypeVar("T")
@@ -37,3 +39,35 @@ def within(seconds: float, act: t.Callable[[], T]) -> T:
     if not done:
         raise LateError(f"not within {seconds:g} s")
     return done[0]
+
+
+def within_each(seconds: float, calls: t.Sequence[t.Callable[[], T]], at_once: int) -> list[T | Exception]:
+    """What each call returns, or the exception that it raised, so many at once; LateError for those that had not ended in time,
+    or had not begun. They are left behind, in threads that end with the process."""
+    until = time.monotonic() + seconds
+    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[int, T | Exception]] = queue.SimpleQueue()
+    for number in range(len(calls)):
+        waiting.put(number)
+
+    def work() -> None:
+        while time.monotonic() < until:
+            try:
+                number = waiting.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                ended.put((number, calls[number]()))
+            except Exception as error:  # the caller's
+                ended.put((number, error))
+
+    for _thread in range(min(at_once, len(calls))):
+        threading.Thread(target=work, daemon=True).start()
+    results: list[T | Exception] = [LateError(f"not within {seconds:g} s")] * len(calls)
+    for _call in calls:
+        try:
+            number, result = ended.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            break
+        results[number] = result
+    return results

@@ -32,7 +32,7 @@ options:
   log_seconds:
     description: How far back logs are read, in seconds.
     type: int
-    default: 600
+    default: 1800
   log_bytes_max:
     description: How much of each container's log is read, in bytes. Of one that has more, that is a gap.
     type: int
@@ -63,6 +63,14 @@ cluster:
       description: The namespace.
       type: str
       returned: always
+    at:
+      description: The API server's clock; empty where it said none.
+      type: str
+      returned: always
+    log_seconds:
+      description: How far back logs were read, in seconds.
+      type: int
+      returned: always
     workloads:
       description: Deployments, each with its releases, newest revision first.
       type: list
@@ -84,7 +92,9 @@ cluster:
       elements: str
       returned: always
     logs:
-      description: Of each container behind them, requests, answers with 5xx by path, and the templates of errors.
+      description:
+        - Of each container behind them, requests and answers with 5xx by path and minute, and the templates of errors.
+        - C(cut) says that only the newest part was read.
       type: list
       elements: dict
       returned: always

@@ -14,44 +14,56 @@ from tests.unit import given
 
 Json = dict[str, t.Any]
 LIMITS = {"error_ratio_max": 0.01, "requests_min": 20}
-OLD, NEW = "2026-11-24T01:00:00Z", "2026-11-24T02:10:00Z"
+OLD, NEW, NOW = "2026-11-24T01:00:00Z", "2026-11-24T02:10:00Z", "2026-11-24T02:13:00Z"
 SICK = {**given.edge(given.probe(failures=10)), "depends_on": ["db"]}
 WELL = {**given.edge(given.probe()), "depends_on": ["db"]}
 
 
 def release(revision: int, since: str = NEW, **changes: t.Any) -> Json:
     return {"revision": revision, "replica_set": f"api-{revision}", "hash": f"hash{revision}", "images": {"api": f"api:1.{revision}.0"},
-            "change_cause": None, "created_at": since, "rolled_out_at": since, "replicas": 3, "changes": ["image"], **changes}  # fmt: skip
+            "change_cause": None, "created_at": since, "rolled_out_at": since, "replicas": 3, "changes": ["image"], "restart": False, "probes": ["/healthz"], **changes}  # fmt: skip
 
 
-def pod(name: str, revision: int, **changes: t.Any) -> Json:
-    return {"name": name, "uid": name, "workload": "api", "revision": revision, "hash": f"hash{revision}", "phase": "Running",
+def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
+    return {"name": name, "uid": name, "kind": "Deployment", "workload": "api", "over": False, "revision": revision, "hash": f"hash{revision}", "phase": "Running",
             "ready": True, "terminating": False, "created_at": NEW, "restarts": 0, "reason": None, "message": "", "last": None,
             "containers": ["api"], **changes}  # fmt: skip
 
 
-def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, first: str = "2026-11-24T02:10:05.000Z") -> Json:
+def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, first: str = "2026-11-24T02:10:05.000Z",
+        minute: str = "2026-11-24T02:11", path: str = "/sign", container: str = "api", cut: bool = False) -> Json:  # fmt: skip
     before = requests - errors if good is None else good
-    endpoints = {"/sign": {"requests": requests, "server_errors": errors, "good_before_error": before}}
+    endpoints = {path: {"requests": requests, "server_errors": errors, "good_before_error": before,
+                        "first_error": first if errors else "", "minutes": {minute: [requests, errors]}}}  # fmt: skip
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
-    return {"pod": name, "container": "api", "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
+    return {"pod": name, "container": container, "cut": cut, "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
             "first_line": NEW, "first_request": NEW, "first_server_error": first if errors else "", "endpoints": endpoints,
             "templates": templates}  # fmt: skip
 
 
 def service(own: list[Json], **changes: t.Any) -> Json:
-    names = [one["name"] for one in own if one["workload"] == "api"]
-    ready = [one["name"] for one in own if one["ready"] and one["workload"] == "api"]
-    return {"name": "api", "selector": {"app": "api"}, "ports": ["80→http"], "pods": names, "ready": ready, **changes}
+    names = [one["name"] for one in own if one["workload"].startswith("api")]
+    ready = [one["name"] for one in own if one["ready"] and one["workload"].startswith("api")]
+    return {
+        "name": "api",
+        "type": "ClusterIP",
+        "portless": False,
+        "selector": {"app": "api"},
+        "ports": ["80→http"],
+        "pods": names,
+        "ready": ready,
+        **changes,
+    }
 
 
 def cluster(pods: list[Json], logs: list[Json] | None = None, releases: list[Json] | None = None, **changes: t.Any) -> Json:
     newest_first = [release(2), release(1, OLD)] if releases is None else releases
     workload = {"kind": "Deployment", "name": "api", "uid": "u1", "replicas": 3, "updated": 3, "ready": 3, "available": 3,
-                "observed": True, "paused": False, "progress": None, "selector": {"app": "api"}, "owner": changes.pop("owner", None),
-                "releases": newest_first}  # fmt: skip
+                "observed": True, "paused": False, "progress": None, "progress_at": "", "refused": "", "selector": {"app": "api"},
+                "owner": changes.pop("owner", None), "releases": newest_first, **changes.pop("workload", {})}  # fmt: skip
     others = changes.pop("workloads", [])
     facts = {"system": "db", "kind": "kubernetes", "depends_on": [], "limits": LIMITS, "namespace": "shop", "watched": ["api"],
+             "at": NOW, "log_seconds": 600,
              "workloads": [workload, *others], "pods": pods, "services": [service(pods, **changes.pop("service", {}))],
              "warnings": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
     return {**facts, **changes}
@@ -64,8 +76,11 @@ FAILS = [log(f"new{n}", 100, 40, good=0) for n in range(3)]
 SERVES = [log(f"new{n}", 100) for n in range(3)]
 LATE = "2026-11-24T02:40:00.000Z"
 OLD_POD = pod("old", 1, created_at=OLD)
+OLDS = [pod(f"old{n}", 1, created_at=OLD) for n in range(3)]
+TWIN = pod("twin", 5, workload="api-stable", created_at=OLD)
 STATEMENTS = {"kind": "Deployment", "name": "statements", "uid": "u2", "replicas": 1, "updated": 1, "ready": 1, "available": 1, "observed": True,
-              "paused": False, "progress": None, "selector": {}, "owner": None, "releases": [release(9), release(8, OLD)]}  # fmt: skip
+              "paused": False, "progress": None, "progress_at": "", "refused": "", "selector": {}, "owner": None, "releases": [release(9), release(8, OLD)]}  # fmt: skip
+STABLE = {**STATEMENTS, "name": "api-stable", "uid": "u3", "releases": [release(5, OLD), release(4, OLD)]}
 BAD, PODS, NOBODY, ERRORS = "k8s.bad_release", "k8s.pods_failing", "k8s.no_endpoints", "k8s.server_errors"
 ARGO = {"tool": "Argo CD", "name": "shop", "suspend": "argocd app set shop --sync-policy none"}
 
@@ -81,10 +96,55 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
     ("it fails, and those of the release before do not", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100)]),
      [(BAD, "proven"), (ERRORS, "proven")]),
     ("both releases fail: it is something else", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100, 40)]), [(ERRORS, "proven")]),
+    ("it fails now and then, from its first requests on", cluster(THREE, [log(f"new{n}", 400, 8, good=20) for n in range(3)]),
+     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("errors of an hour ago", cluster(THREE, [log(f"new{n}", 100, 40, good=0, minute="2026-11-24T01:11") for n in range(3)]), []),
     ("it had served well for half an hour", cluster(THREE, [log("new0", 900, 200, good=600, first=LATE)]), [(ERRORS, "proven")]),
     ("its pods crash", cluster(CRASHED), [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
     ("its image is not there", cluster(PULLING), [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
-    ("one of its pods crashes, the others serve", cluster([*THREE[:2], CRASHED[2]], SERVES), [(PODS, "proven")]),
+    ("one of its pods crashes, the others serve", cluster([*THREE[:2], CRASHED[2]], SERVES), [(PODS, "possible")]),
+    ("two of its pods crash, one serves", cluster([THREE[0], *CRASHED[1:]], SERVES), [(PODS, "likely")]),
+    ("pods only just start", cluster([pod("new0", 2, ready=False, reason="ContainerCreating", created_at="2026-11-24T02:12:30Z")]), [(NOBODY, "proven")]),
+    ("pods that start for ever", cluster([pod("new0", 2, ready=False, reason="ContainerCreating", created_at=OLD)]),
+     [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
+    ("a stuck rollout, while the release before serves all", cluster([*OLDS, PULLING[0]], [log(f"old{n}", 100) for n in range(3)]),
+     [(BAD, "possible"), (PODS, "possible")]),
+    ("a stuck rollout, and the release before answers with errors", cluster([*OLDS, PULLING[0]], [log(f"old{n}", 100, 40) for n in range(3)]),
+     [(BAD, "possible"), (PODS, "possible"), (ERRORS, "proven")]),
+    ("pods that had served for days crash", cluster(CRASHED, workload={"progress": "NewReplicaSetAvailable", "progress_at": OLD}),
+     [(NOBODY, "proven"), (PODS, "proven")]),
+    ("pods that were up crash a minute later", cluster(CRASHED, workload={"progress": "NewReplicaSetAvailable", "progress_at": NEW}),
+     [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
+    ("no pod can be made: a quota", cluster([], workload={"refused": "exceeded quota: pods"}), [(NOBODY, "proven")]),
+    ("some pods can't be made", cluster(THREE[:1], SERVES, workload={"refused": "exceeded quota: pods"}), [(PODS, "likely")]),
+    ("an evicted pod is left over", cluster([*THREE, pod("gone", 2, ready=False, reason="Evicted", over=True, created_at=OLD)], SERVES), []),
+    ("one error of twenty beside none of twenty", cluster([*THREE, OLD_POD], [log("new0", 20, 1, good=0), log("old", 20)]), [(ERRORS, "proven")]),
+    ("the release before was asked for something else", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100, path="/list")]),
+     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("the release before was asked at another time", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100, minute="2026-11-24T02:04")]),
+     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("an outage longer than the log that is read", cluster([{**one, "created_at": OLD} for one in THREE], FAILS), [(ERRORS, "proven")]),
+    ("its containers were started again, so their first lines are not read", cluster([{**one, "restarts": 1} for one in THREE], FAILS),
+     [(ERRORS, "proven")]),
+    ("its logs were cut", cluster(THREE, [{**one, "cut": True} for one in FAILS]), [(ERRORS, "proven")]),
+    ("pods restarted by hand in an outage are no release",
+     cluster([pod(f"r{n}", 3) for n in range(3)], [log(f"r{n}", 100, 40, good=0) for n in range(3)],
+             [release(3, restart=True, changes=[]), release(2, OLD), release(1, OLD)], workload={"progress_at": NEW}), [(ERRORS, "proven")]),
+    ("pods that a node's end made anew are no release", cluster(THREE, FAILS, releases=[release(2, OLD, rolled_out_at=NEW), release(1, OLD)]),
+     [(ERRORS, "proven")]),
+    ("a release of old that somebody went back to just now",
+     cluster(THREE, FAILS, releases=[release(2, OLD, rolled_out_at=NEW), release(1, OLD)], workload={"progress_at": NEW}),
+     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("a canary fails, its twin does not", cluster([*THREE, TWIN], [*FAILS, log("twin", 300)], workloads=[STABLE]),
+     [(BAD, "proven"), (ERRORS, "proven")]),
+    ("a proxy logs the same once more", cluster([{**one, "containers": ["api", "proxy"]} for one in THREE],
+     [*FAILS, *(log(f"new{n}", 90, container="proxy") for n in range(3))]), [(BAD, "likely"), (ERRORS, "proven")]),
+    ("only the kubelet's probes fail", cluster(THREE, [log(f"new{n}", 100, 40, path="/healthz") for n in range(3)]), []),
+    ("a StatefulSet answers with errors", cluster([pod("db-0", None, kind="StatefulSet")], [log("db-0", 100, 40)], releases=[]),
+     [(ERRORS, "proven")]),
+    ("scaled to nothing", cluster([], workload={"replicas": 0}), [(NOBODY, "proven")]),
+    ("a name elsewhere", cluster(THREE, SERVES, service={"ready": [], "type": "ExternalName"}), []),
+    ("no earlier release is kept", cluster(THREE, FAILS, releases=[release(7)]), [(ERRORS, "proven")]),
     ("pods of both releases crash", cluster([*CRASHED, {**OLD_POD, "ready": False, "reason": "CrashLoopBackOff"}]),
      [(NOBODY, "proven"), (PODS, "proven")]),
     ("its pods end and are not counted", cluster([*THREE, {**CRASHED[0], "name": "gone", "terminating": True}], SERVES), []),
@@ -147,6 +207,75 @@ def test_a_long_change_cause_and_a_hostile_name_do_no_harm() -> None:
     long = cluster(THREE, FAILS, releases=[release(2, change_cause="word " * 9000, changes=["env X"] * 900), release(1, OLD)])
     (found,) = [one for one in observed(long) if isinstance(one, Finding) and one.id == BAD]
     assert len(shipped().summary(found)) < 800
+
+
+UNKNOWN: list[tuple[str, Json, str]] = [
+    ("a log was cut", cluster(THREE, [{**one, "cut": True} for one in SERVES]), "not all of its pods"),
+    ("a log was not read", cluster(THREE, SERVES[:2]), "not all of its pods"),
+    ("some logs were too many to read", cluster(THREE, SERVES, gaps=[{"diagnostic": "logs", "reason": "64 of 900"}]), "not all of its pods"),
+    ("a pod is not ready", cluster([*THREE[:2], pod("new2", 2, ready=False, created_at="2026-11-24T02:12:50Z")], SERVES), "not all of its pods"),
+    ("too few requests", cluster(THREE, [log("new0", 3)]), "3 requests that were read, too few"),
+    ("the logs do not go back to its start", cluster([{**one, "created_at": OLD} for one in THREE], FAILS), "do not go back to it"),
+    ("too little to tell the two apart", cluster([*THREE, OLD_POD], [log("new0", 20, 1, good=0), log("old", 20)]), "too few to tell them apart"),
+    ("it may have served well by chance", cluster(THREE, [log("new0", 110, 5, good=50), log("new1", 1), log("new2", 1)]), "which may be chance"),
+    ("a StatefulSet", cluster([pod("db-0", None, kind="StatefulSet")], [log("db-0", 100)], releases=[]), "of a StatefulSet are not read"),
+    ("no history", cluster(THREE, SERVES, releases=[release(7)]), "revisionHistoryLimit"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "facts", "why"), UNKNOWN, ids=[row[0] for row in UNKNOWN])
+def test_what_cannot_be_told_is_a_gap_and_never_ruled_out(name: str, facts: Json, why: str) -> None:
+    seen = observed(facts)
+    assert [one for one in seen if isinstance(one, RuledOut) and one.id == BAD] == []
+    assert [one for one in seen if isinstance(one, Gap) and one.what.startswith("the release of") and why in one.why], seen
+
+
+@pytest.mark.parametrize("facts", [row[1] for row in UNKNOWN[:3]], ids=[row[0] for row in UNKNOWN[:3]])
+def test_errors_are_not_ruled_out_by_logs_that_were_not_read(facts: Json) -> None:
+    assert [one for one in observed(facts) if isinstance(one, RuledOut) and one.id == ERRORS] == []
+
+
+def test_a_restart_after_a_release_does_not_hide_it() -> None:
+    pods, logs = [pod(f"r{n}", 3) for n in range(3)], [log(f"r{n}", 100, 40, good=0) for n in range(3)]
+    facts = cluster(pods, logs, [release(3, restart=True, changes=[]), release(2), release(1, OLD)])
+    (found,) = [one for one in observed(facts) if isinstance(one, Finding) and one.id == BAD]
+    (target,) = found.targets["rollback"]
+    assert (target["from_hash"], target["to_hash"], found.evidence["changes"]) == ("hash3", "hash1", "image")
+
+
+INNOCENT: list[tuple[str, Json, str]] = [
+    ("it serves", cluster(THREE, SERVES), "answered 300 requests, 0 with 5xx"),
+    ("the first release of all", cluster(THREE, SERVES, releases=[release(1)]), "no other release"),
+    ("both fail alike", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100, 40)]), "those beside them 40 of 100"),
+    ("it served well first", cluster(THREE, [log(f"new{n}", 100, 40, good=30) for n in range(3)]), "90 requests to /sign well before"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "facts", "why"), INNOCENT, ids=[row[0] for row in INNOCENT])
+def test_by_what_a_release_is_known_to_be_innocent(name: str, facts: Json, why: str) -> None:
+    (told,) = [one for one in observed(facts) if isinstance(one, RuledOut) and one.id == BAD]
+    assert why in told.why
+
+
+WHY: list[tuple[str, Json, str]] = [
+    ("scaled to nothing", cluster([], workload={"replicas": 0}), "shop/Deployment/api, which it selects, is scaled to 0"),
+    ("a port that nobody has", cluster(THREE, SERVES, service={"ready": [], "portless": True}), "no port of the name"),
+    ("made by hand", cluster(THREE, SERVES, service={"ready": [], "selector": {}, "pods": []}), "made by hand"),
+    ("nobody is ready", cluster(CRASHED), "3 pods match its selector"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "facts", "why"), WHY, ids=[row[0] for row in WHY])
+def test_why_nobody_serves(name: str, facts: Json, why: str) -> None:
+    (told,) = [one for one in observed(facts) if isinstance(one, Finding) and one.id == NOBODY]
+    assert why in told.evidence["why"]
+
+
+@pytest.mark.parametrize("hashes", [("", "hash1"), ("hash2", ""), ("hash1", "hash1")])
+def test_what_cannot_be_told_from_another_is_not_offered(hashes: tuple[str, str]) -> None:
+    facts = cluster(THREE, FAILS, releases=[release(2, hash=hashes[0]), release(1, OLD, hash=hashes[1])])
+    (found,) = [one for one in observed(facts) if isinstance(one, Finding) and one.id == BAD]
+    assert found.targets == {}
 
 
 def wrote(manager: str, part: str = "f:template") -> list[Json]:

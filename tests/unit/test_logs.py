@@ -8,15 +8,20 @@ from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import LO
 
 LINES: list[tuple[str, bytes, Line | None]] = [
     ("JSON", b'{"level": "error", "msg": "user 17 failed"}', Line("error", "user <n> failed")),
-    ("JSON of a request", b'{"level":"info","msg":"request","path":"/a?x=1","status":503}', Line("info", "request", "/a", 503)),
-    ("logfmt", b'level=error msg="no key 9" path=/sign', Line("error", "no key <n>", "/sign")),
+    ("JSON of a request", b'{"level":"info","msg":"request","path":"/a?x=1","status":503}', Line("info", "", "/a", 503)),
+    ("logfmt", b'level=error msg="no key 9" path=/sign', Line("error", "no key <n>")),
     ("combined", b'10.0.0.9 - - [24/Nov/2026:02:10:00 +0000] "GET /keys?a=1 HTTP/1.1" 500 12 "-" "curl"', Line("", "", "/keys", 500)),
+    ("the kubelet's probe", b'10.0.0.9 - - [x] "GET /healthz HTTP/1.1" 503 2 "-" "kube-probe/1.36"', Line("", "")),
+    ("a balancer's probe in JSON", b'{"path": "/", "status": 503, "user_agent": "ELB-HealthChecker/2.0"}', Line("", "")),
+    ("a request that it made itself", b'{"level": "error", "msg": "no", "url": "http://signer:8443/a", "status": 502}', Line("error", "no")),
+    ("another that it made itself", b'{"path": "/a", "status": 502, "span.kind": "client"}', Line("", "")),
+    ("ids in a path", b'{"path": "/users/17/reset/aB3xxxxxxxxxxxxxxxx;jsessionid=1", "status": 200}', Line("", "", "/users/{id}/reset/{id}", 200)),
     ("text", b"2026-11-24 ERROR could not open 77", Line("error", "<n>-<n>-<n> ERROR could not open <n>")),
     ("empty", b"  ", None),
     ("broken JSON", b'{"level": "error"', Line("error", '{"level": "error"')),
-    ("a JSON list", b"[1, 2]", Line("", "[<n>, <n>]")),
-    ("no status at all", b'{"msg": "x", "status": true, "path": "/a"}', Line("", "x", "/a", None)),
-    ("a status from nowhere", "{\"path\": \"/a\", \"status\": \"²00\"}".encode(), Line("", "", "/a", None)),
+    ("a JSON list", b"[1, 2]", Line("", "")),
+    ("no status at all", b'{"msg": "x", "status": true, "path": "/a"}', Line("", "")),
+    ("a status from nowhere", "{\"path\": \"/a\", \"status\": \"²00\"}".encode(), Line("", "")),
     ("bytes that are no text", b"ERROR \xff\xfe\x00 x", Line("error", "ERROR \ufffd\ufffd\x00 x")),
 ]  # fmt: skip
 
@@ -33,13 +38,22 @@ SECRETS = [
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl was refused",
     "api_key=hunter2secret",
     '"db_password": "hunter2secret"',
+    '"db_password": "correct hunter2secret"',
+    r"{\"password\":\"hunter2secret\"}",
+    "migrate --password hunter2secret failed",
+    "the password hunter2secret is wrong",
+    "postgres://custody:hunter2secret@db/custody",
+    "Set-Cookie: a=1; session=hunter2secret; Path=/",
+    "AWS AKIAABCDEFGHIJKLMNOP of hunter2secret".replace("of hunter2secret", ""),
+    "pushed with ghp_hunter2secrethunter2secret",
+    "-----BEGIN RSA PRIVATE KEY----- hunter2secret",
 ]
 
 
 @pytest.mark.parametrize("text", SECRETS)
 def test_no_secret_comes_through(text: str) -> None:
     shown = masked(text)
-    assert not [word for word in ("hunter2secret", "abcdefghijkl", "c2lnbmF0dXJl", "eyJ") if word in shown], shown
+    assert not [word for word in ("hunter2secret", "abcdefghijkl", "c2lnbmF0dXJl", "eyJ", "AKIAABC") if word in shown], shown
     assert "<secret>" in shown
 
 
@@ -56,6 +70,22 @@ def test_a_stream_is_read_in_pieces_whatever_their_borders() -> None:
         source.feed([whole[at : at + size] for at in range(0, len(whole), size)], stamped=True)
         assert (source.requests, source.server_errors, source.endpoints["/a"].good_before_error) == (6, 3, 3)
         assert source.first_server_error == "2026-11-24T02:10:03.0Z"
+
+
+def test_scanners_do_not_push_out_what_is_there() -> None:
+    source = Source()
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    scan = [f'{{"path": "/{a}{b}.php", "status": 404}}\n'.encode() for a in letters for b in letters]
+    source.feed([*scan, b'{"path": "/sign", "status": 500}\n'], stamped=False)
+    assert source.endpoints["/sign"].server_errors == 1
+    assert set(source.endpoints) == {"/sign", "(others)"}
+
+
+def test_a_node_s_own_zone_is_told_in_utc_and_by_minute() -> None:
+    source = Source()
+    source.feed([b'2026-11-24T03:10:59.123456789+01:00 {"path": "/a", "status": 500}\n'], stamped=True)
+    assert source.first_server_error.startswith("2026-11-24T02:10:59")
+    assert source.endpoints["/a"].minutes == {"2026-11-24T02:10": [1, 1]}
 
 
 def test_what_is_no_time_is_none() -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 import json
+import threading
 import types
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import MOST_PAGES, Answer, Client, _is_proxied
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import (
+    MOST_BYTES,
+    MOST_PAGES,
+    Answer,
+    Client,
+    _is_proxied,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
     KubernetesError,
     OutcomeUnknownError,
     RefusedError,
 )
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import MOST_LOGS, Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target, shown
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_restarted
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import look
 
 Json = dict[str, t.Any]
@@ -254,13 +264,12 @@ def test_an_endless_list_ends() -> None:
 
 
 def test_an_endless_answer_ends() -> None:
-    def endless() -> t.Iterator[bytes]:
-        while True:
-            yield b" " * 1048576
-
-    server = Server(**{**GOOD, "get": [Answer(200, endless())]})
-    with pytest.raises(KubernetesError, match="longer than"):
+    read = itertools.count(1)
+    pieces = (b" " * 1048576 for _piece in read)
+    server = Server(**{**GOOD, "get": [Answer(200, pieces)]})
+    with pytest.raises(KubernetesError, match=f"longer than {MOST_BYTES} bytes"):
         Client(server, "prod").get(DEPLOYMENT)
+    assert next(read) == MOST_BYTES // 1048576 + 2
 
 
 @pytest.mark.parametrize(
@@ -358,10 +367,141 @@ def test_what_may_not_be_read_is_a_gap_and_the_rest_is_read() -> None:
             return Answer(200, [json.dumps({"items": items}).encode()])
 
     sets: list[Json] = []
-    assert look(Client(Some(), "prod"), "shop")["workloads"][0]["releases"] == []
+    assert look(Client(Some(), "prod"), "shop", 5.0)["workloads"][0]["releases"] == []
     sets += SETS["items"]
-    facts = look(Client(Some(), "prod"), "shop")
+    facts = look(Client(Some(), "prod"), "shop", 5.0)
     assert [gap["diagnostic"] for gap in facts["gaps"]] == ["services"]
     assert "docs/rbac" in facts["gaps"][0]["reason"]
     assert [one["revision"] for one in facts["workloads"][0]["releases"]] == [2, 1]
     assert facts["workloads"][0]["releases"][0]["changes"] == ["image api:1 → api:2"]
+
+
+def listing(**lists: t.Any) -> Json:
+    """The facts of a namespace with these lists, and nothing else."""
+
+    def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        name = path.partition("?")[0].rpartition("/")[2]
+        return Answer(200, [json.dumps({"items": lists.get(name, [])}).encode()], "Tue, 24 Nov 2026 02:10:00 GMT")
+
+    return look(Client(send, "prod"), "shop", 5.0)
+
+
+def service(**spec: t.Any) -> Json:
+    return {
+        "metadata": {"name": "api"},
+        "spec": {"selector": {"app": "api"}, "ports": [{"port": 80, "targetPort": "http"}], **spec},
+    }
+
+
+def endpoint_slice(*endpoints: Json, ports: t.Any = ({"port": 8080},)) -> Json:
+    return {"metadata": {"labels": {"kubernetes.io/service-name": "api"}}, "ports": ports, "endpoints": list(endpoints)}
+
+
+SERVED: list[tuple[str, Json, Json, list[str], bool]] = [
+    ("a pod", service(), endpoint_slice({"conditions": {"ready": True}, "targetRef": {"name": "api-1"}}), ["api-1"], False),
+    ("an address without a pod", service(selector=None), endpoint_slice({"conditions": {"ready": True}, "addresses": ["10.0.0.9"]}),
+     ["10.0.0.9"], False),
+    ("what is not said is ready", service(), endpoint_slice({"conditions": {}, "targetRef": {"name": "api-1"}}), ["api-1"], False),
+    ("not ready", service(), endpoint_slice({"conditions": {"ready": False}, "targetRef": {"name": "api-1"}}), [], False),
+    ("a headless service without ports", service(ports=None), endpoint_slice({"conditions": {}, "targetRef": {"name": "api-1"}}, ports=None),
+     ["api-1"], False),
+    ("a port that no pod has", service(), endpoint_slice({"conditions": {}, "targetRef": {"name": "api-1"}}, ports=None), [], True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "one", "part", "ready", "portless"), SERVED, ids=[row[0] for row in SERVED])
+def test_who_serves(name: str, one: Json, part: Json, ready: list[str], portless: bool) -> None:
+    (found,) = listing(services=[one], endpointslices=[part])["services"]
+    assert (found["ready"], found["portless"]) == (ready, portless)
+
+
+def test_one_odd_object_is_a_gap_and_the_others_are_told() -> None:
+    facts = listing(services=[{"metadata": {"name": "odd"}}, service(), "text"], deployments=[deployment()])
+    assert [one["name"] for one in facts["services"]] == ["api"]
+    assert [gap["diagnostic"] for gap in facts["gaps"]] == ["services", "services"]
+    assert "odd is not understood" in facts["gaps"][0]["reason"]
+    assert facts["at"] == "2026-11-24T02:10:00Z"
+
+
+def pod_with(**status: t.Any) -> Json:
+    owner = {"uid": "rs2", "controller": True, "name": "api-2", "kind": "ReplicaSet"}
+    meta = {"name": "api-x", "uid": "p", "creationTimestamp": "x", "ownerReferences": [owner]}
+    return {"metadata": meta, "spec": {"containers": [{"name": "api"}]}, "status": status}
+
+
+STATES: list[tuple[str, Json, str | None]] = [
+    ("runs", {"containerStatuses": [{"ready": True, "state": {"running": {}}}]}, None),
+    ("an init container fails", {"initContainerStatuses": [{"ready": False, "state": {"waiting": {"reason": "CrashLoopBackOff"}}}],
+                                 "containerStatuses": [{"ready": False, "state": {"waiting": {"reason": "PodInitializing"}}}]},
+     "CrashLoopBackOff"),
+    ("an init container is done", {"initContainerStatuses": [{"ready": False, "state": {"terminated": {"reason": "Completed"}}}],
+                                   "containerStatuses": [{"ready": True, "state": {"running": {}}}]}, None),
+    ("nowhere to go", {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes"}]},
+     "Unschedulable"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "status", "reason"), STATES, ids=[row[0] for row in STATES])
+def test_why_a_pod_is_not_ready(name: str, status: Json, reason: str | None) -> None:
+    (found,) = listing(pods=[pod_with(**status)], deployments=[deployment()], replicasets=SETS["items"])["pods"]
+    assert (found["reason"], found["workload"], found["revision"]) == (reason, "api", 2)
+
+
+def test_no_secret_of_a_message_or_a_change_cause_is_told() -> None:
+    crashed = {"ready": False, "state": {"terminated": {"reason": "Error", "message": "connect: password=hunter2"}}}
+    event = {"metadata": {"creationTimestamp": "x"}, "involvedObject": {}, "message": "pull https://u:hunter2@registry/x failed"}
+    sets = [replica_set(2, "api:2", **{"kubernetes.io/change-cause": "kubectl set env API_TOKEN=hunter2"})]
+    facts = listing(deployments=[deployment()], replicasets=sets, pods=[pod_with(containerStatuses=[crashed])], events=[event])
+    assert "hunter2" not in json.dumps(facts)
+    assert facts["gaps"] == []
+
+
+CHANGES: list[tuple[str, Json, list[str], bool]] = [
+    ("a restart", {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}, [], True),
+    ("a checksum of a configuration", {"metadata": {"annotations": {"checksum/config": "b"}}}, ["annotation checksum/config"], False),
+    ("an init container", {"spec": {"initContainers": [{"name": "migrate"}]}}, ["container migrate is new"], False),
+    ("a volume", {"spec": {"volumes": [{"name": "data"}]}}, ["volumes"], False),
+    ("nothing", {}, [], False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "change", "expected", "restart"), CHANGES, ids=[row[0] for row in CHANGES])
+def test_what_a_release_changed(name: str, change: Json, expected: list[str], restart: bool) -> None:
+    before = template("api:1")
+    after = {part: {**before[part], **change.get(part, {})} for part in before}
+    assert (changes(before, after), is_restarted(before, after)) == (expected, restart)
+
+
+def test_a_log_that_is_too_long_is_read_from_its_end() -> None:
+    asked: list[str] = []
+
+    def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        asked.append(path)
+        newest = b'2026-11-24T02:10:00Z {"path": "/new", "status": 500}\n'
+        return Answer(200, [newest] if "tailLines" in path else [b'2026-11-24T02:00:00Z {"path": "/old", "status": 200}\n' * 100])
+
+    pods = [{"name": "api-x", "workload": "api", "revision": 2, "containers": ["api"]}]
+    ((told,), gaps) = read_logs(Client(send, "prod"), "shop", pods, Asked(600, 1000), 5.0)
+    assert (list(told["endpoints"]), told["cut"]) == (["/new"], True)
+    assert "only the newest 1000 bytes" in gaps[0]["reason"]
+    assert "tailLines=500" in asked[1]
+
+
+def test_a_log_that_hangs_takes_none_of_the_others() -> None:
+    def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        if "/slow/" in path:
+            threading.Event().wait()
+        return Answer(200, [b'{"path": "/a", "status": 200}\n'])
+
+    pods = [{"name": name, "workload": "api", "revision": 2, "containers": ["api"]} for name in ("slow", "quick")]
+    told, gaps = read_logs(Client(send, "prod"), "shop", pods, Asked(600, 1000), 0.3)
+    assert [one["pod"] for one in told] == ["quick"]
+    assert gaps == [{"diagnostic": "log of slow/api", "reason": "not within 0.3 s"}]
+
+
+def test_of_many_pods_each_release_is_read() -> None:
+    pods = [{"name": f"old{n}", "workload": "api", "revision": 1, "containers": ["api"]} for n in range(MOST_LOGS)]
+    pods.append({"name": "new", "workload": "api", "revision": 2, "containers": ["api"]})
+    told, gaps = read_logs(Client(lambda *_asked: Answer(200, [b"x\n"]), "prod"), "shop", pods, Asked(600, 1000), 5.0)
+    assert "new" in {one["pod"] for one in told}
+    assert gaps == [{"diagnostic": "logs", "reason": f"of {MOST_LOGS + 1} containers {MOST_LOGS} were read"}]

@@ -13,7 +13,6 @@ import json
 import traceback
 import typing as t
 import urllib.parse
-import urllib.request
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
     KubernetesError,
@@ -277,7 +276,9 @@ def _sender(configuration: t.Any, timeout: float) -> Send:
 
 def _is_proxied(configuration: t.Any) -> bool:
     host = urllib.parse.urlsplit(configuration.host).hostname or ""
-    return bool(configuration.proxy) and not urllib.request.proxy_bypass_environment(host, {"no": configuration.no_proxy or ""})
+    left_out = [one.strip().lstrip(".").lower() for one in str(configuration.no_proxy or "").split(",") if one.strip()]
+    is_left_out = any(one == "*" or host == one or host.endswith(f".{one}") for one in left_out)
+    return bool(configuration.proxy) and not is_left_out
 
 
 def _pieces(answer: t.Any) -> t.Iterator[bytes]:

@@ -8,16 +8,20 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/p
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
+import functools
+import itertools
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.analyser import Source
+from ansible_collections.sre.runbooks.plugins.module_utils._within import within_each
 
 Json = dict[str, t.Any]
 AT_ONCE = 8
+# More containers are not read; each release of each workload gets its share.
+MOST_LOGS = 64
+LEAST_LINES = 500
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,32 +32,63 @@ class Asked:
     bytes_max: int
 
 
-def read_logs(client: Client, namespace: str, pods: t.Sequence[Json], asked: Asked) -> tuple[list[Json], list[Json]]:
-    """What the logs of pods tell, a container each, and the gaps: those that could not be read, or were cut."""
-    places = [(pod["name"], container) for pod in pods for container in pod["containers"]]
+def read_logs(
+    client: Client, namespace: str, pods: t.Sequence[Json], asked: Asked, deadline: float
+) -> tuple[list[Json], list[Json]]:
+    """What the logs of pods tell, a container each, and the gaps: those that could not be read within ``deadline`` seconds, or
+    were cut (``cut``: what is told is the newest part of it)."""
+    every = [(pod["name"], container) for pod in spread(pods) for container in pod["containers"]]
+    places = every[:MOST_LOGS]
+    calls = [functools.partial(_one, client, namespace, pod, container, asked) for pod, container in places]
     told: list[Json] = []
     gaps: list[Json] = []
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-        answers = [pool.submit(_one, client, namespace, pod, container, asked) for pod, container in places]
-        for (pod, container), answer in zip(places, answers, strict=True):
-            try:
-                source = answer.result()
-            except (KubernetesError, OSError) as error:
-                gaps.append({"diagnostic": f"log of {pod}/{container}", "reason": str(error)})
-                continue
-            told.append({"pod": pod, "container": container, **source.as_data()})
-            if source.size >= asked.bytes_max:
-                gaps.append(
-                    {"diagnostic": f"log of {pod}/{container}", "reason": f"only {asked.bytes_max} bytes of it were read"}
-                )
+    for (pod, container), answer in zip(places, within_each(deadline, calls, AT_ONCE), strict=True):
+        what = f"log of {pod}/{container}"
+        if isinstance(answer, Exception):
+            gaps.append({"diagnostic": what, "reason": str(answer) or type(answer).__name__})
+            continue
+        cut = answer.size >= asked.bytes_max
+        told.append({"pod": pod, "container": container, "cut": cut, **answer.as_data()})
+        if cut:
+            gaps.append({"diagnostic": what, "reason": f"only the newest {asked.bytes_max} bytes of it were read"})
+    if len(every) > len(places):
+        gaps.append({"diagnostic": "logs", "reason": f"of {len(every)} containers {len(places)} were read"})
     return told, gaps
 
 
+def spread(pods: t.Iterable[Json]) -> list[Json]:
+    """Pods in an order that takes one of each release of each workload in turn."""
+    groups: dict[tuple[t.Any, t.Any], list[Json]] = {}
+    for pod in pods:
+        groups.setdefault((pod["workload"], pod["revision"]), []).append(pod)
+    turns = itertools.zip_longest(*groups.values())
+    return [pod for turn in turns for pod in turn if pod is not None]
+
+
 def _one(client: Client, namespace: str, pod: str, container: str, asked: Asked) -> Source:
+    """A container's log. ``limitBytes`` keeps the oldest lines, so of one that is too long its last lines are asked for."""
+    first = _read(client, namespace, pod, container, asked)
+    if first.size < asked.bytes_max:
+        return first
+    newest = _read(client, namespace, pod, container, asked, tail=max(LEAST_LINES, first.lines // 2))
+    newest.size = asked.bytes_max
+    return newest
+
+
+def _read(client: Client, namespace: str, pod: str, container: str, asked: Asked, tail: int | None = None) -> Source:
     source = Source()
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
-    pieces = client.stream(
-        path, container=container, timestamps="true", sinceSeconds=str(asked.seconds), limitBytes=str(asked.bytes_max)
-    )
-    source.feed(pieces, stamped=True)
+    query = {"container": container, "timestamps": "true", "sinceSeconds": str(asked.seconds), "limitBytes": str(asked.bytes_max)}
+    pieces = client.stream(path, **query, **({"tailLines": str(tail)} if tail else {}))
+    source.feed(_no_more(pieces, asked.bytes_max), stamped=True)
     return source
+
+
+def _no_more(pieces: t.Iterable[bytes], most: int) -> t.Iterator[bytes]:
+    """Pieces up to a size, whatever the server was asked for."""
+    left = most
+    for piece in pieces:
+        yield piece[:left]
+        left -= len(piece)
+        if left <= 0:
+            return

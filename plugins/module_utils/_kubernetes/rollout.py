@@ -16,14 +16,10 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, STRATEGIC_PATCH, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import HASH, is_owned, pod_of
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons import FAILING
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import (
-    HASH,
-    is_owned,
-    pod_of,
-    releases_of,
-    revision_of,
-)
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import RESTARTED
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import releases_of, revision_of
 
 Json = dict[str, t.Any]
 # What stays the Deployment's own; everything else goes back to what the release's ReplicaSet has kept.
@@ -35,7 +31,6 @@ KEPT = (
     "deployment.kubernetes.io/max-replicas",
     "deprecated.deployment.rollback.to",
 )
-RESTARTED = "kubectl.kubernetes.io/restartedAt"
 TRIES = 3
 INTERVAL = 0.5
 OBSERVED_SECONDS = 10.0

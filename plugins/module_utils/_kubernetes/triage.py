@@ -28,7 +28,7 @@ def argument_spec() -> Spec:
     return {
         **access_spec(),
         "services": {"type": "list", "elements": "str", "default": []},
-        "log_seconds": {"type": "int", "default": 600},
+        "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
         "seconds_max": {"type": "float", "default": 15.0},
     }
@@ -41,28 +41,23 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
         client, facts = within(params["seconds_max"], lambda: _look(params))
     except (KubernetesError, LateError) as error:
         gaps = [{"diagnostic": name, "reason": str(error)} for name in DIAGNOSTICS]
-        return {"namespace": params["namespace"], "workloads": [], "pods": [], "services": [], "warnings": [], "logs": [],
-                "watched": [], "gaps": gaps}  # fmt: skip
-
+        return {"namespace": params["namespace"], "at": "", "workloads": [], "pods": [], "services": [], "warnings": [],
+                "logs": [], "log_seconds": params["log_seconds"], "watched": [], "gaps": gaps}  # fmt: skip
     serving = facts.pop("serving")
     pods = [pod for pod in facts["pods"] if pod["name"] in serving]
-    asked = Asked(params["log_seconds"], params["log_bytes_max"])
-    try:  # what was looked at counts, even where a log does not end
-        left = max(LEAST_SECONDS, until - time.monotonic())
-        logs, gaps = within(left, lambda: read_logs(client, params["namespace"], pods, asked))
-    except LateError as error:
-        logs, gaps = [], [{"diagnostic": "logs", "reason": str(error)}]
-    return {**facts, "logs": logs, "gaps": [*facts["gaps"], *gaps]}
+    left = max(LEAST_SECONDS, until - time.monotonic())
+    logs, gaps = read_logs(client, params["namespace"], pods, Asked(params["log_seconds"], params["log_bytes_max"]), left)
+    return {**facts, "logs": logs, "log_seconds": params["log_seconds"], "gaps": [*facts["gaps"], *gaps]}
 
 
 def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
     client = connect(access_from(params))
-    facts = look(client, params["namespace"])
+    facts = look(client, params["namespace"], params["seconds_max"])
     named = params["services"]
     there = {service["name"] for service in facts["services"]}
     unread = {gap["diagnostic"] for gap in facts["gaps"]}
     missing = [] if "services" in unread else [name for name in named if name not in there]
     facts["gaps"] += [{"diagnostic": f"service {name}", "reason": "there is none of this name"} for name in missing]
-    watched = [service for service in facts["services"] if service["selector"] and (not named or service["name"] in named)]
+    watched = [one for one in facts["services"] if one["name"] in named or (not named and one["selector"])]
     serving = {name for service in watched for name in service["pods"]}
     return client, {**facts, "watched": [service["name"] for service in watched], "serving": serving}

@@ -1,27 +1,30 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a namespace looks like: workloads with their releases, pods, services and who serves them, warnings (private).
+"""What a namespace looks like: workloads with their releases, services and who serves them, warnings (private).
 
 Everything is read side by side; what could not be read is a gap, with what grants it where permission was missing.
 Sources: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/deployment-v1/,
-https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/
 """
 
 from __future__ import annotations
 
-import concurrent.futures
-import itertools
+import email.utils
+import functools
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import HASH, is_owned, pod_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_restarted, probe_paths
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
+from ansible_collections.sre.runbooks.plugins.module_utils._within import within_each
 
 Json = dict[str, t.Any]
+T = t.TypeVar("T")
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
-HASH = "pod-template-hash"
 MOST_WARNINGS = 30
 LONGEST_MESSAGE = 300
 DIAGNOSTICS = ("workloads", "releases", "pods", "services", "endpoints", "warnings")
@@ -40,35 +43,62 @@ def paths(namespace: str) -> dict[str, str]:
     }
 
 
-def look(client: Client, namespace: str) -> Json:
-    """The facts of one namespace: ``namespace``, ``workloads``, ``pods``, ``services``, ``warnings``, ``gaps``. Times are the
-    server's (RFC 3339, UTC), counts are pods."""
-    read: dict[str, list[Json]] = {}
-    gaps: list[Json] = []
-    with concurrent.futures.ThreadPoolExecutor(len(DIAGNOSTICS)) as pool:
+class _Read:
+    """The lists that were read, and the gaps: what was not, or was not understood."""
+
+    def __init__(self, client: Client, namespace: str, seconds: float) -> None:
+        self.lists: dict[str, list[Json]] = {}
+        self.gaps: list[Json] = []
         query = {"warnings": {"fieldSelector": "type=Warning"}}
-        asked = {name: pool.submit(client.items, path, **query.get(name, {})) for name, path in paths(namespace).items()}
-        for name, answer in asked.items():
+        every = paths(namespace)
+        calls = [functools.partial(client.items, path, **query.get(name, {})) for name, path in every.items()]
+        for name, answer in zip(every, within_each(seconds, calls, len(calls)), strict=True):
+            if isinstance(answer, Exception):
+                self.gaps.append({"diagnostic": name, "reason": str(answer) or type(answer).__name__})
+            else:
+                self.lists[name] = answer
+
+    def each(self, name: str, told: t.Callable[[Json], T]) -> list[T]:
+        """What is told of each object of a list; one that is not understood is a gap, and the others are told."""
+        found = []
+        for one in self.lists.get(name, []):
             try:
-                read[name] = answer.result()
-            except KubernetesError as error:
-                gaps.append({"diagnostic": name, "reason": str(error)})
-    every = read.get("pods", [])
-    workloads = [_workload(one, read.get("releases", []), every) for one in read.get("workloads", [])]
+                found.append(told(one))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                called = (one.get("metadata") or {}).get("name") if isinstance(one, dict) else None
+                why = f"{called or 'an object'} is not understood ({type(error).__name__}: {error})"
+                self.gaps.append({"diagnostic": name, "reason": why[:LONGEST_MESSAGE]})
+        return found
+
+
+def look(client: Client, namespace: str, seconds: float) -> Json:
+    """The facts of one namespace: ``namespace``, ``at`` (the server's clock), ``workloads``, ``pods``, ``services``,
+    ``warnings``, ``gaps``. Times are the server's (RFC 3339, UTC), counts are pods."""
+    read = _Read(client, namespace, seconds)
+    sets, every = read.lists.get("releases", []), read.lists.get("pods", [])
+    workloads = read.each("workloads", lambda one: _workload(one, sets, every))
+    slices = read.lists.get("endpoints", [])
     return {
         "namespace": namespace,
+        "at": moment(client.date),
         "workloads": workloads,
-        "pods": [pod_of(one, workloads) for one in every],
-        "services": [_service(one, read.get("endpoints", []), every) for one in read.get("services", [])],
-        "warnings": _warnings(read.get("warnings", [])),
-        "gaps": gaps,
+        "pods": read.each("pods", lambda one: pod_of(one, workloads)),
+        "services": read.each("services", lambda one: _service(one, slices, every)),
+        "warnings": _newest(read.each("warnings", _warning)),
+        "gaps": read.gaps,
     }
 
 
-def is_owned(one: Json, uid: str) -> bool:
-    """Whether an object's controller is another one, by its uid: labels can be anybody's."""
-    owners = one["metadata"].get("ownerReferences") or []
-    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+def moment(date: str) -> str:
+    """The header Date as RFC 3339, UTC; empty for none.
+
+    >>> moment("Tue, 24 Nov 2026 02:10:00 GMT")
+    '2026-11-24T02:10:00Z'
+    """
+    try:
+        return email.utils.parsedate_to_datetime(date).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, TypeError):
+        return ""
 
 
 def releases_of(workload: Json, replica_sets: t.Iterable[Json]) -> list[Json]:
@@ -79,15 +109,15 @@ def releases_of(workload: Json, replica_sets: t.Iterable[Json]) -> list[Json]:
 
 def revision_of(one: Json) -> int:
     """A ReplicaSet's revision, 0 where it has none."""
-    told = (one["metadata"].get("annotations") or {}).get(REVISION, "0")
-    return int(told) if str(told).isdigit() else 0
+    told = str((one["metadata"].get("annotations") or {}).get(REVISION, "0"))
+    return int(told) if told.isdecimal() and len(told) < len("10000000000") else 0
 
 
 def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Json:
     meta, spec, status = one["metadata"], one["spec"], one.get("status") or {}
     newest_first = releases_of(one, replica_sets)
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
-    progressing = conditions.get("Progressing") or {}
+    progressing, refused = conditions.get("Progressing") or {}, conditions.get("ReplicaFailure") or {}
     return {
         "kind": "Deployment",
         "name": meta["name"],
@@ -99,134 +129,77 @@ def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Json:
         "observed": status.get("observedGeneration", 0) >= meta.get("generation", 0),
         "paused": bool(spec.get("paused")),
         "progress": progressing.get("reason"),
+        "progress_at": str(progressing.get("lastUpdateTime") or ""),
+        "refused": _shown(refused.get("message")) if refused.get("status") == "True" else "",
         "selector": (spec.get("selector") or {}).get("matchLabels") or {},
         "owner": owner_of(one),
-        "releases": [_release(own, before, pods) for own, before in itertools.zip_longest(newest_first, newest_first[1:])],
+        "releases": [_release(newest_first, number, pods) for number in range(len(newest_first))],
     }
 
 
-def _release(own: Json, before: Json | None, pods: list[Json]) -> Json:
+def _shown(text: t.Any) -> str:
+    return without_secrets(str(text or ""))[:LONGEST_MESSAGE]
+
+
+def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> Json:
+    own, before = newest_first[number], next(iter(newest_first[number + 1 : number + 2]), None)
     meta, template = own["metadata"], own["spec"]["template"]
     started = [pod["metadata"]["creationTimestamp"] for pod in pods if is_owned(pod, meta["uid"])]
+    earlier = before["spec"]["template"] if before else None
     return {
         "revision": revision_of(own),
         "replica_set": meta["name"],
         "hash": (meta.get("labels") or {}).get(HASH, ""),
         "images": {one["name"]: one["image"] for one in template["spec"]["containers"]},
-        "change_cause": (meta.get("annotations") or {}).get(CAUSE),
+        "change_cause": _shown((meta.get("annotations") or {}).get(CAUSE)) or None,
         "created_at": meta["creationTimestamp"],
         # After a rollback an old ReplicaSet serves again: its pods tell since when.
         "rolled_out_at": min(started, default=meta["creationTimestamp"]),
         "replicas": (own.get("status") or {}).get("replicas", 0),
-        "changes": _changes(before["spec"]["template"], template) if before else [],
+        "changes": changes(earlier, template) if earlier is not None else [],
+        "restart": earlier is not None and is_restarted(earlier, template),
+        "probes": probe_paths(template),
     }
-
-
-def _changes(before: Json, after: Json) -> list[str]:
-    """What differs between two pod templates, by name: values may be secret."""
-    found = []
-    old = {one["name"]: one for one in before["spec"]["containers"]}
-    for one in after["spec"]["containers"]:
-        was = old.get(one["name"])
-        if was is None:
-            found.append(f"container {one['name']} is new")
-            continue
-        if was["image"] != one["image"]:
-            found.append(f"image {was['image']} → {one['image']}")
-        names = _different({e["name"]: e for e in was.get("env") or []}, {e["name"]: e for e in one.get("env") or []})
-        found += [f"env {name}" for name in names]
-        found += [part for part in ("resources", "envFrom", "command", "args", "ports", "readinessProbe", "livenessProbe",
-                                    "volumeMounts") if was.get(part) != one.get(part)]  # fmt: skip
-    return found
-
-
-def _different(before: Json, after: Json) -> list[str]:
-    return sorted(name for name in {*before, *after} if before.get(name) != after.get(name))
-
-
-def pod_of(one: Json, workloads: t.Sequence[Json]) -> Json:
-    """A pod, its release, and why it is not ready."""
-    meta, status = one["metadata"], one.get("status") or {}
-    owner = next((own["name"] for own in meta.get("ownerReferences") or [] if own.get("controller")), None)
-    workload, revision = _release_named(owner, workloads)
-    containers = status.get("containerStatuses") or []
-    reason, message = _why_not_ready(containers, status)
-    ready = next((c["status"] == "True" for c in status.get("conditions") or [] if c["type"] == "Ready"), False)
-    return {
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "workload": workload,
-        "revision": revision,
-        "hash": (meta.get("labels") or {}).get(HASH, ""),
-        "phase": status.get("phase"),
-        "ready": ready and not meta.get("deletionTimestamp"),
-        "terminating": bool(meta.get("deletionTimestamp")),
-        "created_at": meta["creationTimestamp"],
-        "restarts": sum(container.get("restartCount", 0) for container in containers),
-        "reason": reason,
-        "message": message,
-        "last": _last_end(containers),
-        "containers": [container["name"] for container in one["spec"]["containers"]],
-    }
-
-
-def _release_named(replica_set: str | None, workloads: t.Sequence[Json]) -> tuple[str | None, int | None]:
-    for workload in workloads:
-        for release in workload["releases"]:
-            if release["replica_set"] == replica_set:
-                return workload["name"], release["revision"]
-    return None, None
-
-
-def _why_not_ready(containers: t.Sequence[Json], status: Json) -> tuple[str | None, str]:
-    for container in containers:
-        state = container.get("state") or {}
-        for told in (state.get("waiting"), state.get("terminated")):
-            if told and not container.get("ready") and told.get("reason"):
-                return str(told["reason"]), str(told.get("message") or "")[:LONGEST_MESSAGE]
-    scheduled = next((c for c in status.get("conditions") or [] if c["type"] == "PodScheduled" and c["status"] == "False"), None)
-    if scheduled:
-        return str(scheduled.get("reason") or "Unschedulable"), str(scheduled.get("message") or "")[:LONGEST_MESSAGE]
-    return None, ""
-
-
-def _last_end(containers: t.Sequence[Json]) -> Json | None:
-    for container in containers:
-        told = (container.get("lastState") or {}).get("terminated")
-        if told:
-            return {"reason": told.get("reason"), "exit_code": told.get("exitCode"), "at": told.get("finishedAt")}
-    return None
 
 
 def _service(one: Json, slices: list[Json], pods: list[Json]) -> Json:
-    meta, selector = one["metadata"], one["spec"].get("selector") or {}
+    meta, spec = one["metadata"], one["spec"]
+    selector = spec.get("selector") or {}
     own = [part for part in slices if (part["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == meta["name"]]
-    endpoints = [(part, endpoint) for part in own for endpoint in part.get("endpoints") or []]
-    ready = [e.get("targetRef", {}).get("name") for part, e in endpoints if e["conditions"].get("ready") and part.get("ports")]
     chosen = [pod["metadata"]["name"] for pod in pods if selector and _matches(selector, pod["metadata"].get("labels") or {})]
+    wants_port = bool(spec.get("ports"))
     return {
         "name": meta["name"],
+        "type": spec.get("type") or "ClusterIP",
         "selector": selector,
-        "ports": [f"{port.get('port')}→{port.get('targetPort')}" for port in one["spec"].get("ports") or []],
+        "ports": [f"{port.get('port')}→{port.get('targetPort')}" for port in spec.get("ports") or []],
         "pods": chosen,
-        "ready": sorted({name for name in ready if name}),
+        "ready": sorted({name for part in own if part.get("ports") or not wants_port for name in _ready(part)}),
+        "portless": any(_ready(part) and wants_port and not part.get("ports") for part in own),
     }
+
+
+def _ready(part: Json) -> t.Iterator[str]:
+    """Who is ready in one slice, by name, or by address where it has none. What is not said is ready, by the API's own words."""
+    for endpoint in part.get("endpoints") or []:
+        if (endpoint.get("conditions") or {}).get("ready") is not False:
+            yield str((endpoint.get("targetRef") or {}).get("name") or next(iter(endpoint.get("addresses") or ["?"])))
 
 
 def _matches(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool:
     return all(labels.get(name) == value for name, value in selector.items())
 
 
-def _warnings(events: list[Json]) -> list[Json]:
-    """The newest warnings."""
-    told = [
-        {
-            "about": f"{one['involvedObject'].get('kind')}/{one['involvedObject'].get('name')}",
-            "reason": one.get("reason"),
-            "message": str(one.get("message") or "")[:LONGEST_MESSAGE],
-            "count": one.get("count") or 1,
-            "last_at": one.get("lastTimestamp") or one.get("eventTime") or one["metadata"]["creationTimestamp"],
-        }
-        for one in events
-    ]
-    return sorted(told, key=lambda one: str(one["last_at"]), reverse=True)[:MOST_WARNINGS]
+def _warning(one: Json) -> Json:
+    about = one.get("involvedObject") or {}
+    return {
+        "about": f"{about.get('kind')}/{about.get('name')}",
+        "reason": one.get("reason"),
+        "message": _shown(one.get("message")),
+        "count": one.get("count") or 1,
+        "last_at": one.get("lastTimestamp") or one.get("eventTime") or one["metadata"]["creationTimestamp"],
+    }
+
+
+def _newest(warnings: list[Json]) -> list[Json]:
+    return sorted(warnings, key=lambda one: str(one["last_at"]), reverse=True)[:MOST_WARNINGS]

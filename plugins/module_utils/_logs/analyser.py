@@ -9,6 +9,7 @@ Memory is bounded: of templates and endpoints the first ones are kept, and how m
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import re
 import typing as t
 
@@ -17,18 +18,36 @@ from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import Li
 Json = dict[str, t.Any]
 MOST_ENDPOINTS = 200
 MOST_TEMPLATES = 200
+MOST_MINUTES = 90
+MOST_TOLD = 30
 OTHERS = "(others)"
+NOT_FOUND = 404
+NUMBERS = ("lines", "size", "requests", "server_errors", "first_line", "first_request", "first_server_error")
 # As a container's runtime writes it; what is no time is none.
 STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d[.\d]{0,10}(Z|[+-]\d\d:\d\d)")
 
 
 @dataclasses.dataclass
 class Endpoint:
-    """Requests to one path, how many were answered with 5xx, and how many were not before the first that was."""
+    """Requests to one path, how many were answered with 5xx, how many were not before the first that was, and when it was; and
+    by minute (RFC 3339, UTC, cut) the requests and those answered with 5xx."""
 
     requests: int = 0
     server_errors: int = 0
     good_before_error: int = 0
+    first_error: str = ""
+    minutes: dict[str, list[int]] = dataclasses.field(default_factory=dict)
+
+    def take(self, stamp: str, *, failed: bool) -> None:
+        self.requests += 1
+        self.server_errors += failed
+        self.first_error = self.first_error or (stamp if failed else "")
+        self.good_before_error += not self.server_errors
+        minute = stamp[: len("2026-11-24T02:10")]
+        if minute in self.minutes or (minute and len(self.minutes) < MOST_MINUTES):
+            counts = self.minutes.setdefault(minute, [0, 0])
+            counts[0] += 1
+            counts[1] += failed
 
 
 @dataclasses.dataclass
@@ -69,7 +88,7 @@ class Source:
         stamp = ""
         if stamped:
             head, _blank, raw = raw.partition(b" ")
-            stamp = head.decode() if STAMP.fullmatch(head) else ""
+            stamp = _utc(head.decode()) if STAMP.fullmatch(head) else ""
         line = read_line(raw)
         if line is None:
             return
@@ -85,19 +104,33 @@ class Source:
             found.count, found.last = found.count + 1, stamp
 
     def _request(self, line: Line, path: str, status: int, stamp: str) -> None:
-        name = path if path in self.endpoints or len(self.endpoints) < MOST_ENDPOINTS else OTHERS
-        endpoint = self.endpoints.setdefault(name, Endpoint())
+        # What is not there is asked for by scanners, under as many names as they like.
+        has_room = status != NOT_FOUND and len(self.endpoints) < MOST_ENDPOINTS
+        name = path if path in self.endpoints or has_room else OTHERS
         failed = status >= 500
         self.requests += 1
-        endpoint.requests += 1
+        self.endpoints.setdefault(name, Endpoint()).take(stamp, failed=failed)
         self.first_request = self.first_request or stamp
         if failed:
             self.server_errors += 1
-            endpoint.server_errors += 1
             self.first_server_error = self.first_server_error or stamp
-        elif not endpoint.server_errors:
-            endpoint.good_before_error += 1
 
     def as_data(self) -> Json:
-        """What the rules read."""
-        return dataclasses.asdict(self)
+        """What the rules read; of the endpoints and templates those that tell most."""
+        told = sorted(self.endpoints.items(), key=lambda one: (-one[1].server_errors, -one[1].requests, one[0]))
+        errors = sorted(self.templates.items(), key=lambda one: (-one[1].count, one[0]))
+        return {
+            **{name: getattr(self, name) for name in NUMBERS},
+            "endpoints": {path: dataclasses.asdict(one) for path, one in told[:MOST_TOLD]},
+            "templates": {text: dataclasses.asdict(one) for text, one in errors[:MOST_TOLD]},
+        }
+
+
+def _utc(stamp: str) -> str:
+    """A time in UTC, whatever zone the node's runtime writes in."""
+    if stamp.endswith("Z"):
+        return stamp
+    try:
+        return datetime.datetime.fromisoformat(stamp).astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    except (ValueError, OverflowError):
+        return ""

@@ -1,27 +1,20 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the rules on Kubernetes share: names of things, pods of a release, what their logs say (private; pure)."""
+"""What the rules on Kubernetes share: names of things, pods of a release, why one is not well (private; pure)."""
 
 from __future__ import annotations
 
-import dataclasses
+import datetime
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons import FAILING
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json, Ref
 
-
-@dataclasses.dataclass(frozen=True)
-class Traffic:
-    """What the logs of some pods say of the requests that they answered."""
-
-    requests: int
-    server_errors: int
-    first_error: str | None
-
-    @property
-    def ratio(self) -> float:
-        return self.server_errors / self.requests if self.requests else 0.0
+# Why a pod will not come up by itself.
+BROKEN = (*FAILING, "OOMKilled", "Error", "Unschedulable")
+# A pod that is still not ready after that is in trouble, whatever it says.
+STARTS_WITHIN = 120.0
 
 
 def key_of(facts: Json, workload: Json) -> str:
@@ -38,69 +31,62 @@ def service_ref(facts: Json, name: str) -> Ref:
 
 
 def is_unread(facts: Json, *diagnostics: str) -> bool:
-    """Whether one of these could not be read."""
+    """Whether one of these could not be read, or not all of it."""
     return bool({gap["diagnostic"] for gap in facts["gaps"]} & set(diagnostics))
 
 
 def services_of(facts: Json, workload: Json) -> list[str]:
-    """The services that users depend on and that a workload's pods stand behind, by what its pods' template says."""
-    own = {pod["name"] for pod in facts["pods"] if pod["workload"] == workload["name"]}
+    """The services that users depend on and that a workload's pods stand behind."""
+    own = {pod["name"] for pod in facts["pods"] if _is_of(pod, workload)}
     return [one["name"] for one in facts["services"] if one["name"] in facts["watched"] and own & set(one["pods"])]
 
 
 def watched_workloads(facts: Json) -> list[Json]:
-    """The workloads behind the services that users depend on."""
-    return [one for one in facts["workloads"] if services_of(facts, one)]
+    """The workloads behind the services that users depend on; of a kind that is not read as such (a StatefulSet), what its pods
+    tell."""
+    known = {(one["kind"], one["name"]) for one in facts["workloads"]}
+    others = {(pod["kind"] or "Pod", pod["workload"] or pod["name"]) for pod in facts["pods"]} - known
+    return [one for one in [*facts["workloads"], *(_unread(facts, *one) for one in sorted(others))] if services_of(facts, one)]
 
 
-def pods_of(facts: Json, workload: Json, revision: int | None = None) -> list[Json]:
-    """A workload's pods that are meant to stay, of one revision or of all."""
-    own = [pod for pod in facts["pods"] if pod["workload"] == workload["name"] and not pod["terminating"]]
-    return own if revision is None else [pod for pod in own if pod["revision"] == revision]
+def _unread(facts: Json, kind: str, name: str) -> Json:
+    one: Json = {"kind": kind, "name": name, "releases": [], "owner": None, "paused": False, "refused": "", "progress": None}
+    return {**one, "replicas": len(pods_of(facts, one))}
 
 
-def traffic_of(facts: Json, pods: t.Iterable[Json]) -> Traffic:
-    """What the logs of these pods say together."""
-    names = {pod["name"] for pod in pods}
-    logs = [one for one in facts["logs"] if one["pod"] in names]
-    errors = [one["first_server_error"] for one in logs if one["first_server_error"]]
-    return Traffic(
-        sum(one["requests"] for one in logs),
-        sum(one["server_errors"] for one in logs),
-        min(errors, default=None),
-    )
+def _is_of(pod: Json, workload: Json) -> bool:
+    return (pod["kind"] or "Pod", pod["workload"] or pod["name"]) == (workload["kind"], workload["name"])
 
 
-@dataclasses.dataclass(frozen=True)
-class Worst:
-    """The path with most answers of 5xx; ``good_before`` requests to it were answered before the first that was not."""
-
-    path: str = ""
-    errors: int = 0
-    requests: int = 0
-    good_before: int = 0
+def pods_of(facts: Json, workload: Json) -> list[Json]:
+    """A workload's pods that are meant to stay: none that ends, or is left over from an eviction."""
+    return [pod for pod in facts["pods"] if _is_of(pod, workload) and not pod["terminating"] and not pod["over"]]
 
 
-def worst_endpoint(facts: Json, pods: t.Iterable[Json]) -> Worst:
-    """The path that fails most, over these pods."""
-    names = {pod["name"] for pod in pods}
-    found: dict[str, Worst] = {}
-    for one in facts["logs"]:
-        for path, told in one["endpoints"].items() if one["pod"] in names else ():
-            before = found.get(path, Worst(path))
-            found[path] = Worst(
-                path, before.errors + told["server_errors"], before.requests + told["requests"],
-                before.good_before + told["good_before_error"],
-            )  # fmt: skip
-    return max(found.values(), key=lambda one: (one.errors, one.path), default=Worst())
+def moment(text: str) -> datetime.datetime | None:
+    """A time as the API server writes it, None for none."""
+    try:
+        found = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
 
-def top_error(facts: Json, pods: t.Iterable[Json]) -> str:
-    """The template of most error lines, with how often it came; empty where there is none."""
-    names = {pod["name"] for pod in pods}
-    counts: dict[str, int] = {}
-    for one in facts["logs"]:
-        for template, told in one["templates"].items() if one["pod"] in names else ():
-            counts[template] = counts.get(template, 0) + told["count"]
-    best = max(counts, key=lambda name: (counts[name], name), default="")
-    return f"{best} ({counts[best]} ×)" if best else ""
+def seconds_between(earlier: str, later: str) -> float | None:
+    """How long it was from one time to another, None where one of them is not known."""
+    first, second = moment(earlier), moment(later)
+    return (second - first).total_seconds() if first and second else None
+
+
+def trouble_of(facts: Json, pod: Json) -> str:
+    """Why a pod does not serve, by the kubelet's name for it; empty for one that does, or that only just starts."""
+    if pod["ready"]:
+        return ""
+    age = seconds_between(pod["created_at"], facts["at"])
+    is_late = age is not None and age > STARTS_WITHIN
+    return str(pod["reason"] or "NotReady") if pod["reason"] in BROKEN or is_late else ""
+
+
+def reasons(facts: Json, pods: t.Iterable[Json]) -> str:
+    """Why these pods do not serve, each reason once."""
+    return ", ".join(sorted({trouble_of(facts, pod) for pod in pods} - {""}))

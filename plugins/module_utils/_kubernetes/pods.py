@@ -1,0 +1,85 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a pod says of itself: whose it is, and why it is not ready (private to the collection; pure).
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#PodStatus
+"""
+
+from __future__ import annotations
+
+import itertools
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
+
+Json = dict[str, t.Any]
+HASH = "pod-template-hash"
+LONGEST_MESSAGE = 300
+# An init container that has done its work, and a pod that was only just made.
+ENDED_WELL = "Completed"
+OVER = ("Succeeded", "Failed")
+
+
+def is_owned(one: Json, uid: str) -> bool:
+    """Whether an object's controller is another one, by its uid: labels can be anybody's."""
+    owners = one["metadata"].get("ownerReferences") or []
+    return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
+
+
+def pod_of(one: Json, workloads: t.Sequence[Json]) -> Json:
+    """A pod, its release, and why it is not ready. ``over``: it has ended for good (evicted, or done) and is only left over."""
+    meta, status = one["metadata"], one.get("status") or {}
+    owner: Json = next((own for own in meta.get("ownerReferences") or [] if own.get("controller")), {})
+    kind, workload, revision = _belongs(owner, workloads)
+    containers = status.get("containerStatuses") or []
+    reason, message = _why_not_ready([*(status.get("initContainerStatuses") or []), *containers], status)
+    ready = next((c["status"] == "True" for c in status.get("conditions") or [] if c["type"] == "Ready"), False)
+    return {
+        "name": meta["name"],
+        "uid": meta["uid"],
+        "kind": kind,
+        "workload": workload,
+        "revision": revision,
+        "hash": (meta.get("labels") or {}).get(HASH, ""),
+        "phase": status.get("phase"),
+        "ready": ready and not meta.get("deletionTimestamp"),
+        "terminating": bool(meta.get("deletionTimestamp")),
+        "over": status.get("phase") in OVER,
+        "created_at": meta["creationTimestamp"],
+        "restarts": sum(container.get("restartCount", 0) for container in containers),
+        "reason": reason,
+        "message": without_secrets(message)[:LONGEST_MESSAGE],
+        "last": _last_end(containers),
+        "containers": [container["name"] for container in one["spec"]["containers"]],
+    }
+
+
+def _belongs(owner: Json, workloads: t.Sequence[Json]) -> tuple[str | None, str | None, int | None]:
+    """What a pod belongs to: a Deployment through one of its ReplicaSets, else what controls it."""
+    every = itertools.chain.from_iterable(((one, release) for release in one["releases"]) for one in workloads)
+    for workload, release in every:
+        if owner.get("kind") in (None, "ReplicaSet") and release["replica_set"] == owner.get("name"):
+            return workload["kind"], workload["name"], release["revision"]
+    return owner.get("kind"), owner.get("name"), None
+
+
+def _why_not_ready(containers: t.Sequence[Json], status: Json) -> tuple[str | None, str]:
+    """The reason of the first container that does not run, init containers first."""
+    for container in containers:
+        state = container.get("state") or {}
+        for told in (state.get("waiting"), state.get("terminated")):
+            if told and not container.get("ready") and told.get("reason") not in (None, ENDED_WELL):
+                return str(told["reason"]), str(told.get("message") or "")
+    scheduled = next((c for c in status.get("conditions") or [] if c["type"] == "PodScheduled" and c["status"] == "False"), None)
+    if scheduled:
+        return str(scheduled.get("reason") or "Unschedulable"), str(scheduled.get("message") or "")
+    return None, ""
+
+
+def _last_end(containers: t.Sequence[Json]) -> Json | None:
+    for container in containers:
+        told = (container.get("lastState") or {}).get("terminated")
+        if told:
+            return {"reason": told.get("reason"), "exit_code": told.get("exitCode"), "at": told.get("finishedAt")}
+    return None

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the pods' own logs say of the requests that they answered, by path and minute (private; pure).
+
+Of a pod whose proxy beside it logs the same requests too, the container that logs most of them counts alone. The kubelet's own
+probes are nobody's requests.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
+    is_unread,
+    moment,
+    seconds_between,
+)
+
+# How far apart two shares of errors must be, in standard errors, and how many errors it takes.
+FAR_APART = 3.0
+LEAST_ERRORS = 5
+RECENT_MINUTES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Count:
+    """Requests, and how many of them were answered with 5xx."""
+
+    requests: int = 0
+    errors: int = 0
+
+    @property
+    def ratio(self) -> float:
+        return self.errors / self.requests if self.requests else 0.0
+
+    def __add__(self, other: Count) -> Count:
+        return Count(self.requests + other.requests, self.errors + other.errors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    """One path over several pods: ``good_before`` requests to it were answered before the first that was not."""
+
+    name: str = ""
+    count: Count = Count()
+    good_before: int = 0
+    first_error: str = ""
+    minutes: t.Mapping[str, Count] = dataclasses.field(default_factory=dict)
+
+    def within(self, minutes: t.Collection[str]) -> Count:
+        """What was asked in these minutes."""
+        return sum((count for minute, count in self.minutes.items() if minute in minutes), Count())
+
+    @property
+    def expected_errors(self) -> float:
+        """How many of those that were answered well before the first error would have failed, had it failed from its start as
+        often as it did afterwards."""
+        after = self.count.requests - self.good_before
+        return self.good_before * self.count.errors / after if after else 0.0
+
+    def merged(self, told: Json) -> Path:
+        """This and one pod's log of it."""
+        minutes = dict(self.minutes)
+        for minute, (requests, errors) in told["minutes"].items():
+            minutes[minute] = minutes.get(minute, Count()) + Count(requests, errors)
+        return Path(
+            self.name, self.count + Count(told["requests"], told["server_errors"]), self.good_before + told["good_before_error"],
+            min((one for one in (self.first_error, told["first_error"]) if one), default=""), minutes,
+        )  # fmt: skip
+
+
+def logs_of(facts: Json, pods: t.Iterable[Json]) -> list[Json]:
+    """Of each pod the log of the container that answers most requests."""
+    found: dict[str, Json] = {}
+    for one in facts["logs"]:
+        if one["requests"] > found.get(one["pod"], {"requests": -1})["requests"]:
+            found[one["pod"]] = one
+    return [found[pod["name"]] for pod in pods if pod["name"] in found]
+
+
+def paths_of(facts: Json, pods: t.Iterable[Json]) -> dict[str, Path]:
+    """What was asked of some pods, by path."""
+    probes = {path for workload in facts["workloads"] for release in workload["releases"] for path in release["probes"]}
+    found: dict[str, Path] = {}
+    for one in logs_of(facts, pods):
+        for name, told in one["endpoints"].items():
+            if name not in probes:
+                found[name] = found.get(name, Path(name)).merged(told)
+    return found
+
+
+def recent_minutes(facts: Json) -> frozenset[str]:
+    """The last minutes, by which it is told how users fare now."""
+    now = moment(facts["at"])
+    if now is None:
+        return frozenset()
+    ago = (now - datetime.timedelta(minutes=number) for number in range(RECENT_MINUTES))
+    return frozenset(one.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M") for one in ago)
+
+
+def total(paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Count:
+    """All paths together in some minutes."""
+    return sum((path.within(minutes) for path in paths.values()), Count())
+
+
+def worst(paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Path:
+    """The path with most errors in some minutes."""
+    return max(paths.values(), key=lambda one: (one.within(minutes).errors, one.name), default=Path())
+
+
+def are_read(facts: Json, pods: t.Iterable[Json]) -> bool:
+    """Whether every log of these pods was read, and all of it."""
+    if is_unread(facts, "logs"):
+        return False
+    read = {(one["pod"], one["container"]) for one in facts["logs"] if not one["cut"]}
+    return all((pod["name"], container) in read for pod in pods for container in pod["containers"])
+
+
+def are_read_from_their_start(facts: Json, pods: t.Iterable[Json]) -> bool:
+    """Whether the logs tell everything that these pods ever answered: they are younger than the lines that were asked for, and
+    no container of theirs was started again."""
+    ages = [seconds_between(pod["created_at"], facts["at"]) for pod in pods]
+    are_young = all(age is not None and age <= facts["log_seconds"] for age in ages)
+    return are_young and not any(pod["restarts"] for pod in pods) and are_read(facts, pods)
+
+
+def separates(one: Count, other: Count) -> bool:
+    """Whether the first fails so much more often that chance does not explain it (two shares, pooled).
+
+    >>> separates(Count(100, 40), Count(100, 0)), separates(Count(20, 1), Count(20, 0))
+    (True, False)
+    """
+    both = one + other
+    spread = math.sqrt(both.ratio * (1 - both.ratio) * (1 / max(one.requests, 1) + 1 / max(other.requests, 1)))
+    is_enough = bool(other.requests) and one.errors >= LEAST_ERRORS
+    return is_enough and spread > 0 and (one.ratio - other.ratio) / spread >= FAR_APART
+
+
+def top_error(facts: Json, pods: t.Iterable[Json]) -> str:
+    """The template of most error lines, with how often it came; empty where there is none."""
+    names = {pod["name"] for pod in pods}
+    counts: dict[str, int] = {}
+    for one in facts["logs"]:
+        for template, told in one["templates"].items() if one["pod"] in names else ():
+            counts[template] = counts.get(template, 0) + told["count"]
+    best = max(counts, key=lambda name: (counts[name], name), default="")
+    return f"{best} ({counts[best]} ×)" if best else ""
