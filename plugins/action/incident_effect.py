@@ -16,6 +16,7 @@ Json = dict[str, t.Any]
 ARGUMENT_SPEC: Spec = {
     "mitigation": {"type": "str", "required": True},
     "module": {"type": "str", "required": True},
+    "module_access": {"type": "dict", "default": {}},
     "module_args": {"type": "dict", "default": {}},
     "module_secrets": {"type": "dict", "default": {}},
     "target": {"type": "dict"},
@@ -41,7 +42,7 @@ class ActionModule(RecordAction):
     argument_spec = ARGUMENT_SPEC
 
     def act(self, args: Json) -> Json:
-        module_args = {**args["module_args"], **self._secrets(args)}
+        module_args = {**args["module_access"], **args["module_args"], **self._secrets(args)}
         result = self.session().executor.effect(
             Effect(
                 args["mitigation"], self.system, args["module"], module_args, args["target"], args["undoes"], args["count"],

@@ -40,8 +40,12 @@ options:
     description: The module to run.
     type: str
     required: true
+  module_access:
+    description: Those of its arguments that say how it reaches the system, which all mitigations of a role have in common.
+    type: dict
+    default: {}
   module_args:
-    description: Its arguments.
+    description: Its other arguments.
     type: dict
     default: {}
   module_secrets:
