@@ -194,7 +194,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a path which had served is not the release's", RELEASES, "    if bad.expected_errors >= SERVED_WELL:\n", "    if False:\n"),
     ("that chance is told", RELEASES, "    if bad.expected_errors >= MAY_BE_CHANCE:\n", "    if False:\n"),
     ("that old errors are not those of now", REQUESTS, "for number in range(RECENT_MINUTES))", "for number in range(99 * RECENT_MINUTES))"),
-    ("that logs must go back to the start", RELEASES, "    if not are_read_from_their_start(facts, case.new):\n", "    if False:\n"),
+    ("that logs must go back to the start", RELEASES, " and are_read_from_their_start(facts, case.new)):", "):"),
     ("that a release which came long ago is not judged by young pods", RELEASES, "_came_lately(facts, case) and ", ""),
     ("that a second start hides the first", REQUESTS, ' and not any(pod["restarts"] for pod in pods)', ""),
     ("that young pods' logs are whole", REQUESTS, "return are_young and", "return bool(are_young or True) and"),

@@ -16,6 +16,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes import NO_VERDICT, Verdict
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import DISCLOSURES, NEED_TO_KNOW, PUBLIC, shortened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Incident
 
 Json = dict[str, t.Any]
 LONGEST_TITLE = 200
@@ -34,7 +35,7 @@ class Done:
 class Stage:
     """A stage of an incident (declared, identified, mitigated, resolved), with what is known and what was done."""
 
-    incident: Json
+    incident: Incident
     name: str
     verdict: Verdict | None = None
     done: Done = dataclasses.field(default_factory=Done)
@@ -85,7 +86,7 @@ def _unchanged(settings: Json, disclosure: str) -> Json:
     return settings
 
 
-def _no_arguments(message: Message, incident: Json) -> Json:
+def _no_arguments(message: Message, incident: Incident) -> Json:
     return {}
 
 
@@ -118,9 +119,9 @@ class Channel:
     messages: t.Callable[[Stage, Json], list[Message]]
     lists: tuple[str, ...] = ()
     narrowed: t.Callable[[Json, str], Json | str] = _unchanged
-    addressed: t.Callable[[Message, Json], Json] = _no_arguments
-    update: t.Callable[[Json, str, int, Json], list[Message]] = _no_messages
-    overdue: t.Callable[[Json, float, Json], Message | None] = _no_message
+    addressed: t.Callable[[Message, Incident], Json] = _no_arguments
+    update: t.Callable[[Incident, str, int, Json], list[Message]] = _no_messages
+    overdue: t.Callable[[Incident, float, Json], Message | None] = _no_message
     on_call: t.Callable[[Json], tuple[str, Json] | None] = _no_message
 
 
@@ -130,31 +131,31 @@ def api_login(settings: Json) -> Json:
             "tries": settings["tries"], "allow_plaintext": settings["allow_plaintext"], "validate_certs": True}  # fmt: skip
 
 
-def disclosure_of(incident: Json) -> str:
+def disclosure_of(incident: Incident) -> str:
     """Who may read about an incident. A record of an earlier version does not say; what is not understood is the strictest."""
     told = incident.get("disclosure", PUBLIC)
     return told if told in DISCLOSURES else NEED_TO_KNOW
 
 
-def reference(incident: Json) -> str:
+def reference(incident: Incident) -> str:
     """What a confidential incident is called where not everybody may know what it is. The same for the same key, so that
     another run, wherever it is started, finds it."""
     return hashlib.sha256(str(incident["key"]).encode("utf-8", "replace")).hexdigest()[:REFERENCE_DIGITS]
 
 
-def name_of(incident: Json) -> str:
+def name_of(incident: Incident) -> str:
     """An incident's id, or its reference."""
     return reference(incident) if disclosure_of(incident) == NEED_TO_KNOW else str(incident["id"])
 
 
-def vendor_key(incident: Json) -> str:
+def vendor_key(incident: Incident) -> str:
     """The key under which a vendor knows an incident. One that was given came from there, and is kept."""
     if disclosure_of(incident) == NEED_TO_KNOW and not incident.get("key_was_given"):
         return f"sre.runbooks/{reference(incident)}"
     return str(incident["key"])
 
 
-def title(incident: Json) -> str:
+def title(incident: Incident) -> str:
     """What the incident is called, short enough for every vendor."""
     if disclosure_of(incident) == NEED_TO_KNOW:
         return f"Confidential incident {reference(incident)}"

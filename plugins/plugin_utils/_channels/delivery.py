@@ -17,6 +17,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context impor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain, strictest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message, Outbox
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event, Fields
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import EFFECT_WAIT_SECONDS, stamp
 
 Json = dict[str, t.Any]
@@ -132,9 +133,12 @@ class Delivery:
     def _end_of(self, message: Message, outcome: str, detail: str, *, unknown: bool = False, down: bool = False) -> None:
         to = ", ".join(self.channels.get(message.channel, {}).get("login", {}).get("to", []))
         self.outbox.mark(message.id, outcome, detail, stamp(self.record.clock()), to)
-        more = {"unknown": True} if unknown else {}
-        more |= {"down": True} if down else {}
-        self.record.append("outcome", effect=message.id, status={"sent": "done"}.get(outcome, outcome), detail=detail, **more)
+        told: Fields = {"effect": message.id, "status": {"sent": "done"}.get(outcome, outcome), "detail": detail}
+        if unknown:
+            told["unknown"] = True
+        if down:
+            told["down"] = True
+        self.record.append("outcome", **told)
         if outcome in ("maybe", "refused", "withdrawn"):
             self.show("maybe sent" if outcome == "maybe" else outcome, f"{message.id}: {detail}")
 
@@ -147,7 +151,7 @@ class Delivery:
         return args
 
 
-def _ended_unclear(events: t.Sequence[Json], message: Message) -> bool:
+def _ended_unclear(events: t.Sequence[Event], message: Message) -> bool:
     """Whether somebody set out to send a message and nobody knows how that ended."""
     about = [event for event in events if event.get("effect") == message.id and "system" not in event]
     return bool(about) and (about[-1]["kind"] == "intent" or bool(about[-1].get("unknown")))

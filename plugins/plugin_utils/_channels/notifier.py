@@ -18,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import done_effects, unknown_effects
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import PLANNED, Message
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event, time_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of, stamp
 
 Json = dict[str, t.Any]
@@ -142,7 +143,7 @@ class Notifier:
         incident = self.record.incident
         if incident["state"] != "open" or not incident.get("declared_at"):
             return
-        minutes = (self.record.clock() - moment_of(incident["declared_at"])).total_seconds() / 60
+        minutes = (self.record.clock() - moment_of(time_of(incident, "declared"))).total_seconds() / 60
         overdue = [CHANNELS[name].overdue(incident, minutes, settings) for name, settings in self.channels.items()]
         self._queue(message for message in overdue if message is not None)
 
@@ -174,7 +175,7 @@ class Notifier:
         every = [CHANNELS[name].update(incident, text, number, settings) for name, settings in self.channels.items()]
         return [message for messages in every for message in messages]
 
-    def _age(self, event: Json) -> float:
+    def _age(self, event: Event) -> float:
         return (self.record.clock() - moment_of(event["at"])).total_seconds()
 
     # -- the way out -------------------------------------------------------------------------------------------------

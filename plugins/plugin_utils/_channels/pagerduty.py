@@ -18,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.channel imp
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import NEED_TO_KNOW
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Incident
 
 Json = dict[str, t.Any]
 NAME = "pagerduty"
@@ -63,7 +64,7 @@ def _messages(stage: Stage, settings: Json) -> list[Message]:
     return found
 
 
-def _update(incident: Json, text: str, number: int, settings: Json) -> list[Message]:
+def _update(incident: Incident, text: str, number: int, settings: Json) -> list[Message]:
     if disclosure_of(incident) == NEED_TO_KNOW:
         return []
     stage = Stage(incident, f"update:{number}")
@@ -71,7 +72,7 @@ def _update(incident: Json, text: str, number: int, settings: Json) -> list[Mess
     return [Message(stage.identity(NAME), NAME, "update", INCIDENT, args)]
 
 
-def _overdue(incident: Json, minutes: float, settings: Json) -> Message | None:
+def _overdue(incident: Incident, minutes: float, settings: Json) -> Message | None:
     """Calls the next level when nobody has acknowledged the incident in time (``escalate_after`` minutes; 0: never)."""
     limit = float(settings.get("escalate_after") or 0)
     status = incident.get("vendors", {}).get(NAME, {}).get("status")
@@ -82,7 +83,7 @@ def _overdue(incident: Json, minutes: float, settings: Json) -> Message | None:
     return Message(identity, NAME, "escalated", NOTICE, {"escalation_level": level}, once=True)
 
 
-def _addressed(message: Message, incident: Json) -> Json:
+def _addressed(message: Message, incident: Incident) -> Json:
     known = incident.get("vendors", {}).get(NAME, {}).get("id")
     if known:
         return {"incident_id": known}

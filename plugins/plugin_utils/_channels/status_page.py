@@ -10,6 +10,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.plugin_utils._channels.channel import Channel, Stage, api_login
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import Message
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Incident
 
 Json = dict[str, t.Any]
 NAME = "status_page"
@@ -27,7 +28,7 @@ def _narrowed(settings: Json, disclosure: str) -> Json | str:
     return settings if disclosure == PUBLIC else f"the incident is {disclosure}"
 
 
-def _addressed(message: Message, incident: Json) -> Json:
+def _addressed(message: Message, incident: Incident) -> Json:
     known = incident.get("vendors", {}).get(NAME, {}).get("id")
     return {"incident_id": known} if known else {}
 
@@ -53,7 +54,7 @@ def _messages(stage: Stage, settings: Json) -> list[Message]:
     return [Message(stage.identity(NAME), NAME, stage.name, INCIDENT, args)]
 
 
-def _update(incident: Json, text: str, number: int, settings: Json) -> list[Message]:
+def _update(incident: Incident, text: str, number: int, settings: Json) -> list[Message]:
     """A person's words, under the present status."""
     page = incident.get("vendors", {}).get(NAME)
     if not page:

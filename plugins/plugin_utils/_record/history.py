@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event
+
 Json = dict[str, t.Any]
 Before = t.Literal["done", "unknown"]
 
 
-def done_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
+def done_effects(events: t.Iterable[Event], epoch: int) -> list[str]:
     """The mitigations that have been carried out since the incident was last opened, in their order."""
     done = (
         event["effect"]
@@ -21,7 +23,7 @@ def done_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
     return list(dict.fromkeys(done))
 
 
-def begun_effects(events: t.Iterable[Json], epoch: int) -> dict[tuple[str, str], Before]:
+def begun_effects(events: t.Iterable[Event], epoch: int) -> dict[tuple[str, str], Before]:
     """The pairs that a run has set out to do since the incident was last opened, and whether it did: one that failed and
     changed nothing is none, one of which no outcome was recorded is ``unknown``."""
     found: dict[tuple[str, str], Before] = {}
@@ -43,12 +45,12 @@ def begun_effects(events: t.Iterable[Json], epoch: int) -> dict[tuple[str, str],
     return found
 
 
-def unknown_effects(events: t.Iterable[Json], epoch: int) -> list[str]:
+def unknown_effects(events: t.Iterable[Event], epoch: int) -> list[str]:
     """The mitigations of which nobody knows whether they were carried out, in their order."""
     return list(dict.fromkeys(name for (name, _system), state in begun_effects(events, epoch).items() if state == "unknown"))
 
 
-def fruitless_tries(events: t.Iterable[Json], mitigation: str, system: str, epoch: int) -> list[str]:
+def fruitless_tries(events: t.Iterable[Event], mitigation: str, system: str, epoch: int) -> list[str]:
     """When a mitigation was carried out since the incident was last opened, and the recovery was not proven after it."""
     tries: dict[t.Any, str] = {}
     for event in events:
@@ -60,10 +62,10 @@ def fruitless_tries(events: t.Iterable[Json], mitigation: str, system: str, epoc
     return list(tries.values())
 
 
-def standing_proof(events: t.Sequence[Json]) -> Json | None:
+def standing_proof(events: t.Sequence[Event]) -> Event | None:
     """The last look at whether users have recovered, if nothing has overtaken it since: no later diagnosis found users
     suffering, nothing was done, and nothing was taken back."""
-    for event in reversed(events):
+    for event in events[::-1]:
         if event["kind"] == "verified":
             return event
         if event["kind"] in ("outcome", "undo_intent", "undone") and "system" in event:
@@ -73,7 +75,7 @@ def standing_proof(events: t.Sequence[Json]) -> Json | None:
     return None
 
 
-def alerted_since(events: t.Sequence[Json], run: str) -> bool:
+def alerted_since(events: t.Sequence[Event], run: str) -> bool:
     """Whether an alert was noted after a run's last look at its systems began: what it tells was perhaps not seen."""
     looks = [(number, one["slot"]) for number, one in enumerate(events) if one["kind"] == "look" and one["run"] == run]
     if not looks:

@@ -1,13 +1,92 @@
 # Copyright (c) 2026, the sre.runbooks contributors
 # GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shapes of what opening a run hands to its tasks (private to the collection; pure)."""
+"""The shapes of the record: an incident, its events, and what opening a run hands to its tasks (private; pure).
+
+Times are RFC 3339, UTC, to the second.
+"""
 
 from __future__ import annotations
 
 import typing as t
 
 Json = dict[str, t.Any]
+
+
+class Incident(t.TypedDict):
+    """incident.json. ``epoch``: how often it was opened again. ``vendors``: what a vendor calls it. A time that has not come is
+    missing, or None after it was opened again."""
+
+    id: str
+    key: str
+    runbook: str
+    title: str
+    severity: str
+    targets: list[str]
+    key_was_given: bool
+    state: t.Literal["open", "resolved", "closed"]
+    epoch: int
+    opened_at: str
+    detected_at: str
+    vendors: dict[str, t.Any]
+    disclosure: t.NotRequired[str]
+    alert: t.NotRequired[str]
+    contacts: t.NotRequired[dict[str, str]]
+    on_call: t.NotRequired[list[str]]
+    declared_at: t.NotRequired[str | None]
+    acknowledged_at: t.NotRequired[str | None]
+    mitigated_at: t.NotRequired[str | None]
+    resolved_at: t.NotRequired[str | None]
+    closed_at: t.NotRequired[str | None]
+
+
+Instant = t.Literal["detected", "declared", "acknowledged", "mitigated", "resolved"]
+
+
+def time_of(incident: Incident, what: Instant) -> str:
+    """When something happened, empty where it did not."""
+    return str(incident.get(f"{what}_at") or "")
+
+
+class Fields(t.TypedDict, total=False):
+    """What an event may tell besides when and by which run it was written; which of them, its ``kind`` says."""
+
+    asked: str
+    check: bool
+    unknown: bool
+    down: bool
+    targets: list[str]
+    effect: str
+    system: str
+    epoch: int
+    status: str
+    detail: str
+    changed: bool
+    target: Json | None
+    made: Json
+    request: t.Any
+    vendor_id: str | None
+    stage: str
+    channels: list[str]
+    text: str
+    update: int
+    alert: bool
+    phase: str
+    of: str | None
+    slot: str
+    why: str
+    verdict: str
+    causes: list[str]
+    proven: bool
+    lines: int
+
+
+class Event(Fields):
+    """A line of timeline.jsonl."""
+
+    at: t.Required[str]
+    run: t.Required[str]
+    kind: t.Required[str]
 
 
 class Step(t.TypedDict):

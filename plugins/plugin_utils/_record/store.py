@@ -28,6 +28,7 @@ import urllib.parse
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import INCIDENT_ID, checked_id
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event, Fields, Incident
 
 Json = dict[str, t.Any]
 # How many incidents are named when the one that was asked for is not there.
@@ -198,29 +199,29 @@ class Record:
         self.clock = clock
 
     @property
-    def incident(self) -> Json:
-        return data_of(self.path / "incident.json")
+    def incident(self) -> Incident:
+        return t.cast("Incident", data_of(self.path / "incident.json"))
 
-    def update(self, **changes: t.Any) -> Json:
+    def update(self, **changes: t.Any) -> Incident:
         """Changes fields of ``incident.json`` and returns it."""
-        current = self.incident if (self.path / "incident.json").exists() else {}
-        current |= changes
-        write_whole(self.path / "incident.json", as_json(current))
-        return current
+        path = self.path / "incident.json"
+        current = {**(data_of(path) if path.exists() else {}), **changes}
+        write_whole(path, as_json(current))
+        return t.cast("Incident", current)
 
-    def append(self, kind: str, **fields: t.Any) -> Json:
+    def append(self, kind: str, **fields: t.Unpack[Fields]) -> Event:
         """One event of the timeline."""
-        event = {"at": stamp(self.clock()), "run": self.run, "kind": kind, **fields}
-        append_line(self.path / "timeline.jsonl", event)
+        event: Event = {"at": stamp(self.clock()), "run": self.run, "kind": kind, **fields}
+        append_line(self.path / "timeline.jsonl", {**event})
         return event
 
-    def events(self) -> list[Json]:
+    def events(self) -> list[Event]:
         lines, torn = read_lines(self.path / "timeline.jsonl", ("at", "run", "kind"))
         if torn:
             lines.append({"at": stamp(self.clock()), "run": self.run, "kind": "torn", "lines": torn})
-        return lines
+        return t.cast("list[Event]", lines)
 
-    def of_run(self) -> list[Json]:
+    def of_run(self) -> list[Event]:
         return [event for event in self.events() if event["run"] == self.run]
 
     def save_facts(self, slot: str, system: str, kind: str, facts: Json) -> None:
@@ -301,20 +302,20 @@ def _newest(root: pathlib.Path) -> str:
     return f"the newest in {root}: {', '.join(newest)}" if newest else f"there is none in {root}: -e incident_record_root=…"
 
 
-def all_incidents(root: pathlib.Path) -> list[tuple[pathlib.Path, Json]]:
+def all_incidents(root: pathlib.Path) -> list[tuple[pathlib.Path, Incident]]:
     """Every readable incident of a root, newest first."""
     found = []
     for path in root.glob("*/incident.json"):
         with contextlib.suppress(ValueError, OSError):
             incident = data_of(path)
             if {"id", "state"} <= incident.keys():
-                found.append((path.parent, incident))
+                found.append((path.parent, t.cast("Incident", incident)))
     return sorted(found, key=lambda pair: str(pair[1].get("opened_at", "")), reverse=True)
 
 
 def current_incident(
     root: pathlib.Path, key: str, now: datetime.datetime, relapse_window: float, *, only_look: bool = False
-) -> tuple[pathlib.Path, Json] | None:
+) -> tuple[pathlib.Path, Incident] | None:
     """The incident of a key that is not over: unresolved, or resolved less than the window (seconds) ago."""
     folder = _of_key(root, key, only_look=only_look)
     if folder is None:
@@ -324,7 +325,7 @@ def current_incident(
         if incident.get("key") != key or incident["state"] == "closed":
             return None
         if incident["state"] == "open" or (now - moment_of(incident["resolved_at"])).total_seconds() < relapse_window:
-            return folder, incident
+            return folder, t.cast("Incident", incident)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return None

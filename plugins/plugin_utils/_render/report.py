@@ -15,6 +15,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes imp
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event, Incident, Instant, time_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._render.timeline_svg import svg
 
@@ -40,9 +41,9 @@ class Source:
     """What a report is made from: the record, what was sent (when, to whom, what, how it ended), what was
     measured (its name, before and after the last mitigation), the systems' own tables, and what there is still to do."""
 
-    incident: Json
+    incident: Incident
     verdict: Verdict | None
-    events: t.Sequence[Json]
+    events: t.Sequence[Event]
     sent: t.Sequence[tuple[str, str, str, str]] = ()
     numbers: t.Sequence[tuple[str, str, str]] = ()
     tables: t.Sequence[Table] = ()
@@ -71,7 +72,7 @@ def sections(source: Source) -> list[Section]:
     ]
 
 
-def _summary(incident: Json, verdict: Verdict | None, events: t.Sequence[Json]) -> tuple[tuple[str, ...], ...]:
+def _summary(incident: Incident, verdict: Verdict | None, events: t.Sequence[Event]) -> tuple[tuple[str, ...], ...]:
     """What somebody asks who opens the report on a phone: what was it, is it over, how long did it take, how do we know."""
     causes = [f["summary"] for f in (verdict or NO_VERDICT).get("findings", []) if f["role"] == "cause"]
     rows = [
@@ -80,9 +81,8 @@ def _summary(incident: Json, verdict: Verdict | None, events: t.Sequence[Json]) 
     ]
     if incident.get("alert"):
         rows.append(("alert", str(incident["alert"])))
-    for name in ("declared", "mitigated", "resolved"):
-        if incident.get(f"{name}_at"):
-            rows.append((name, f"{_day_and_time(incident[f'{name}_at'])}{_after(incident, name)}"))
+    happened: tuple[Instant, ...] = ("declared", "mitigated", "resolved")
+    rows += [(name, f"{_day_and_time(at)}{_after(incident, name)}") for name in happened if (at := time_of(incident, name))]
     proof = standing_proof(events)
     if proof:
         rows.append(("recovery", f"{'proven' if proof['proven'] else 'not proven'}: {proof['why']}"))
@@ -95,11 +95,11 @@ def _day_and_time(moment: str) -> str:
     return f"{moment_of(moment):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def _after(incident: Json, name: str) -> str:
+def _after(incident: Incident, name: Instant) -> str:
     """How long after its detection something happened."""
     if name == "declared" or not incident.get("detected_at"):
         return ""
-    seconds = (moment_of(incident[f"{name}_at"]) - moment_of(incident["detected_at"])).total_seconds()
+    seconds = (moment_of(time_of(incident, name)) - moment_of(incident["detected_at"])).total_seconds()
     return f", {datetime.timedelta(seconds=round(seconds))} after it was noticed"
 
 
@@ -118,7 +118,7 @@ def _rows(head: tuple[str, ...], verdict: Verdict | None, name: str, *columns: s
     return (head, *((one["system"], *(one[column] for column in columns)) for one in told))
 
 
-def _actions(events: t.Sequence[Json]) -> Section:
+def _actions(events: t.Sequence[Event]) -> Section:
     rows = [
         (_clock(event["at"]), _effect(event), event["system"], event["status"], str(event["detail"]))
         for event in events
@@ -127,11 +127,11 @@ def _actions(events: t.Sequence[Json]) -> Section:
     return Section("What was done", table=(("when", "mitigation", "system", "outcome", "what"), *rows))
 
 
-def _effect(event: Json) -> str:
+def _effect(event: Event) -> str:
     return f"undo of {event['effect']}" if event["kind"] == "undone" else str(event["effect"])
 
 
-def describe(event: Json) -> str:
+def describe(event: Event) -> str:
     """One event of the timeline in words."""
     texts = {
         "run_started": "a run began: {asked}",
@@ -155,7 +155,7 @@ def describe(event: Json) -> str:
         return str(event["kind"])
 
 
-def _timeline(events: t.Sequence[Json]) -> Section:
+def _timeline(events: t.Sequence[Event]) -> Section:
     """What happened, without what only serves a rerun: facts, and intents whose outcome follows."""
     known = {(event["run"], event["effect"]) for event in events if event["kind"] == "outcome"}
     shown = [
@@ -170,13 +170,14 @@ def _clock(moment: str) -> str:
     return f"{moment_of(moment):%m-%d %H:%M:%S}"
 
 
-def _post_mortem(incident: Json, verdict: Verdict | None) -> Section:
+def _post_mortem(incident: Incident, verdict: Verdict | None) -> Section:
     if not incident.get("resolved_at"):
         return Section("Post-mortem", ("Due 48 hours after the incident is resolved.",))
-    due = moment_of(incident["resolved_at"]) + datetime.timedelta(hours=POST_MORTEM_HOURS)
+    due = moment_of(time_of(incident, "resolved")) + datetime.timedelta(hours=POST_MORTEM_HOURS)
     findings = (verdict or NO_VERDICT).get("findings", [])
     causes = [one["summary"] for one in findings if one["role"] == "cause"]
-    took = ", ".join(f"{name}{_after(incident, name)[1:]}" for name in ("mitigated", "resolved") if incident.get(f"{name}_at"))
+    ended: tuple[Instant, ...] = ("mitigated", "resolved")
+    took = ", ".join(f"{name}{_after(incident, name)[1:]}" for name in ended if time_of(incident, name))
     advice = [one["summary"] for one in findings if one.get("advice")]
     return Section(
         f"Post-mortem, due {due:%Y-%m-%d %H:%M} UTC",

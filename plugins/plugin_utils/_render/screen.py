@@ -23,6 +23,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes imp
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import PUBLIC, plain
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.outbox import PLANNED
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event, Incident, time_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 
 Json = dict[str, t.Any]
@@ -54,9 +55,9 @@ class Screen:
     with which a person tells everybody something; ``undo_command``: that which takes back what is done from now on.
     ``procedure``: what the runbook offers whatever is found."""
 
-    incident: Json
+    incident: Incident
     verdict: Verdict | None
-    events: t.Sequence[Json]
+    events: t.Sequence[Event]
     unsent: t.Sequence[str]
     channels: t.Sequence[str]
     off: t.Sequence[str]
@@ -74,7 +75,7 @@ class Screen:
     width: int = WIDTH
 
 
-def next_update(events: t.Sequence[Json], minutes: float, now: datetime.datetime) -> str:
+def next_update(events: t.Sequence[Event], minutes: float, now: datetime.datetime) -> str:
     """When those who wait must hear again, or since when they should have."""
     said = [moment_of(event["at"]) for event in events if event["kind"] == "stage" and event.get("channels", True)]
     due = max(said, default=now) + datetime.timedelta(minutes=minutes)
@@ -199,9 +200,9 @@ def _state(screen: Screen) -> str:
     if screen.check:
         return "nothing declared (check mode)"
     if incident["state"] == "resolved":
-        return f"resolved {incident['resolved_at'][11:19]}Z"
+        return f"resolved {time_of(incident, 'resolved')[11:19]}Z"
     if incident.get("declared_at"):
-        return f"declared {incident['declared_at'][11:19]}Z"
+        return f"declared {time_of(incident, 'declared')[11:19]}Z"
     return "not declared"
 
 

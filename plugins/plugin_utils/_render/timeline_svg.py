@@ -12,6 +12,7 @@ import itertools
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event, Incident, Instant, time_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import moment_of
 
 Json = dict[str, t.Any]
@@ -32,12 +33,13 @@ class Moment:
     colour: str
 
 
-def moments(incident: Json, events: t.Sequence[Json]) -> list[Moment]:
+def moments(incident: Incident, events: t.Sequence[Event]) -> list[Moment]:
     """What belongs into the picture, in order."""
-    found = [Moment(moment_of(incident["detected_at"]), "noticed", SUFFERING)] if incident.get("detected_at") else []
-    for name, colour in (("declared", SUFFERING), ("acknowledged", SUFFERING)):
-        if incident.get(f"{name}_at"):
-            found.append(Moment(moment_of(incident[f"{name}_at"]), name, colour))
+    told: tuple[tuple[Instant, str, str], ...] = (
+        ("detected", "noticed", SUFFERING), ("declared", "declared", SUFFERING), ("acknowledged", "acknowledged", SUFFERING),
+        ("resolved", "resolved", WELL),
+    )  # fmt: skip
+    found = [Moment(moment_of(at), label, colour) for name, label, colour in told if (at := time_of(incident, name))]
     for event in events:
         if event["kind"] == "outcome" and "system" in event:
             label = f"{event['effect']}: {event['status']}"
@@ -49,8 +51,6 @@ def moments(incident: Json, events: t.Sequence[Json]) -> list[Moment]:
             found.append(
                 Moment(moment_of(event["at"]), "recovery proven" if proven else "not recovered", WELL if proven else SUFFERING)
             )
-    if incident.get("resolved_at"):
-        found.append(Moment(moment_of(incident["resolved_at"]), "resolved", WELL))
     return sorted(found, key=lambda moment: moment.at)
 
 
@@ -65,7 +65,7 @@ def offset(start: datetime.datetime, at: datetime.datetime) -> str:
     return f"+{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"+{minutes}:{seconds % 60:02}"
 
 
-def svg(incident: Json, events: t.Sequence[Json]) -> str:
+def svg(incident: Incident, events: t.Sequence[Event]) -> str:
     """The picture as inline SVG, nothing loaded and no script; empty when there is nothing to show."""
     shown = moments(incident, events)
     if len(shown) < 2:

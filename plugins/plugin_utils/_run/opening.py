@@ -31,7 +31,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import
     targets_from,
     words_from,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Noted, Opened
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Incident, Noted, Opened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     Record,
     as_json,
@@ -149,7 +149,7 @@ def open_run(asked: Opening, raw: t.Mapping[str, object], catalogue: Catalogue, 
 def _opened(
     asked: Opening, words: Words, targets: tuple[str, ...], root: pathlib.Path, owner: lock.Owner, now: datetime.datetime,
     alert: str | None,
-) -> tuple[Record, Json, bool] | Noted:  # fmt: skip
+) -> tuple[Record, Incident, bool] | Noted:  # fmt: skip
     """The incident, found or made, or what an alert's run returns that noted it for a run at work."""
     for attempt in range(ALERT_TRIES):
         with file_lock(root / ".opening", OPENING_SECONDS, "the record's folder"):
@@ -188,7 +188,7 @@ def _with_disclosure(asked: Opening, expected: t.Collection[str], key: str) -> O
     return dataclasses.replace(asked, disclosures=(strictest(*told, *([NEED_TO_KNOW] if unreadable else [])),))
 
 
-def _tighten(record: Record, incident: Json, asked: Opening) -> None:
+def _tighten(record: Record, incident: Incident, asked: Opening) -> None:
     """The incident's disclosure, if this run's is stricter."""
     now = incident.get("disclosure", PUBLIC)
     known = now if now in DISCLOSURES else NEED_TO_KNOW
@@ -235,7 +235,7 @@ def _find_or_create(
     root: pathlib.Path,
     owner: lock.Owner,
     now: datetime.datetime,
-) -> tuple[Record, Json, bool]:
+) -> tuple[Record, Incident, bool]:
     key = key_for(asked.runbook, targets, words.incident_key)
     found = current_incident(root, key, now, asked.relapse_window)
     if found is not None:

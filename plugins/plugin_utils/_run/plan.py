@@ -13,6 +13,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes imp
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import Before, begun_effects, fruitless_tries
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import Words
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event
 
 Json = dict[str, t.Any]
 # After this many tries without effect the same again is no plan.
@@ -29,7 +30,7 @@ class Step:
     before: Before | None = None
 
 
-def _refuse_a_loop(events: list[Json], mitigation: str, system: str, epoch: int) -> None:
+def _refuse_a_loop(events: list[Event], mitigation: str, system: str, epoch: int) -> None:
     tries = fruitless_tries(events, mitigation, system, epoch)
     if len(tries) >= MOST_FRUITLESS:
         raise RecordError(
@@ -63,7 +64,7 @@ def steps_for(
     kinds: t.Collection[str],
     words: Words,
     verdict: Verdict | None,
-    events: list[Json],
+    events: list[Event],
     epoch: int,
     catalogue: Catalogue,
     procedure: t.Sequence[Offer] = (),
@@ -130,7 +131,7 @@ def _refusal(name: str, verdict: Verdict) -> str:
 
 
 def ending(
-    events: list[Json], verdict: Verdict | None, unsent: t.Sequence[str], *, check: bool, asked: t.Sequence[str] = ()
+    events: list[Event], verdict: Verdict | None, unsent: t.Sequence[str], *, check: bool, asked: t.Sequence[str] = ()
 ) -> str | None:
     """Why a run must not look green, in one sentence; None when it may. ``events`` are those of this run,
     ``asked`` the mitigations that it had to carry out."""
@@ -157,8 +158,9 @@ def ending(
         return None
     if "alerted" in kinds:
         return "an alert came in after the last look, and nobody has looked since: run it again"
-    if outcomes and not kinds.get("verified", {}).get("proven"):
-        why = kinds["verified"]["why"] if "verified" in kinds else "it was not verified in this run: --tags verify,close"
+    verified = kinds.get("verified")
+    if outcomes and not (verified and verified["proven"]):
+        why = verified["why"] if verified else "it was not verified in this run: --tags verify,close"
         return f"not recovered: {', '.join(sorted({e['effect'] for e in outcomes}))} was carried out, but {why}"
     if unsent:
         return f"unsent: {', '.join(unsent)}; they stay in the outbox, and the next run sends them"

@@ -24,7 +24,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.context impor
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import RecordError
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.history import alerted_since, done_effects, standing_proof
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.inputs import plain
-from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Opened
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Incident, Opened
 from ansible_collections.sre.runbooks.plugins.plugin_utils._record.store import (
     file_lock,
     moment_of,
@@ -173,7 +173,7 @@ class Run:
         self.notifier.last_flush()
         self.write_report()
 
-    def _closed(self, incident: Json, max_age: float) -> Json:
+    def _closed(self, incident: Incident, max_age: float) -> Incident:
         """The incident as it is after what was seen: resolved, closed because all was well, or open."""
         quiet = not incident.get("declared_at") and self._healthy()
         recovered = incident["state"] == "open" and self._recovered(max_age) and (self._was_more() or not quiet)

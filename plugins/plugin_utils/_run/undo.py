@@ -10,6 +10,7 @@ import json
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import Catalogue
+from ansible_collections.sre.runbooks.plugins.plugin_utils._record.shapes import Event
 
 Json = dict[str, t.Any]
 
@@ -23,13 +24,13 @@ class UndoStep:
     target: Json
 
 
-def _thing(event: Json, catalogue: Catalogue) -> str:
+def _thing(event: Event, catalogue: Catalogue) -> str:
     """What an effect was about, however often it was done: what tells its target apart."""
     target, identity = event.get("target") or {}, catalogue.mitigations[event["effect"]].identity
     return json.dumps([event["effect"], event["system"], [target.get(field) for field in identity]])
 
 
-def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]:
+def undo_steps(events: t.Sequence[Event], catalogue: Catalogue) -> list[UndoStep]:
     """What was done and not yet taken back, latest first.
 
     An intent without an outcome may have been done, so it is taken back too (that is harmless if it was not). What the
@@ -37,11 +38,12 @@ def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]
     """
     begun: dict[str, tuple[str, UndoStep]] = {}  # by thing: the run that first set out to do it, and what it found
     for event in events:
-        if not event.get("target") or event.get("effect") not in catalogue.mitigations:
+        target = event.get("target")
+        if not target or event.get("effect") not in catalogue.mitigations:
             continue
         thing = _thing(event, catalogue)
         if event["kind"] == "intent" and catalogue.mitigations[event["effect"]].undo:
-            begun.setdefault(thing, (event["run"], UndoStep(event["effect"], event["system"], event["target"])))
+            begun.setdefault(thing, (event["run"], UndoStep(event["effect"], event["system"], target)))
         elif thing in begun:
             run, step = begun[thing]
             nothing_changed = event["kind"] == "outcome" and not event.get("changed") and run == event["run"]
@@ -52,7 +54,7 @@ def undo_steps(events: t.Sequence[Json], catalogue: Catalogue) -> list[UndoStep]
     return [step for dummy, step in reversed(begun.values())]
 
 
-def undo_lines(events: t.Sequence[Json], catalogue: Catalogue) -> list[str]:
+def undo_lines(events: t.Sequence[Event], catalogue: Catalogue) -> list[str]:
     """For each mitigation that was carried out, latest first: how it is undone, or that it cannot be."""
     done = [
         event
