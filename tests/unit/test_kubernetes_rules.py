@@ -115,7 +115,9 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
      [(NOBODY, "proven"), (PODS, "proven")]),
     ("pods that were up crash a minute later", cluster(CRASHED, workload={"progress": "NewReplicaSetAvailable", "progress_at": NEW}),
      [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
-    ("no pod can be made: a quota", cluster([], workload={"refused": "exceeded quota: pods"}), [(NOBODY, "proven")]),
+    ("no pod can be made: a quota", cluster([], workload={"refused": "exceeded quota: pods"}), [(NOBODY, "proven"), (PODS, "proven")]),
+    ("its pods never get ready, and the controller has given up", cluster([pod("new0", 2, ready=False)], workload={"progress": "ProgressDeadlineExceeded"}),
+     [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
     ("some pods can't be made", cluster(THREE[:1], SERVES, workload={"refused": "exceeded quota: pods"}), [(PODS, "likely")]),
     ("an evicted pod is left over", cluster([*THREE, pod("gone", 2, ready=False, reason="Evicted", over=True, created_at=OLD)], SERVES), []),
     ("one error of twenty beside none of twenty", cluster([*THREE, OLD_POD], [log("new0", 20, 1, good=0), log("old", 20)]), [(ERRORS, "proven")]),
@@ -130,6 +132,9 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
     ("pods restarted by hand in an outage are no release",
      cluster([pod(f"r{n}", 3) for n in range(3)], [log(f"r{n}", 100, 40, good=0) for n in range(3)],
              [release(3, restart=True, changes=[]), release(2, OLD), release(1, OLD)], workload={"progress_at": NEW}), [(ERRORS, "proven")]),
+    ("pods restarted just after a release: its first ones are gone",
+     cluster([pod(f"r{n}", 3) for n in range(3)], [log(f"r{n}", 100, 40, good=0) for n in range(3)],
+             [release(3, restart=True, changes=[]), release(2), release(1, OLD)]), [(ERRORS, "proven")]),
     ("pods that a node's end made anew are no release", cluster(THREE, FAILS, releases=[release(2, OLD, rolled_out_at=NEW), release(1, OLD)]),
      [(ERRORS, "proven")]),
     ("a release of old that somebody went back to just now",
@@ -200,6 +205,12 @@ def test_what_argo_cd_keeps_is_suspended_first() -> None:
     assert "argocd app set shop --sync-policy none first" in found["findings"][0]["manual_command"]
 
 
+def test_what_is_paused_is_resumed_first() -> None:
+    found = judge([cluster(THREE, FAILS, workload={"paused": True}), SICK], {}, shipped())
+    assert "kubectl -n shop rollout resume deployment/api first, then" in found["findings"][0]["manual_command"]
+    assert found["offers"] == []
+
+
 def test_a_long_change_cause_and_a_hostile_name_do_no_harm() -> None:
     hostile = owner_of({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x; rm -rf /:apps"}}})
     assert hostile is not None
@@ -237,7 +248,9 @@ def test_errors_are_not_ruled_out_by_logs_that_were_not_read(facts: Json) -> Non
 
 def test_a_restart_after_a_release_does_not_hide_it() -> None:
     pods, logs = [pod(f"r{n}", 3) for n in range(3)], [log(f"r{n}", 100, 40, good=0) for n in range(3)]
-    facts = cluster(pods, logs, [release(3, restart=True, changes=[]), release(2), release(1, OLD)])
+    facts = cluster(
+        [*pods, OLD_POD], [*logs, log("old", 100)], [release(3, restart=True, changes=[]), release(2), release(1, OLD)]
+    )
     (found,) = [one for one in observed(facts) if isinstance(one, Finding) and one.id == BAD]
     (target,) = found.targets["rollback"]
     assert (target["from_hash"], target["to_hash"], found.evidence["changes"]) == ("hash3", "hash1", "image")
@@ -255,6 +268,12 @@ INNOCENT: list[tuple[str, Json, str]] = [
 def test_by_what_a_release_is_known_to_be_innocent(name: str, facts: Json, why: str) -> None:
     (told,) = [one for one in observed(facts) if isinstance(one, RuledOut) and one.id == BAD]
     assert why in told.why
+
+
+def test_a_pod_that_runs_out_of_memory_says_so() -> None:
+    killed = pod("new0", 2, ready=False, reason="CrashLoopBackOff", last={"reason": "OOMKilled", "exit_code": 137, "at": NEW})
+    (found,) = [one for one in observed(cluster([killed])) if isinstance(one, Finding) and one.id == PODS]
+    assert found.evidence["reasons"] == "OOMKilled"
 
 
 WHY: list[tuple[str, Json, str]] = [

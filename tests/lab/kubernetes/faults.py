@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 import typing as t
 
@@ -13,6 +14,9 @@ from tests.lab.state import Lab, wait_until
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api-server"
 IMAGE = "registry.example.org/api-server"
 GOOD = f"{IMAGE}:1.4.0"
+QUOTAS, QUOTA = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", "no-pods"
+CANARY = "api-canary"
+TRACKING = "argocd.argoproj.io/tracking-id"
 FELT_WITHIN = 30
 # For how long the version serves before something else makes it fail: enough requests of each pod to tell.
 SERVED_SECONDS = 6.0
@@ -55,6 +59,171 @@ def bad_release_crash(fault: Fault) -> None:
     version = f"1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}-crash"
     release(fault, f"{IMAGE}:{version}", f"release {version}")
     felt(fault)
+
+
+def version_of(fault: Fault, ending: str) -> str:
+    return f"1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}-{ending}"
+
+
+def out_of_memory(fault: Fault) -> None:
+    """A new version is rolled out that needs more memory than it may have."""
+    version = version_of(fault, "oom")
+    release(fault, f"{IMAGE}:{version}", f"release {version}")
+    felt(fault)
+
+
+def unready(fault: Fault) -> None:
+    """A new version is rolled out whose pods run and never become ready."""
+    version = version_of(fault, "unready")
+    release(fault, f"{IMAGE}:{version}", f"release {version}")
+    felt(fault)
+    wait_until(lambda: progress(fault.lab) == "ProgressDeadlineExceeded", FELT_WITHIN, "the rollout's deadline", 0.2)
+
+
+def progress(lab: Lab) -> str:
+    conditions = Api.of(lab).get(DEPLOYMENT)["status"].get("conditions", [])
+    return str(next((one["reason"] for one in conditions if one["type"] == "Progressing"), ""))
+
+
+def paused(fault: Fault) -> None:
+    """A bad release is rolled out, and somebody pauses the Deployment then."""
+    bad_release(fault)
+    Api.of(fault.lab).patch(DEPLOYMENT, {"spec": {"paused": True}})
+
+
+def quota(fault: Fault) -> None:
+    """A quota allows no pod any more; then the node of all of them is emptied."""
+    api = Api.of(fault.lab)
+    body = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": QUOTA, "namespace": NAMESPACE},
+            "spec": {"hard": {"pods": "0"}}}  # fmt: skip
+    api.create(QUOTAS, body)
+    wait_until(lambda: "hard" in api.get(f"{QUOTAS}/{QUOTA}").get("status", {}), FELT_WITHIN, "the quota's books", 0.1)
+    delete_pods(fault.lab)
+    fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
+    felt(fault)
+    wait_until(lambda: "ReplicaFailure" in str(api.get(DEPLOYMENT)["status"]), FELT_WITHIN, "the refusal to be told", 0.1)
+
+
+def delete_pods(lab: Lab) -> None:
+    api = Api.of(lab)
+    for pod in api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app=api-server")["items"]:
+        api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pod['metadata']['name']}")
+
+
+def no_quota(lab: Lab) -> None:
+    """The pods are made again at once: the controller's pause between its tries grows to minutes otherwise."""
+    api = Api.of(lab)
+    api.delete(f"{QUOTAS}/{QUOTA}")
+    api.patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": {"after": "the quota"}}}}})
+    good_again(lab)
+
+
+def target_port(fault: Fault) -> None:
+    """Somebody changed the Service's target port to one that no pod has."""
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/api-server"
+    Api.of(fault.lab).patch(path, {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": "grpc"}]}})
+    fault.sessions.append(Session("service", 0, "", "", "", "", f"{NAMESPACE}/api-server"))
+    felt(fault)
+
+
+def right_port(lab: Lab) -> None:
+    path = f"/api/v1/namespaces/{NAMESPACE}/services/api-server"
+    Api.of(lab).patch(path, {"spec": {"ports": [{"name": "http", "port": 80, "targetPort": "http"}]}})
+
+
+def scaled_to_zero(fault: Fault) -> None:
+    """Somebody scaled the Deployment to nothing."""
+    Api.of(fault.lab).patch(DEPLOYMENT, {"spec": {"replicas": 0}})
+    fault.sessions.append(Session("service", 0, "", "", "", "", f"{NAMESPACE}/api-server"))
+    felt(fault)
+
+
+def scaled_again(lab: Lab) -> None:
+    Api.of(lab).patch(DEPLOYMENT, {"spec": {"replicas": 3}})
+    good_again(lab)
+
+
+def deployment(name: str, labels: dict[str, str], container: dict[str, t.Any], replicas: int = 1) -> dict[str, t.Any]:
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+    spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": NAMESPACE}, "spec": spec}
+
+
+def canary(fault: Fault) -> None:
+    """A canary beside the Deployment, behind the same Service, gets a bad version; the stable one is well."""
+    api, path = Api.of(fault.lab), DEPLOYMENT.replace("api-server", CANARY)
+    image = f"{IMAGE}:1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}"
+    trouble = {
+        "paths": [fault.draw.choice(["/custody/sign", "/custody/keys"])],
+        "status": 500,
+        "error": fault.draw.choice(ERRORS),
+    }
+    fault.lab.write("cluster.json", {"images": {image: trouble}})
+    container = {"name": "api-server", "image": GOOD, "ports": [{"name": "http", "containerPort": 8080}]}
+    labels = {"app": "api-server", "track": "canary"}
+    api.create(path.rpartition("/")[0], deployment(CANARY, labels, container, 2))
+    wait_until(lambda: is_available(api.get(path)), FELT_WITHIN, "the canary", 0.1)
+    api.patch(path, {"spec": {"template": {"spec": {"containers": [{**container, "image": image}]}}}})
+    fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/{CANARY}"))
+    felt(fault)
+    time.sleep(SERVED_SECONDS)
+
+
+def no_canary(lab: Lab) -> None:
+    api, path = Api.of(lab), DEPLOYMENT.replace("api-server", CANARY)
+    api.delete(path)
+    pods = f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=track=canary"
+    wait_until(lambda: not api.get(pods)["items"], FELT_WITHIN, "the canary's end", 0.1)
+    lab.file("cluster.json").unlink(missing_ok=True)
+
+
+def restarted(fault: Fault) -> None:
+    """Something else makes the version fail, and somebody restarts its pods in the hope that it helps."""
+    outside_errors(fault)
+    stamp = {"kubectl.kubernetes.io/restartedAt": datetime.datetime.now(datetime.UTC).isoformat()}
+    Api.of(fault.lab).patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
+    wait_until(lambda: is_available(Api.of(fault.lab).get(DEPLOYMENT)), FELT_WITHIN, "the restart", 0.1)
+    time.sleep(SERVED_SECONDS)
+    felt(fault)
+
+
+def stuck_rollout(fault: Fault) -> None:
+    """A new version does not come up, and the one before goes on serving everything."""
+    version = version_of(fault, "missing")
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    Api.of(fault.lab).patch(DEPLOYMENT, {"spec": {"strategy": strategy}})
+    release(fault, f"{IMAGE}:{version}", f"release {version}")
+    fault.sessions[-1] = Session("innocent", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server")
+
+
+def not_stuck(lab: Lab) -> None:
+    good_again(lab)
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": "100%"}}
+    Api.of(lab).patch(DEPLOYMENT, {"spec": {"strategy": strategy}})
+
+
+def argo_keeps_it(fault: Fault) -> None:
+    """Argo CD keeps the Deployment as its repository says."""
+    Api.of(fault.lab).patch(DEPLOYMENT, {"metadata": {"annotations": {TRACKING: f"shop:apps/Deployment:{NAMESPACE}/api-server"}}})
+
+
+def nobody_keeps_it(lab: Lab) -> None:
+    """Its ReplicaSets have the annotation too, and a rollback would bring it back."""
+    api, nothing = Api.of(lab), {"metadata": {"annotations": {TRACKING: None}}}
+    api.patch(DEPLOYMENT, nothing)
+    sets = DEPLOYMENT.rpartition("/")[0].replace("deployments", "replicasets")
+    for one in api.get(sets)["items"]:
+        api.patch(f"{sets}/{one['metadata']['name']}", nothing)
+
+
+def crashing_exporter(fault: Fault) -> None:
+    """A pod that serves nobody crashes all the time."""
+    container = {"name": "exporter", "image": "registry.example.org/exporter:0.9-crash"}
+    Api.of(fault.lab).create(DEPLOYMENT.rpartition("/")[0], deployment("exporter", {"app": "exporter"}, container))
+
+
+def no_exporter(lab: Lab) -> None:
+    Api.of(lab).delete(DEPLOYMENT.replace("api-server", "exporter"))
 
 
 def image_pull(fault: Fault) -> None:
@@ -102,15 +271,15 @@ def good_again(lab: Lab) -> None:
     api.patch(DEPLOYMENT, {"spec": {"paused": False, "template": {"spec": {"containers": [container]}}}})
     lab.file("cluster.json").unlink(missing_ok=True)
 
-    def available() -> bool:
-        status = api.get(DEPLOYMENT)
-        told: dict[str, t.Any] = status["status"]
-        return bool(
-            told.get("observedGeneration") == status["metadata"]["generation"]
-            and told.get("updatedReplicas") == told.get("availableReplicas") == told.get("replicas") == status["spec"]["replicas"]
-        )
+    wait_until(lambda: is_available(api.get(DEPLOYMENT)), 30, "the good version's pods", 0.1)
 
-    wait_until(available, 30, "the good version's pods", 0.1)
+
+def is_available(one: dict[str, t.Any]) -> bool:
+    told: dict[str, t.Any] = one["status"]
+    return bool(
+        told.get("observedGeneration") == one["metadata"]["generation"]
+        and told.get("updatedReplicas") == told.get("availableReplicas") == told.get("replicas") == one["spec"]["replicas"]
+    )
 
 
 FAULTS: dict[str, Kind] = {
@@ -119,5 +288,16 @@ FAULTS: dict[str, Kind] = {
     "image-pull": Kind(image_pull, good_again),
     "outside-errors": Kind(outside_errors, good_again),
     "wrong-selector": Kind(wrong_selector, right_selector),
+    "out-of-memory": Kind(out_of_memory, good_again),
+    "unready": Kind(unready, good_again),
+    "paused-release": Kind(paused, good_again),
+    "quota": Kind(quota, no_quota),
+    "target-port": Kind(target_port, right_port),
+    "scaled-to-zero": Kind(scaled_to_zero, scaled_again),
+    "canary": Kind(canary, no_canary),
+    "restarted-in-vain": Kind(restarted, good_again),
+    "decoy-stuck-rollout": Kind(stuck_rollout, not_stuck, felt=False),
+    "decoy-argo-cd": Kind(argo_keeps_it, nobody_keeps_it, felt=False),
+    "decoy-exporter": Kind(crashing_exporter, no_exporter, felt=False),
     "decoy-other-release": Kind(other_release, felt=False),
 }

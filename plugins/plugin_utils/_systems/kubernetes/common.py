@@ -12,7 +12,10 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons i
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json, Ref
 
 # Why a pod will not come up by itself.
-BROKEN = (*FAILING, "OOMKilled", "Error", "Unschedulable")
+OUT_OF_MEMORY = "OOMKilled"
+BROKEN = (*FAILING, OUT_OF_MEMORY, "Error", "Unschedulable")
+# A rollout that its controller has given up on (progressDeadlineSeconds).
+STUCK = "ProgressDeadlineExceeded"
 # A pod that is still not ready after that is in trouble, whatever it says.
 STARTS_WITHIN = 120.0
 
@@ -36,9 +39,15 @@ def is_unread(facts: Json, *diagnostics: str) -> bool:
 
 
 def services_of(facts: Json, workload: Json) -> list[str]:
-    """The services that users depend on and that a workload's pods stand behind."""
+    """The services that users depend on and that a workload stands behind, by its pods, or by its labels where it has none."""
     own = {pod["name"] for pod in facts["pods"] if _is_of(pod, workload)}
-    return [one["name"] for one in facts["services"] if one["name"] in facts["watched"] and own & set(one["pods"])]
+    watched = [one for one in facts["services"] if one["name"] in facts["watched"]]
+    return [one["name"] for one in watched if own & set(one["pods"]) or selects(one["selector"], workload["selector"])]
+
+
+def selects(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool:
+    """Whether a Service's selector selects these labels; an empty one selects nothing."""
+    return bool(selector) and all(labels.get(name) == value for name, value in selector.items())
 
 
 def watched_workloads(facts: Json) -> list[Json]:
@@ -50,7 +59,8 @@ def watched_workloads(facts: Json) -> list[Json]:
 
 
 def _unread(facts: Json, kind: str, name: str) -> Json:
-    one: Json = {"kind": kind, "name": name, "releases": [], "owner": None, "paused": False, "refused": "", "progress": None}
+    one: Json = {"kind": kind, "name": name, "releases": [], "owner": None, "paused": False, "refused": "", "progress": None,
+                 "selector": {}}  # fmt: skip
     return {**one, "replicas": len(pods_of(facts, one))}
 
 
@@ -78,15 +88,18 @@ def seconds_between(earlier: str, later: str) -> float | None:
     return (second - first).total_seconds() if first and second else None
 
 
-def trouble_of(facts: Json, pod: Json) -> str:
+def trouble_of(facts: Json, workload: Json, pod: Json) -> str:
     """Why a pod does not serve, by the kubelet's name for it; empty for one that does, or that only just starts."""
     if pod["ready"]:
         return ""
     age = seconds_between(pod["created_at"], facts["at"])
-    is_late = age is not None and age > STARTS_WITHIN
-    return str(pod["reason"] or "NotReady") if pod["reason"] in BROKEN or is_late else ""
+    is_late = workload["progress"] == STUCK or (age is not None and age > STARTS_WITHIN)
+    if not (pod["reason"] in BROKEN or is_late):
+        return ""
+    ended = (pod["last"] or {}).get("reason")
+    return OUT_OF_MEMORY if ended == OUT_OF_MEMORY else str(pod["reason"] or "NotReady")
 
 
-def reasons(facts: Json, pods: t.Iterable[Json]) -> str:
+def reasons(facts: Json, workload: Json, pods: t.Iterable[Json]) -> str:
     """Why these pods do not serve, each reason once."""
-    return ", ".join(sorted({trouble_of(facts, pod) for pod in pods} - {""}))
+    return ", ".join(sorted({trouble_of(facts, workload, pod) for pod in pods} - {""}))

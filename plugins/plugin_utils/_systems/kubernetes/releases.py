@@ -49,6 +49,8 @@ LONGEST_CAUSE = 120
 COMPLETE = "NewReplicaSetAvailable"
 # For how long after a release's pods were all up their end is still its own likely fault.
 SETTLES_WITHIN = 900.0
+# How long a rollout may take, from its beginning to its first pod, and from there to its end.
+ROLLS_OUT_WITHIN = 600.0
 # How many errors a path must have been without, where it should have had them: by chance e^-7 and e^-3 (Poisson).
 SERVED_WELL = 7.0
 MAY_BE_CHANCE = 3.0
@@ -135,10 +137,10 @@ def _case(facts: Json, workload: Json) -> Case | Innocent | Untold:
 def _broken(facts: Json, case: Case) -> Judged | None:
     """Pods of the release that do not come up: proven where nobody else of the workload serves; only possible where those of the
     release before do; and not told where the release had been complete for long."""
-    broken = [pod for pod in case.new if trouble_of(facts, pod)]
-    if not broken or len(broken) < len(case.new) or any(trouble_of(facts, pod) for pod in case.old):
+    broken = [pod for pod in case.new if trouble_of(facts, case.workload, pod)]
+    if not broken or len(broken) < len(case.new) or any(trouble_of(facts, case.workload, pod) for pod in case.old):
         return None
-    said = f"{len(broken)} of its {len(case.new)} pods: {reasons(facts, broken)}"
+    said = f"{len(broken)} of its {len(case.new)} pods: {reasons(facts, case.workload, broken)}"
     if case.workload["progress"] == COMPLETE:
         age = seconds_between(case.workload["progress_at"], facts["at"])
         if age is None or age > SETTLES_WITHIN:
@@ -169,7 +171,7 @@ def _failing(facts: Json, case: Case) -> Judged:
         mine, theirs = bad.within(minutes), beside.within(minutes)
         if min(mine.requests, theirs.requests) >= limits["requests_min"]:
             return _compared(mine, theirs, said, limits["error_ratio_max"])
-    if not (_came_lately(facts, case) and are_read_from_their_start(facts, case.new)):
+    if not (_are_its_first(facts, case) and are_read_from_their_start(facts, case.new)):
         return Untold(f"{said}; whether from their start is not known: the logs that were read do not go back to it")
     well = f"it had answered {bad.good_before} requests to {bad.name} well before the first 5xx"
     if bad.expected_errors >= SERVED_WELL:
@@ -180,13 +182,15 @@ def _failing(facts: Json, case: Case) -> Judged:
     return Shown("likely", f"{said}, from their first ones on" + ("" if later is None else f" ({later:.0f} s after it came)"))
 
 
-def _came_lately(facts: Json, case: Case) -> bool:
-    """Whether the release itself is younger than the lines that were read: its pods may be young because somebody restarted them,
-    or a node was emptied."""
-    is_restarted = case.workload["releases"][0]["restart"]
-    stamps = [case.newest["created_at"], *([] if is_restarted else [case.workload["progress_at"]])]
-    ages = [seconds_between(stamp, facts["at"]) for stamp in stamps]
-    return any(age is not None and age <= facts["log_seconds"] for age in ages)
+def _are_its_first(facts: Json, case: Case) -> bool:
+    """Whether the pods that are there are the release's first ones: young pods may also be there because somebody restarted them,
+    or a node was emptied, and then what the first ones answered is not known."""
+    first = case.newest["rolled_out_at"]
+    after_it = seconds_between(case.newest["created_at"], first)
+    until_complete = seconds_between(first, case.workload["progress_at"])
+    came_with_it = after_it is not None and after_it <= ROLLS_OUT_WITHIN
+    was_completed = until_complete is not None and 0 <= until_complete <= ROLLS_OUT_WITHIN
+    return not case.workload["releases"][0]["restart"] and (came_with_it or was_completed)
 
 
 def _compared(mine: t.Any, theirs: t.Any, said: str, tolerated: float) -> Judged:
@@ -213,10 +217,20 @@ def _finding(facts: Json, case: Case, shown: Shown) -> Finding:
             "since": new["rolled_out_at"], "why": shown.why,
             "changes": "; ".join(new["changes"][:MOST_CHANGES]) or "nothing that is known", "cause": told,
             "error": top_error(facts, case.new) or "none", "namespace": facts["namespace"], "name": workload["name"],
-            "kept": f"{owner['tool']} keeps it: {owner['suspend']} first, then " if owner else "",
+            "kept": _first_of_all(facts, workload),
         },
         targets={} if owner or workload["paused"] else _targets(facts, case),
     )  # fmt: skip
+
+
+def _first_of_all(facts: Json, workload: Json) -> str:
+    """What must be done by hand before a rollback would hold, or be rolled out at all."""
+    owner, words = workload["owner"], []
+    if owner:
+        words.append(f"{owner['tool']} keeps it: {owner['suspend']} first, then ")
+    if workload["paused"]:
+        words.append(f"it is paused: kubectl -n {facts['namespace']} rollout resume deployment/{workload['name']} first, then ")
+    return "".join(words)
 
 
 def _targets(facts: Json, case: Case) -> dict[str, tuple[Json, ...]]:

@@ -20,6 +20,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     key_of,
     pods_of,
     reasons,
+    selects,
     service_ref,
     services_of,
     trouble_of,
@@ -80,7 +81,7 @@ def _unserved(facts: Json, service: Json, key: str) -> Finding:
 
 
 def _why_unserved(facts: Json, service: Json) -> str:
-    empty = [one for one in facts["workloads"] if not one["replicas"] and _selects(service["selector"], one["selector"])]
+    empty = [one for one in facts["workloads"] if not one["replicas"] and selects(service["selector"], one["selector"])]
     if empty:
         return f"{key_of(facts, empty[0])}, which it selects, is scaled to 0"
     if service["portless"]:
@@ -88,10 +89,6 @@ def _why_unserved(facts: Json, service: Json) -> str:
     if not service["selector"]:
         return "it has no selector, and none of the endpoints that were made by hand is ready"
     return f"{len(service['pods'])} pods match its selector, none of them is a ready endpoint"
-
-
-def _selects(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool:
-    return bool(selector) and all(labels.get(name) == value for name, value in selector.items())
 
 
 def _selector(service: Json) -> str:
@@ -104,17 +101,17 @@ def pods_failing(facts: Json) -> t.Iterator[Observation]:
         return
     for workload in watched_workloads(facts):
         pods = pods_of(facts, workload)
-        failing = [pod for pod in pods if trouble_of(facts, pod)]
+        failing = [pod for pod in pods if trouble_of(facts, workload, pod)]
         if failing or workload["refused"]:
             yield _failing(facts, workload, pods, failing)
-        elif all(pod["ready"] for pod in pods):
+        elif pods and all(pod["ready"] for pod in pods):
             yield RuledOut(facts["system"], "k8s.pods_failing", f"{key_of(facts, workload)}: all of its pods are ready")
 
 
 def _failing(facts: Json, workload: Json, pods: list[Json], failing: list[Json]) -> Finding:
     serving = sum(pod["ready"] for pod in pods)
     few = serving < ENOUGH * workload["replicas"]
-    why = reasons(facts, failing) or "they cannot be made"
+    why = reasons(facts, workload, failing) or "they cannot be made"
     first = failing[0] if failing else None
     return Finding(
         "k8s.pods_failing",
