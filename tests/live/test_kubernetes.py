@@ -96,7 +96,7 @@ def test_check_mode_asks_the_server_and_stores_nothing(cluster: Lab, root: pathl
     checked = play(cluster, root, "--check", "--diff", "-e", "mitigate=rollback", variables=harness.ALL_CHANNELS)
     assert checked.code == 0
     assert "would do" in checked.output
-    assert "+    image: registry.example.org/api-server:1.4.0" in checked.printed
+    assert "+  image: registry.example.org/api-server:1.4.0" in checked.printed
     sent = plane.audited(cluster)[known:]
     assert [event["verb"] for event in sent] == ["patch"]
     assert all("dryRun=All" in event["requestURI"] for event in sent)
