@@ -95,21 +95,23 @@ def counted(before: t.Sequence[Row], after: t.Sequence[Row], seconds: float, mos
     ``window_mean_ms`` (None without a call), ``calls_per_second``.
     """
     old = {(row["user"], row["statement"]): row for row in before}
-    counters = []
+    pairs = []
     for row in after:
         first = old.get((row["user"], row["statement"]))
         if first is not None and first["calls"] > row["calls"]:
             first = None  # reset or thrown out in between
-        calls = row["calls"] - (first["calls"] if first else 0)
-        spent = row["total_ms"] - (first["total_ms"] if first else 0.0)
-        counters.append(
-            {
-                "statement": row["statement"], "user": row["user"], "calls": row["calls"], "rows": row["rows"],
-                "total_ms": round(row["total_ms"], 1), "mean_ms": round(row["total_ms"] / row["calls"], 2),
-                "mean_ms_before": round(first["total_ms"] / first["calls"], 2) if first else None,
-                "window_calls": calls, "window_ms": round(spent, 1),
-                "window_mean_ms": round(spent / calls, 2) if calls else None,
-                "calls_per_second": round(calls / seconds, 1) if seconds > 0 else None,
-            }
-        )  # fmt: skip
-    return sorted(counters, key=lambda one: (-one["window_ms"], -one["total_ms"], one["statement"]))[:most]
+        pairs.append((row["total_ms"] - (first["total_ms"] if first else 0.0), row, first))
+    pairs.sort(key=lambda one: (-round(one[0], 1), -one[1]["total_ms"], one[1]["statement"]))
+    return [_counted(spent, row, first, seconds) for spent, row, first in pairs[:most]]
+
+
+def _counted(spent: float, row: Row, first: Row | None, seconds: float) -> Row:
+    calls = row["calls"] - (first["calls"] if first else 0)
+    return {
+        "statement": row["statement"], "user": row["user"], "calls": row["calls"], "rows": row["rows"],
+        "total_ms": round(row["total_ms"], 1), "mean_ms": round(row["total_ms"] / row["calls"], 2),
+        "mean_ms_before": round(first["total_ms"] / first["calls"], 2) if first else None,
+        "window_calls": calls, "window_ms": round(spent, 1),
+        "window_mean_ms": round(spent / calls, 2) if calls else None,
+        "calls_per_second": round(calls / seconds, 1) if seconds > 0 else None,
+    }  # fmt: skip

@@ -159,8 +159,13 @@ class _Look:
         """One question, in a transaction of its own. Raises psycopg2.Error."""
         with self.connection.cursor() as cursor:
             cursor.execute(statement, values)
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, map(decoded, row), strict=True)) for row in cursor.fetchall()] if names else []
+            columns = cursor.description or ()
+            names = [column.name for column in columns]
+            found = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()] if names else []
+        for name in [column.name for column in columns if column.type_code in psycopg2.extensions.BYTES.values]:
+            for row in found:
+                row[name] = decoded(row[name])
+        return found
 
     def imitate_users(self) -> None:
         """Asks for the URLs, one after the other, again and again, until the look is over."""
