@@ -189,6 +189,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that only our own leftover is dropped", f"{POSTGRESQL}/index.py", 'if one["name"] == wanted.name and one["oid"] not in before', 'if not one["valid"]'),
     ("that a young prepared transaction stays", f"{POSTGRESQL}/prepared.py", "    if found.seconds < older_than:\n", "    if False:\n"),
     ("that an analysis is confirmed", f"{POSTGRESQL}/statistics.py", "    while look(connection, table.schema, table.table).runs <= table.runs:\n", "    while False:\n"),
+    ("that an undo knows what failed half-way", EXECUTOR, '(changed and result.get("made")) or {}', "{}"),
     # Kubernetes
     ("that both releases fail is no release's fault", RELEASES, "    if theirs.ratio > tolerated:\n", "    if False:\n"),
     ("that noise proves nothing", REQUESTS, "is_enough and spread > 0 and (one.ratio - other.ratio) / spread >= FAR_APART", "one.ratio > other.ratio"),

@@ -84,6 +84,23 @@ done:
   type: list
   elements: str
   sample: ["rolled Deployment custody/api-server back from revision 2 (api:1.5.0) to revision 1 (api:1.4.0)"]
+made:
+  description: By what an undo finds what was done. Empty where nothing was rolled back.
+  returned: always
+  type: dict
+  contains:
+    uid:
+      description: The Deployment's uid.
+      type: str
+      returned: where something was rolled back
+    from_hash:
+      description: The pod template's hash of the release that it ran.
+      type: str
+      returned: where something was rolled back
+    to_hash:
+      description: The pod template's hash of the release that it went back to.
+      type: str
+      returned: where something was rolled back
 """
 
 import datetime
@@ -145,9 +162,9 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
             changed = outcome.deployment if outcome.changed else None
             within(ACT_SECONDS + params["wait_seconds"], lambda: rollout.wait(target, params["wait_seconds"], changed))
     except (KubernetesError, LateError) as error:  # what may have been stored is told as changed, so that it can be undone
-        module.fail_json(msg="; ".join([*done, str(error)]), changed=client.wrote, done=list(done))
+        module.fail_json(msg="; ".join([*done, str(error)]), changed=client.wrote, done=list(done), made=rollout.made)
     diff = {"before": yaml_dump(shown(outcome.before)), "after": yaml_dump(shown(outcome.after))}
-    return {"changed": outcome.changed, "done": list(outcome.done), "diff": diff}
+    return {"changed": outcome.changed, "done": list(outcome.done), "made": rollout.made, "diff": diff}
 
 
 def main() -> None:

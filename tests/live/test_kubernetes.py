@@ -89,6 +89,22 @@ def test_a_bad_release_is_named_rolled_back_and_brought_back(cluster: Lab, root:
     assert (back.code, image(cluster)) == (0, bad), back.output[-2000:]
 
 
+def test_whoever_knows_better_rolls_back_by_name_and_forward_again(cluster: Lab, root: pathlib.Path) -> None:
+    faults.break_it(cluster, "decoy-new-version", 1)
+    new, asked = image(cluster), ("-e", "workload=api-server")
+    shown = play(cluster, root, *asked, playbook="playbooks/k8s_rollback.yml")
+    assert (shown.code, image(cluster)) == (0, new), shown.output[-2500:]
+    assert "mitigate=rollback" in shown.line("STEP")
+    done = play(cluster, root, *asked, "-e", "mitigate=rollback", playbook="playbooks/k8s_rollback.yml")
+    assert done.code == 0, done.output[-2000:]
+    assert image(cluster).endswith(":1.4.0")
+    back = play(cluster, root, "-e", f"incident_id={done.folder.name}", playbook="playbooks/undo.yml")
+    assert (back.code, image(cluster)) == (0, new), back.output[-2000:]
+    unnamed = play(cluster, root, playbook="playbooks/k8s_rollback.yml")
+    assert unnamed.code
+    assert "which Deployment? -e workload=NAME" in unnamed.output
+
+
 def test_check_mode_asks_the_server_and_stores_nothing(cluster: Lab, root: pathlib.Path) -> None:
     faults.break_it(cluster, "bad-release", 2)
     harness.suffering(cluster, locks=False)

@@ -184,6 +184,18 @@ def test_more_than_may_be_touched_is_not(runs: Runs) -> None:
     assert runs.vendors.calls == []
 
 
+def test_what_failed_and_may_have_changed_something_is_taken_back_by_what_it_made(runs: Runs) -> None:
+    made = {"uid": "u1", "from_hash": "h2", "to_hash": "h1"}
+    runs.vendors.answers["k8s_rollout"] = {"failed": True, "changed": True, "msg": "nobody knows", "made": made}
+    session = runs.session(runs.open())
+    target = {"namespace": "shop", "kind": "Deployment", "name": "api"}
+    with pytest.raises(RecordError, match="nobody knows"):
+        session.executor.effect(Effect("rollback", "db", "k8s_rollout", {}, target))
+    assert session.executor.undo_plan("db") == [
+        {"mitigation": "rollback", "role": "sre.runbooks.k8s_rollback", "target": {**target, **made}}
+    ]
+
+
 def test_without_recovery_the_incident_stays_open_and_the_run_is_not_green(runs: Runs) -> None:
     assert "not recovered: cancel_queued_ddl was carried out, but" in str(runs.play(CANCEL, after=SICK))
     assert runs.incident["state"] == "open"

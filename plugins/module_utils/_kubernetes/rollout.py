@@ -77,6 +77,8 @@ class Rollout:
 
     def __init__(self, client: Client, clock: t.Callable[[], float], sleep: t.Callable[[float], None]) -> None:
         self._client, self._clock, self._sleep = client, clock, sleep
+        # By what an undo finds what was done, known before it is: ``uid``, ``from_hash``, ``to_hash``.
+        self.made: Json = {}
 
     def read(self, target: Target) -> Json:
         """The Deployment. Raises KubernetesError where it is not the one that was meant."""
@@ -102,6 +104,8 @@ class Rollout:
             if before == template:
                 already = f"{target.said} has the template of revision {revision_of(wanted)} already"
                 return Outcome(False, (already,), before, before, deployment)
+            now = hash_of(releases[0]) if releases else ""
+            self.made = {"uid": deployment["metadata"]["uid"], "from_hash": now, "to_hash": hash_of(wanted)}
             patch = [
                 {"op": "test", "path": "/metadata/uid", "value": deployment["metadata"]["uid"]},
                 {"op": "test", "path": "/metadata/resourceVersion", "value": deployment["metadata"]["resourceVersion"]},

@@ -111,7 +111,8 @@ class Executor:
             result = self.context.outside.execute(act.module, act.args)
             if result.get("failed"):
                 why = plain(result.get("msg", "no reason given"))
-                self._outcome(kinds[1], act, "failed", why, changed=bool(result.get("changed")), made={})
+                changed = bool(result.get("changed"))
+                self._outcome(kinds[1], act, "failed", why, changed=changed, made=(changed and result.get("made")) or {})
                 raise RecordError(f"{act.label} on {act.system} failed: {why}")
             detail = told(result, act.sentence)
             if self.opened["check"]:

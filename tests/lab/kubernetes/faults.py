@@ -216,6 +216,13 @@ def nobody_keeps_it(lab: Lab) -> None:
         api.patch(f"{sets}/{one['metadata']['name']}", nothing)
 
 
+def new_version(fault: Fault) -> None:
+    """A new version is rolled out, and is well."""
+    release(fault, f"{IMAGE}:1.{fault.draw.randint(5, 9)}.0", "a release that is well")
+    fault.sessions[-1] = Session("innocent", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server")
+    wait_until(lambda: is_available(Api.of(fault.lab).get(DEPLOYMENT)), FELT_WITHIN, "the new version", 0.1)
+
+
 def crashing_exporter(fault: Fault) -> None:
     """A pod that serves nobody crashes all the time."""
     container = {"name": "exporter", "image": "registry.example.org/exporter:0.9-crash"}
@@ -297,6 +304,7 @@ FAULTS: dict[str, Kind] = {
     "canary": Kind(canary, no_canary),
     "restarted-in-vain": Kind(restarted, good_again),
     "decoy-stuck-rollout": Kind(stuck_rollout, not_stuck, felt=False),
+    "decoy-new-version": Kind(new_version, good_again, felt=False),
     "decoy-argo-cd": Kind(argo_keeps_it, nobody_keeps_it, felt=False),
     "decoy-exporter": Kind(crashing_exporter, no_exporter, felt=False),
     "decoy-other-release": Kind(other_release, felt=False),
