@@ -15,12 +15,17 @@ SLOWEST = 5
 Rows = tuple[tuple[str, ...], ...]
 
 
-def wait_profile(facts: Json) -> list[tuple[str, int]]:
-    """What the active sessions were doing, in percent of the looks at them: CPU, or the event that they waited for."""
+def _waits(facts: Json) -> collections.Counter[str]:
     samples = (facts.get("postgresql") or {}).get("samples") or {}
     seen: collections.Counter[str] = collections.Counter()
     for session in samples.get("sessions", []):
         seen.update(session["waits"])
+    return seen
+
+
+def wait_profile(facts: Json) -> list[tuple[str, int]]:
+    """What the active sessions were doing, in percent of the looks at them: CPU, or the event that they waited for."""
+    seen = _waits(facts)
     total = sum(seen.values())
     return [(event, round(100 * number / total)) for event, number in seen.most_common()]
 
@@ -74,6 +79,8 @@ def runs_out(facts: Json) -> Rows:
 def lines(facts: Json) -> list[tuple[str, list[str]]]:
     """Two lines for the screen: what the sessions were doing, and which statements the work went into."""
     waits = [f"{event} {percent} %" for event, percent in wait_profile(facts)[:MOST]]
+    if waits:
+        waits[-1] += f" (of {sum(_waits(facts).values())} looks at sessions)"
     statements = []
     for share, user, what, calls, now, before in work(facts)[:2]:
         told = [user, calls, now, f"before {before}" if before else ""]
