@@ -10,6 +10,7 @@ import psycopg2
 
 from tests import harness
 from tests.lab import faults
+from tests.lab.__main__ import CLUSTER
 from tests.lab.postgres import dsn
 from tests.lab.state import PROJECT, Lab
 
@@ -35,6 +36,13 @@ COUNT = "SELECT count(*) FROM pg_stat_activity"
 KILL_IDLE = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE state = 'idle' AND state_change < now() - interval '10 minutes'"""
 AGAIN = "CREATE INDEX CONCURRENTLY IF NOT EXISTS audit_entries_again ON audit_entries (reference)"
+
+
+LOGS = "kubectl -n custody logs -l app=api-server | grep 'HTTP/1.1 5'; kubectl -n custody logs -l app=api-server | wc -l"
+STATUS = "kubectl -n custody rollout status deployment/api-server --timeout=1s"
+UNDO = (
+    "kubectl -n custody rollout undo deployment/api-server; kubectl -n custody rollout status deployment/api-server --timeout=9s"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +78,15 @@ CASES = (
     Case("app-stalled", "curl and its exit code", "curl --silent --output /dev/null URL/health; echo $?",
          "The exit code is 0 for a 503. The runbook counts an answer as good by its status, several times in a row."),
 )  # fmt: skip
+ON_KUBERNETES = (
+    Case("bad-release", "kubectl logs and grep", LOGS,
+         "Nothing matches: the application logs JSON. And with a selector kubectl shows ten lines of each pod only."),
+    Case("bad-release", "rollout status of a release that came up", STATUS,
+         "It came up, says kubectl, and it did: whether it answers with errors is not in its readiness."),
+    Case("outside-errors", "Rolling back what is not to blame", UNDO,
+         "Something else fails, and the release before would fail as well; or there is none. Now there are two changes to "
+         "explain."),
+)  # fmt: skip
 
 
 def table(names: list[str], rows: list[tuple[object, ...]]) -> list[str]:
@@ -81,10 +98,13 @@ def table(names: list[str], rows: list[tuple[object, ...]]) -> list[str]:
 
 def typed(lab: Lab, case: Case) -> list[str]:
     """What the command prints."""
+    if case.command.startswith("kubectl"):
+        kubectl = f"{lab.part('kubernetes')['bin']}/kubectl --kubeconfig={lab.file('kubernetes', 'admin.kubeconfig')}"
+        done = subprocess.run(["sh", "-c", case.command.replace("kubectl", kubectl)], capture_output=True, text=True, check=False)
+        return [line[:LONGEST] for line in (done.stdout + done.stderr).splitlines()] or ["(nothing)"]
     if case.command.startswith("curl"):
         address = lab.part("app")["url"] + "/health"
-        done = subprocess.run(["curl", "--silent", "--output", "/dev/null", address], check=False)
-        return [str(done.returncode)]
+        return [str(subprocess.run(["curl", "--silent", "--output", "/dev/null", address], check=False).returncode)]
     try:
         connection = psycopg2.connect(dsn(lab, case.user))
         connection.autocommit = True
@@ -101,8 +121,9 @@ def typed(lab: Lab, case: Case) -> list[str]:
 
 def ours(lab: Lab) -> list[str]:
     """The lines of the screen that tell the cause and what to do about it."""
+    playbook = f"playbooks/runbook_{'db_degradation' if 'postgres' in lab.parts() else 'error_rate'}.yml"
     with harness.a_root() as root:
-        played = harness.play(lab, root, variables={"incident_declare": "never"})
+        played = harness.play(lab, root, variables={"incident_declare": "never"}, playbook=playbook)
     wanted = ("CAUSE", "UNPROVEN", "DO ", "BY HAND")
     return [line.replace(f"{PROJECT}/", "") for line in played.output.splitlines() if line.startswith(wanted)]
 
@@ -114,7 +135,7 @@ def section(lab: Lab, case: Case) -> list[str]:
     said, answer = ours(lab), typed(lab, case)
     explained = (faults.FAULTS[case.fault].begin.__doc__ or "").splitlines()[0]
     print(f"{case.title}: {answer[0]} · {said[0] if said else ''}", flush=True)
-    language = "sh" if case.command.startswith("curl") else "sql"
+    language = "sh" if case.command.startswith(("curl", "kubectl")) else "sql"
     return [
         f"## {case.title}", "", f"The fault (`{case.fault}`): {explained}", "", f"```{language}",
         case.command, "```", "", "prints", "", "```text", *answer, "```", "", "The runbook, of the same fault:", "", "```text",
@@ -125,10 +146,13 @@ def section(lab: Lab, case: Case) -> list[str]:
 def main() -> int:
     head = [
         "# Commands that lie", "",
-        "What people type at a sick database, what it printed on the lab, and what the runbook said of the same fault.",
+        "What people type at a sick database or cluster, what it printed on the lab, and what the runbook said of it.",
         "Generated from real runs by `make why`; pids and times are those of that day.", "",
     ]  # fmt: skip
     harness.write_page(PAGE, head, lambda lab: (line for case in CASES for line in section(lab, case)))
+    with harness.a_lab("why-cluster", CLUSTER) as lab, PAGE.open("a") as page:
+        lines = [line for case in ON_KUBERNETES for line in section(lab, case)]
+        page.write("\n" + "\n".join(lines).rstrip("\n") + "\n")
     return 0
 
 

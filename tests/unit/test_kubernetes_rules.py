@@ -21,11 +21,13 @@ WELL = {**given.edge(given.probe()), "depends_on": ["db"]}
 
 def release(revision: int, since: str = NEW, **changes: t.Any) -> Json:
     return {"revision": revision, "replica_set": f"api-{revision}", "hash": f"hash{revision}", "images": {"api": f"api:1.{revision}.0"},
-            "change_cause": None, "created_at": since, "rolled_out_at": since, "replicas": 3, "changes": ["image"], "restart": False, "probes": ["/healthz"], **changes}  # fmt: skip
+            "change_cause": None, "created_at": since, "rolled_out_at": since, "replicas": 3, "changes": ["image"],
+            "restart": False, "configuration": False, "uid": f"rs{revision}", **changes}  # fmt: skip
 
 
 def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
-    return {"name": name, "uid": name, "kind": "Deployment", "workload": "api", "over": False, "revision": revision, "hash": f"hash{revision}", "phase": "Running",
+    return {"name": name, "uid": name, "kind": "Deployment", "workload": "api", "over": False,
+            "revision": revision, "hash": f"hash{revision}", "phase": "Running",
             "ready": True, "terminating": False, "created_at": NEW, "restarts": 0, "reason": None, "message": "", "last": None,
             "containers": ["api"], **changes}  # fmt: skip
 
@@ -36,14 +38,30 @@ def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, f
     endpoints = {path: {"requests": requests, "server_errors": errors, "good_before_error": before,
                         "first_error": first if errors else "", "minutes": {minute: [requests, errors]}}}  # fmt: skip
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
-    return {"pod": name, "container": container, "cut": cut, "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
+    return {"pod": name, "container": container, "cut": cut, "minutes": {minute: [requests, errors]},
+            "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
             "first_line": NEW, "first_request": NEW, "first_server_error": first if errors else "", "endpoints": endpoints,
             "templates": templates}  # fmt: skip
 
 
+def moving(name: str, *minutes: tuple[int, int]) -> Json:
+    """A log by minute, from 02:10 on: how many requests to one path, and how many failed."""
+    told = {f"2026-11-24T02:{10 + n}": [requests, errors] for n, (requests, errors) in enumerate(minutes)}
+    requests, errors = (sum(counts[place] for counts in told.values()) for place in (0, 1))
+    one = log(name, requests, errors, first="2026-11-24T02:11:00Z")
+    return {**one, "minutes": told, "endpoints": {"/sign": {**one["endpoints"]["/sign"], "minutes": told}}}
+
+
+def both(name: str, well: int, sick: int) -> Json:
+    """A log of two paths, one that is asked often and well, and one that always fails."""
+    good, bad = log(name, well, path="/list"), log(name, sick, sick, good=0, path="/sign")
+    return {**bad, "requests": well + sick, "minutes": {"2026-11-24T02:11": [well + sick, sick]},
+            "endpoints": {**good["endpoints"], **bad["endpoints"]}}  # fmt: skip
+
+
 def service(own: list[Json], **changes: t.Any) -> Json:
-    names = [one["name"] for one in own if one["workload"].startswith("api")]
-    ready = [one["name"] for one in own if one["ready"] and one["workload"].startswith("api")]
+    mine = [one for one in own if (one["workload"] or "api").startswith("api")]
+    names, ready = [one["name"] for one in mine], [one["name"] for one in mine if one["ready"]]
     return {
         "name": "api",
         "type": "ClusterIP",
@@ -59,7 +77,8 @@ def service(own: list[Json], **changes: t.Any) -> Json:
 def cluster(pods: list[Json], logs: list[Json] | None = None, releases: list[Json] | None = None, **changes: t.Any) -> Json:
     newest_first = [release(2), release(1, OLD)] if releases is None else releases
     workload = {"kind": "Deployment", "name": "api", "uid": "u1", "replicas": 3, "updated": 3, "ready": 3, "available": 3,
-                "observed": True, "paused": False, "progress": None, "progress_at": "", "refused": "", "selector": {"app": "api"},
+                "observed": True, "paused": False, "progress": "ReplicaSetUpdated", "progress_at": "", "refused": "",
+                "selector": {"app": "api"},
                 "owner": changes.pop("owner", None), "releases": newest_first, **changes.pop("workload", {})}  # fmt: skip
     others = changes.pop("workloads", [])
     facts = {"system": "db", "kind": "kubernetes", "depends_on": [], "limits": LIMITS, "namespace": "shop", "watched": ["api"],
@@ -79,8 +98,11 @@ OLD_POD = pod("old", 1, created_at=OLD)
 OLDS = [pod(f"old{n}", 1, created_at=OLD) for n in range(3)]
 TWIN = pod("twin", 5, workload="api-stable", created_at=OLD)
 STATEMENTS = {"kind": "Deployment", "name": "statements", "uid": "u2", "replicas": 1, "updated": 1, "ready": 1, "available": 1, "observed": True,
-              "paused": False, "progress": None, "progress_at": "", "refused": "", "selector": {}, "owner": None, "releases": [release(9), release(8, OLD)]}  # fmt: skip
+              "paused": False, "progress": None, "progress_at": "", "refused": "", "selector": {}, "owner": None,
+              "releases": [release(9), release(8, OLD)]}  # fmt: skip
 STABLE = {**STATEMENTS, "name": "api-stable", "uid": "u3", "releases": [release(5, OLD), release(4, OLD)]}
+TWO, FIVE = "2026-11-24T02:02:00Z", "2026-11-24T02:05:00Z"
+LIAR = pod("liar", None, kind=None, workload=None)
 BAD, PODS, NOBODY, ERRORS = "k8s.bad_release", "k8s.pods_failing", "k8s.no_endpoints", "k8s.server_errors"
 ARGO = {"tool": "Argo CD", "name": "shop", "suspend": "argocd app set shop --sync-policy none"}
 
@@ -106,7 +128,7 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
     ("two of its pods crash, one serves", cluster([THREE[0], *CRASHED[1:]], SERVES), [(PODS, "likely")]),
     ("pods only just start", cluster([pod("new0", 2, ready=False, reason="ContainerCreating", created_at="2026-11-24T02:12:30Z")]), [(NOBODY, "proven")]),
     ("pods that start for ever", cluster([pod("new0", 2, ready=False, reason="ContainerCreating", created_at=OLD)]),
-     [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
+     [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
     ("a stuck rollout, while the release before serves all", cluster([*OLDS, PULLING[0]], [log(f"old{n}", 100) for n in range(3)]),
      [(BAD, "possible"), (PODS, "possible")]),
     ("a stuck rollout, and the release before answers with errors", cluster([*OLDS, PULLING[0]], [log(f"old{n}", 100, 40) for n in range(3)]),
@@ -137,14 +159,49 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
              [release(3, restart=True, changes=[]), release(2), release(1, OLD)]), [(ERRORS, "proven")]),
     ("pods that a node's end made anew are no release", cluster(THREE, FAILS, releases=[release(2, OLD, rolled_out_at=NEW), release(1, OLD)]),
      [(ERRORS, "proven")]),
-    ("a release of old that somebody went back to just now",
-     cluster(THREE, FAILS, releases=[release(2, OLD, rolled_out_at=NEW), release(1, OLD)], workload={"progress_at": NEW}),
-     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("a release of old that somebody went back to just now: forward is no way out",
+     cluster(THREE, FAILS, releases=[release(3, OLD, rolled_out_at=NEW), release(2)], workload={"progress_at": NEW}), [(ERRORS, "proven")]),
     ("a canary fails, its twin does not", cluster([*THREE, TWIN], [*FAILS, log("twin", 300)], workloads=[STABLE]),
      [(BAD, "proven"), (ERRORS, "proven")]),
     ("a proxy logs the same once more", cluster([{**one, "containers": ["api", "proxy"]} for one in THREE],
      [*FAILS, *(log(f"new{n}", 90, container="proxy") for n in range(3))]), [(BAD, "likely"), (ERRORS, "proven")]),
-    ("only the kubelet's probes fail", cluster(THREE, [log(f"new{n}", 100, 40, path="/healthz") for n in range(3)]), []),
+    ("both releases fail from one minute on, while users move to the new one",
+     cluster([*THREE, OLD_POD], [moving("new0", (20, 0), (300, 150)), moving("old", (300, 0), (40, 20))]), [(ERRORS, "proven")]),
+    ("it fails hardly more often than those beside it", cluster([*THREE, OLD_POD], [log("new0", 9000, 3825), log("old", 9000, 3600)]),
+     [(ERRORS, "proven")]),
+    ("one of its pods fails, the others do not", cluster([*THREE, OLD_POD], [log("new0", 100, 100, good=0), *SERVES[1:], log("old", 100)]),
+     [(BAD, "possible"), (ERRORS, "proven")]),
+    ("a crashing canary beside pods that serve", cluster([*CRASHED, TWIN], [log("twin", 100)], workloads=[STABLE]),
+     [(BAD, "possible"), (PODS, "likely")]),
+    ("a pod that says of itself that the Deployment controls it", cluster([*THREE, LIAR], [*FAILS, log("liar", 600)]),
+     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("a bare pod that does not come up, beside those that serve",
+     cluster([*THREE, {**LIAR, "ready": False, "reason": "ImagePullBackOff"}], SERVES), [(PODS, "possible")]),
+    ("a path fails under many requests to others", cluster(THREE, [both(f"new{n}", 9000, 60) for n in range(3)]),
+     [(BAD, "likely"), (ERRORS, "proven")]),
+    ("its log begins long after it did: rotated",
+     cluster([{**one, "created_at": FIVE} for one in THREE], [{**one, "first_line": NOW} for one in FAILS],
+             releases=[release(2, FIVE), release(1, OLD)]), [(ERRORS, "proven")]),
+    ("its log was not asked for from its beginning",
+     cluster([{**one, "created_at": TWO} for one in THREE], [{**one, "first_line": "2026-11-24T02:03:00Z"} for one in FAILS],
+             releases=[release(2, TWO), release(1, OLD)]), [(ERRORS, "proven")]),
+    ("it fails a little more often than those beside it", cluster([*THREE, OLD_POD], [log("new0", 20000, 300), log("old", 20000, 180)]),
+     [(ERRORS, "proven")]),
+    ("there is no room for its pods", cluster([pod("new0", 2, ready=False, reason="Unschedulable", created_at=OLD)]),
+     [(NOBODY, "proven"), (PODS, "proven")]),
+    ("there is no room for what it asks for", cluster([pod("new0", 2, ready=False, reason="Unschedulable", created_at=OLD)],
+     releases=[release(2, changes=["resources"]), release(1, OLD)]), [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
+    ("room is only just being made", cluster([pod("new0", 2, ready=False, reason="Unschedulable")]), [(NOBODY, "proven")]),
+    ("pods crash, and nobody knows whether they were ever up", cluster(CRASHED, releases=[release(2, OLD), release(1, OLD)], workload={"progress": None}),
+     [(NOBODY, "proven"), (PODS, "proven")]),
+    ("another workload had crashed before it came", cluster([*CRASHED, pod("s", 9, workload="statements", ready=False, reason="Error", created_at=OLD)],
+     workloads=[STATEMENTS]), [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
+    ("a pod of the release before ends, and had failed before",
+     cluster([*THREE, {**OLD_POD, "terminating": True, "ready": False}],
+             [*FAILS, log("old", 100, 40, first="2026-11-24T02:03:00Z", minute="2026-11-24T02:03")]),
+     [(ERRORS, "proven")]),
+    ("pods that a node's end made anew, just after it was complete",
+     cluster(THREE, FAILS, workload={"progress": "NewReplicaSetAvailable", "progress_at": "2026-11-24T02:09:00Z"}), [(ERRORS, "proven")]),
     ("a StatefulSet answers with errors", cluster([pod("db-0", None, kind="StatefulSet")], [log("db-0", 100, 40)], releases=[]),
      [(ERRORS, "proven")]),
     ("scaled to nothing", cluster([], workload={"replicas": 0}), [(NOBODY, "proven")]),
@@ -225,9 +282,11 @@ UNKNOWN: list[tuple[str, Json, str]] = [
     ("a log was not read", cluster(THREE, SERVES[:2]), "not all of its pods"),
     ("some logs were too many to read", cluster(THREE, SERVES, gaps=[{"diagnostic": "logs", "reason": "64 of 900"}]), "not all of its pods"),
     ("a pod is not ready", cluster([*THREE[:2], pod("new2", 2, ready=False, created_at="2026-11-24T02:12:50Z")], SERVES), "not all of its pods"),
-    ("too few requests", cluster(THREE, [log("new0", 3)]), "3 requests that were read, too few"),
+    ("too few requests", cluster(THREE, [log("new0", 3)]), "3 requests, 0 with 5xx; too few were read"),
     ("the logs do not go back to its start", cluster([{**one, "created_at": OLD} for one in THREE], FAILS), "do not go back to it"),
-    ("too little to tell the two apart", cluster([*THREE, OLD_POD], [log("new0", 20, 1, good=0), log("old", 20)]), "too few to tell them apart"),
+    ("too little to tell the two apart", cluster([*THREE, OLD_POD], [log("new0", 40, 5, good=0), log("old", 20)]), "too few to tell them apart"),
+    ("a release of old that somebody went back to", cluster(THREE, SERVES, releases=[release(3, OLD), release(2)]), "no way out of it"),
+    ("a Deployment that is new itself", cluster(THREE, FAILS, releases=[release(1)]), "nothing to compare it with"),
     ("it may have served well by chance", cluster(THREE, [log("new0", 110, 5, good=50), log("new1", 1), log("new2", 1)]), "which may be chance"),
     ("a StatefulSet", cluster([pod("db-0", None, kind="StatefulSet")], [log("db-0", 100)], releases=[]), "of a StatefulSet are not read"),
     ("no history", cluster(THREE, SERVES, releases=[release(7)]), "revisionHistoryLimit"),
@@ -258,7 +317,7 @@ def test_a_restart_after_a_release_does_not_hide_it() -> None:
 
 INNOCENT: list[tuple[str, Json, str]] = [
     ("it serves", cluster(THREE, SERVES), "answered 300 requests, 0 with 5xx"),
-    ("the first release of all", cluster(THREE, SERVES, releases=[release(1)]), "no other release"),
+    ("the first release of all", cluster(THREE, SERVES, releases=[release(1, OLD)]), "no other release"),
     ("both fail alike", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100, 40)]), "those beside them 40 of 100"),
     ("it served well first", cluster(THREE, [log(f"new{n}", 100, 40, good=30) for n in range(3)]), "90 requests to /sign well before"),
 ]  # fmt: skip
@@ -268,6 +327,18 @@ INNOCENT: list[tuple[str, Json, str]] = [
 def test_by_what_a_release_is_known_to_be_innocent(name: str, facts: Json, why: str) -> None:
     (told,) = [one for one in observed(facts) if isinstance(one, RuledOut) and one.id == BAD]
     assert why in told.why
+
+
+def test_a_configuration_is_not_rolled_back() -> None:
+    facts = cluster(CRASHED, releases=[release(2, changes=["annotation checksum/config"], configuration=True), release(1, OLD)])
+    found = judge([facts, SICK], {}, shipped())
+    assert (found["offers"], found["findings"][0]["id"]) == ([], BAD)
+    assert "put the ConfigMap or Secret back first" in found["findings"][0]["manual_command"]
+
+
+def test_how_long_the_release_before_was_the_newest_is_said() -> None:
+    found = judge([cluster(CRASHED), SICK], {}, shipped())
+    assert "before it revision 1, newest for 1.2 h" in found["findings"][0]["summary"]
 
 
 def test_a_pod_that_runs_out_of_memory_says_so() -> None:

@@ -15,6 +15,14 @@ LINES: list[tuple[str, bytes, Line | None]] = [
     ("a balancer's probe in JSON", b'{"path": "/", "status": 503, "user_agent": "ELB-HealthChecker/2.0"}', Line("", "")),
     ("a request that it made itself", b'{"level": "error", "msg": "no", "url": "http://signer:8443/a", "status": 502}', Line("error", "no")),
     ("another that it made itself", b'{"path": "/a", "status": 502, "span.kind": "client"}', Line("", "")),
+    ("what a user agent writes is no field", b'level=info path=/a status=200 agent="x' + b"y" * 600 + b' status=503 path=/pay level=error"',
+     Line("info", "", "/a", 200)),
+    ("a field that comes again is not the first", b"level=info path=/a status=200 path=/pay status=503", Line("info", "", "/a", 200)),
+    ("an unclosed quote ends nothing", b'level=info path=/a status=200 agent="x status=503 path=/pay', Line("info", "", "/a", 200)),
+    ("what a request line writes is no status", b'1 - - [x] "GET /pay x\\" 503 5 HTTP/1.1" 400 9 "-" "c"', Line("", "", "/pay", 400)),
+    ("JSON that is cut is no request", b'{"a": "' + b"x" * 9000 + b'" path=/sign status=503 level=error', Line("", "")),
+    ("gRPC's own trouble in HTTP's 200", b'{"path": "/custody.Sign", "status": 200, "grpc_status": 13}', Line("", "", "/custody.Sign", 500)),
+    ("a token in a path", b'{"path": "/reset/a8Kd92hsQ1", "status": 200}', Line("", "", "/reset/{id}", 200)),
     ("ids in a path", b'{"path": "/users/17/reset/aB3xxxxxxxxxxxxxxxx;jsessionid=1", "status": 200}', Line("", "", "/users/{id}/reset/{id}", 200)),
     ("text", b"2026-11-24 ERROR could not open 77", Line("error", "<n>-<n>-<n> ERROR could not open <n>")),
     ("empty", b"  ", None),
@@ -45,6 +53,14 @@ SECRETS = [
     "postgres://custody:hunter2secret@db/custody",
     "Set-Cookie: a=1; session=hunter2secret; Path=/",
     "AWS AKIAABCDEFGHIJKLMNOP of hunter2secret".replace("of hunter2secret", ""),
+    "Authorization: Negotiate hunter2secret",
+    "DB_PASS=hunter2secret",
+    "<Password>hunter2secret</Password>",
+    '{:password=>"hunter2secret"}',
+    "https://user:pa/ss@hunter2secret@db/x",
+    "AccountKey=hunter2secret==;EndpointSuffix",
+    '"private_key": "-----BEGIN PRIVATE KEY-----' + "x" * 600 + 'hunter2secret"',
+    "https://hooks.slack.com/services/hunter2secret",
     "pushed with ghp_hunter2secrethunter2secret",
     "-----BEGIN RSA PRIVATE KEY----- hunter2secret",
 ]
@@ -78,7 +94,7 @@ def test_scanners_do_not_push_out_what_is_there() -> None:
     scan = [f'{{"path": "/{a}{b}.php", "status": 404}}\n'.encode() for a in letters for b in letters]
     source.feed([*scan, b'{"path": "/sign", "status": 500}\n'], stamped=False)
     assert source.endpoints["/sign"].server_errors == 1
-    assert set(source.endpoints) == {"/sign", "(others)"}
+    assert (set(source.endpoints), source.requests) == ({"/sign"}, 1)
 
 
 def test_a_node_s_own_zone_is_told_in_utc_and_by_minute() -> None:
@@ -86,6 +102,20 @@ def test_a_node_s_own_zone_is_told_in_utc_and_by_minute() -> None:
     source.feed([b'2026-11-24T03:10:59.123456789+01:00 {"path": "/a", "status": 500}\n'], stamped=True)
     assert source.first_server_error.startswith("2026-11-24T02:10:59")
     assert source.endpoints["/a"].minutes == {"2026-11-24T02:10": [1, 1]}
+
+
+def test_a_line_without_an_end_is_cut_and_the_next_one_read() -> None:
+    source = Source()
+    source.feed([b"x" * 4096] * 500 + [b'\n{"path": "/a", "status": 500}\n'], stamped=False)
+    assert (source.lines, source.server_errors, source.size) == (2, 1, 4096 * 500 + 31)
+
+
+def test_what_is_told_in_all_is_more_than_what_is_told_by_path() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    lines = [f'2026-11-24T02:10:00Z {{"path": "/{a}{b}", "status": 200}}\n'.encode() for a in letters for b in letters]
+    source = Source()
+    source.feed(lines, stamped=True)
+    assert (len(source.as_data()["endpoints"]), source.as_data()["minutes"]) == (30, {"2026-11-24T02:10": [676, 0]})
 
 
 def test_what_is_no_time_is_none() -> None:

@@ -30,8 +30,6 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads
 
 Json = dict[str, t.Any]
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/api"
-REPLICA_SETS = "/apis/apps/v1/namespaces/shop/replicasets?limit=500"
-PODS = "/api/v1/namespaces/shop/pods?limit=500"
 PATCH = f"{DEPLOYMENT}?fieldManager=sre.runbooks"
 TARGET = Target("shop", "api", "u1", "h2")
 
@@ -303,7 +301,7 @@ WAITS: list[tuple[str, Json, str | None]] = [
     ("stuck", {"get": [deployment(status=STUCK)]}, "no progress within its progressDeadlineSeconds"),
     ("the new pods crash", {"get": [deployment(status=HALF)], "pods": [{"items": [failing_pod("CrashLoopBackOff", "rs2")]}]},
      "the new pods do not come up: api-x CrashLoopBackOff back-off 40s"),
-    ("a pod crashes that ends anyway", {"get": [deployment(status=HALF), deployment()],
+    ("a pod crashes that ends anyway", {"get": [*[deployment(status=HALF)] * 5, deployment()],
                                         "pods": [{"items": [ending(failing_pod("CrashLoopBackOff", "rs2"))]}]}, None),
     ("old pods crash, which end anyway", {"get": [deployment(status=HALF), deployment()],
                                           "pods": [{"items": [failing_pod("CrashLoopBackOff", "rs1")]}]}, None),
@@ -355,7 +353,7 @@ def test_a_list_is_read_page_by_page() -> None:
     pages = [{"items": [{"a": 1}], "metadata": {"continue": "more"}}, {"items": [{"a": 2}], "metadata": {}}]
     server = Server(**{**GOOD, "pods": pages})
     assert Client(server, "prod").items("/api/v1/namespaces/shop/pods") == [{"a": 1}, {"a": 2}]
-    assert server.asked[1][1].endswith("limit=500&continue=more")
+    assert server.asked[1][1].endswith("limit=100&continue=more")
 
 
 def test_what_may_not_be_read_is_a_gap_and_the_rest_is_read() -> None:
@@ -419,7 +417,8 @@ def test_one_odd_object_is_a_gap_and_the_others_are_told() -> None:
     facts = listing(services=[{"metadata": {"name": "odd"}}, service(), "text"], deployments=[deployment()])
     assert [one["name"] for one in facts["services"]] == ["api"]
     assert [gap["diagnostic"] for gap in facts["gaps"]] == ["services", "services"]
-    assert "odd is not understood" in facts["gaps"][0]["reason"]
+    assert ["no object of the API" in gap["reason"] for gap in facts["gaps"]] == [True, False]
+    assert "odd is not understood" in facts["gaps"][1]["reason"]
     assert facts["at"] == "2026-11-24T02:10:00Z"
 
 
@@ -458,6 +457,7 @@ def test_no_secret_of_a_message_or_a_change_cause_is_told() -> None:
 
 CHANGES: list[tuple[str, Json, list[str], bool]] = [
     ("a restart", {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}, [], True),
+    ("a dashboard's restart", {"metadata": {"annotations": {"cattle.io/timestamp": "now"}}}, ["annotation cattle.io/timestamp"], True),
     ("a checksum of a configuration", {"metadata": {"annotations": {"checksum/config": "b"}}}, ["annotation checksum/config"], False),
     ("an init container", {"spec": {"initContainers": [{"name": "migrate"}]}}, ["container migrate is new"], False),
     ("a volume", {"spec": {"volumes": [{"name": "data"}]}}, ["volumes"], False),
@@ -483,8 +483,53 @@ def test_a_log_that_is_too_long_is_read_from_its_end() -> None:
     pods = [{"name": "api-x", "workload": "api", "revision": 2, "containers": ["api"]}]
     ((told,), gaps) = read_logs(Client(send, "prod"), "shop", pods, Asked(600, 1000), 5.0)
     assert (list(told["endpoints"]), told["cut"]) == (["/new"], True)
-    assert "only the newest 1000 bytes" in gaps[0]["reason"]
+    assert "longer than 1000 bytes" in gaps[0]["reason"]
     assert "tailLines=500" in asked[1]
+
+
+def test_a_pod_with_many_containers_takes_nothing_of_the_others() -> None:
+    fat = {"name": "fat", "workload": None, "revision": None, "containers": [f"c{n}" for n in range(99)]}
+    thin = [{"name": f"p{n}", "workload": "api", "revision": 2, "containers": ["api"]} for n in range(9)]
+    told, _gaps = read_logs(Client(lambda *_asked: Answer(200, [b"x\n"]), "prod"), "shop", [fat, *thin], Asked(600, 1000), 5.0)
+    assert {one["name"] for one in thin} <= {one["pod"] for one in told}
+
+
+NO_LISTS = [Answer(200, [b"{}"]), Answer(200, [b'{"kind": "Status"}']), Answer(302, [b""])]
+
+
+@pytest.mark.parametrize("answer", NO_LISTS, ids=["an empty object", "a status", "a redirect"])
+def test_what_is_no_list_is_no_empty_list(answer: Answer) -> None:
+    with pytest.raises(KubernetesError):
+        Client(Server(**{**GOOD, "pods": [answer]}), "prod").items("/api/v1/namespaces/shop/pods")
+
+
+def test_what_a_refusal_quotes_is_masked() -> None:
+    server = Server(**{**GOOD, "patch": [(403, {"message": 'admission webhook: env DB_PASSWORD="hunter2" is not allowed'})]})
+    with pytest.raises(RefusedError) as refused:
+        undo(server)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_one_look_at_a_pull_that_is_tried_again_ends_no_waiting() -> None:
+    server = Server(**{**GOOD, "get": [deployment(status=HALF), deployment()],
+                       "pods": [{"items": [failing_pod("ErrImagePull", "rs2")]}, {"items": []}]})  # fmt: skip
+    assert rollout(server).wait(TARGET, 20)["metadata"]["uid"] == "u1"
+
+
+def test_an_undo_knows_the_hash_that_came_out() -> None:
+    changed = [{"items": [*SETS["items"], replica_set(3, "api:1")]}]
+    server = Server(**{**GOOD, "get": [deployment(), deployment("api:1")], "sets": [SETS, *changed]})
+    one = rollout(server)
+    done = one.undo(TARGET, to_revision=0, to_hash=None, force=False, dry_run=False)
+    one.wait(TARGET, 20, done.deployment)
+    assert one.made == {"uid": "u1", "from_hash": "h2", "to_hash": "h3"}
+
+
+def test_a_pod_belongs_to_a_replica_set_by_its_uid() -> None:
+    liar = pod_with()
+    liar["metadata"]["ownerReferences"] = [{"uid": "other", "controller": True, "name": "api", "kind": "Deployment"}]
+    (found,) = listing(pods=[liar], deployments=[deployment()], replicasets=SETS["items"])["pods"]
+    assert (found["kind"], found["workload"], found["revision"]) == (None, None, None)
 
 
 def test_a_log_that_hangs_takes_none_of_the_others() -> None:

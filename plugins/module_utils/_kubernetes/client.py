@@ -19,6 +19,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors im
     OutcomeUnknownError,
     RefusedError,
 )
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
 KUBERNETES_IMPORT_ERROR: str | None
@@ -34,9 +35,9 @@ else:
     NOT_SENT = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError, urllib3.exceptions.SSLError)
 
 Json = dict[str, t.Any]
-PAGE = 500
+PAGE = 100
 # More than any namespace that one look can judge; an endless list ends here.
-MOST_PAGES = 40
+MOST_PAGES = 200
 MOST_BYTES = 67108864
 # How many exchanges may go on side by side.
 AT_ONCE = 16
@@ -118,7 +119,10 @@ class Client:
         for _page in range(MOST_PAGES):
             asked = {**query, "limit": str(PAGE), **({"continue": token} if token else {})}
             page = self.get(f"{path}?{urllib.parse.urlencode(asked)}")
-            found += page.get("items") or []
+            items = page.get("items", "none")
+            if not isinstance(items, list) and items is not None:
+                raise KubernetesError(f"{self._where('GET', path)}: the answer is no list; is that an API server?")
+            found += items or []
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
                 return found
@@ -137,7 +141,10 @@ class Client:
             self.wrote = before
             raise
         try:
-            return self._parsed("PATCH", path, answer.body())
+            after = self._parsed("PATCH", path, answer.body())
+            if not isinstance(after.get("metadata"), dict) or not isinstance(after.get("spec"), dict):
+                raise KubernetesError("the answer is no object of the API's")
+            return after
         except (OSError, KubernetesError) as error:
             raise OutcomeUnknownError(f"{self._where('PATCH', path)}: {error}; {UNKNOWN}") from error
 
@@ -158,7 +165,7 @@ class Client:
         self.date = answer.date or self.date
         if method != "GET" and answer.status >= 500:  # it may have been stored before its answer failed
             raise OutcomeUnknownError(f"{where}: {_why(answer)}; {UNKNOWN}")
-        if answer.status >= 400:
+        if answer.status >= 300:  # redirects are not followed: they would take the login with them
             raise RefusedError(answer.status, f"{where}: {_why(answer)}")
         return answer
 
@@ -189,7 +196,7 @@ def _why(answer: Answer) -> str:
         401: "; the token or certificate of this kubeconfig is not valid (any more): log in again",
         403: "; docs/rbac has the roles to grant",
     }
-    return f"HTTP {answer.status}: {' '.join(message.split())[:LONGEST_MESSAGE]}{hint.get(answer.status, '')}"
+    return f"HTTP {answer.status}: {' '.join(without_secrets(message).split())[:LONGEST_MESSAGE]}{hint.get(answer.status, '')}"
 
 
 class _LostError(OSError):

@@ -22,6 +22,8 @@ AT_ONCE = 8
 # More containers are not read; each release of each workload gets its share.
 MOST_LOGS = 64
 LEAST_LINES = 500
+# The last lines may be longer than the first ones were.
+TAIL_TIMES = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +38,8 @@ def read_logs(
     client: Client, namespace: str, pods: t.Sequence[Json], asked: Asked, deadline: float
 ) -> tuple[list[Json], list[Json]]:
     """What the logs of pods tell, a container each, and the gaps: those that could not be read within ``deadline`` seconds, or
-    were cut (``cut``: what is told is the newest part of it)."""
-    every = [(pod["name"], container) for pod in spread(pods) for container in pod["containers"]]
+    were cut (``cut``: what is told is the newest part of it, as far as that could be read)."""
+    every = places_of(pods)
     places = every[:MOST_LOGS]
     calls = [functools.partial(_one, client, namespace, pod, container, asked) for pod, container in places]
     told: list[Json] = []
@@ -50,10 +52,16 @@ def read_logs(
         cut = answer.size >= asked.bytes_max
         told.append({"pod": pod, "container": container, "cut": cut, **answer.as_data()})
         if cut:
-            gaps.append({"diagnostic": what, "reason": f"only the newest {asked.bytes_max} bytes of it were read"})
+            gaps.append({"diagnostic": what, "reason": f"it is longer than {asked.bytes_max} bytes; not all of it was read"})
     if len(every) > len(places):
         gaps.append({"diagnostic": "logs", "reason": f"of {len(every)} containers {len(places)} were read"})
     return told, gaps
+
+
+def places_of(pods: t.Iterable[Json]) -> list[tuple[str, str]]:
+    """Each container of each pod, the first ones of all pods first, so that one with many takes nothing of the others."""
+    turns = itertools.zip_longest(*([(pod["name"], container) for container in pod["containers"]] for pod in spread(pods)))
+    return [place for turn in turns for place in turn if place is not None]
 
 
 def spread(pods: t.Iterable[Json]) -> list[Json]:
@@ -70,8 +78,9 @@ def _one(client: Client, namespace: str, pod: str, container: str, asked: Asked)
     first = _read(client, namespace, pod, container, asked)
     if first.size < asked.bytes_max:
         return first
-    newest = _read(client, namespace, pod, container, asked, tail=max(LEAST_LINES, first.lines // 2))
-    newest.size = asked.bytes_max
+    more = dataclasses.replace(asked, bytes_max=TAIL_TIMES * asked.bytes_max)
+    newest = _read(client, namespace, pod, container, more, tail=max(LEAST_LINES, first.lines // 2))
+    newest.size = max(newest.size, asked.bytes_max)
     return newest
 
 

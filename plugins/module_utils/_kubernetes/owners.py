@@ -19,6 +19,7 @@ Json = dict[str, t.Any]
 
 # Kubernetes itself writes only what follows from the template.
 SYSTEM = ("kube-controller-manager", "kube-scheduler")
+LONGEST_NAME = 60
 CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
 
 
@@ -87,4 +88,5 @@ def _writers_of_the_template(meta: Json) -> list[str]:
 
 
 def _told(tool: str, name: str, suspend: str) -> Json:
-    return {"tool": tool, "name": name, "suspend": suspend}
+    """A tool's name is anybody's text, and stands beside commands that are pasted."""
+    return {"tool": re.sub(r"[^\w .-]+", "?", tool)[:LONGEST_NAME], "name": name[:LONGEST_NAME], "suspend": suspend}

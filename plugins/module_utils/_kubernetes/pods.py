@@ -51,17 +51,23 @@ def pod_of(one: Json, workloads: t.Sequence[Json]) -> Json:
         "reason": reason,
         "message": without_secrets(message)[:LONGEST_MESSAGE],
         "last": _last_end(containers),
-        "containers": [container["name"] for container in one["spec"]["containers"]],
+        "containers": [
+            container["name"]
+            for container in (*one["spec"]["containers"], *(one["spec"].get("initContainers") or []))
+            if container in one["spec"]["containers"] or container.get("restartPolicy") == "Always"
+        ],
     }
 
 
 def _belongs(owner: Json, workloads: t.Sequence[Json]) -> tuple[str | None, str | None, int | None]:
-    """What a pod belongs to: a Deployment through one of its ReplicaSets, else what controls it."""
+    """What a pod belongs to: a Deployment through one of its ReplicaSets, by its uid; else what controls it. What only says that
+    a Deployment controls it is a pod by itself: Deployments control none."""
     every = itertools.chain.from_iterable(((one, release) for release in one["releases"]) for one in workloads)
     for workload, release in every:
-        if owner.get("kind") in (None, "ReplicaSet") and release["replica_set"] == owner.get("name"):
+        if release["uid"] == owner.get("uid"):
             return workload["kind"], workload["name"], release["revision"]
-    return owner.get("kind"), owner.get("name"), None
+    known = {(one["kind"], one["name"]) for one in workloads}
+    return (None, None, None) if (owner.get("kind"), owner.get("name")) in known else (owner.get("kind"), owner.get("name"), None)
 
 
 def _why_not_ready(containers: t.Sequence[Json], status: Json) -> tuple[str | None, str]:

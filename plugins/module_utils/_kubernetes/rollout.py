@@ -20,6 +20,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods impo
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons import FAILING
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import RESTARTED
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import releases_of, revision_of
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 
 Json = dict[str, t.Any]
 # What stays the Deployment's own; everything else goes back to what the release's ReplicaSet has kept.
@@ -34,9 +35,12 @@ KEPT = (
 TRIES = 3
 INTERVAL = 0.5
 OBSERVED_SECONDS = 10.0
+# One look may see a pull that is only just tried again.
+FAILING_LOOKS = 3
 CONFLICTS = (409, 422)
 # What asking again does not change.
 FINAL = (401, 403, 404)
+LONGEST_REFUSAL = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +87,8 @@ class Rollout:
     def read(self, target: Target) -> Json:
         """The Deployment. Raises KubernetesError where it is not the one that was meant."""
         found = self._client.get(target.path)
+        if not all(isinstance(found.get(part), dict) for part in ("metadata", "spec")) or "template" not in found["spec"]:
+            raise KubernetesError(f"{target.said}: the API server's answer is no Deployment")
         if target.uid and found["metadata"]["uid"] != target.uid:
             raise KubernetesError(f"{target.said} is another one than was looked at (its uid differs): nothing was changed")
         return found
@@ -119,6 +125,8 @@ class Rollout:
                     continue  # somebody wrote it in between: it is read and judged anew
                 raise
             said = [_said(target, releases[0], wanted)]
+            if deployment["spec"].get("revisionHistoryLimit") == 0:
+                said.append("its history is not kept (revisionHistoryLimit: 0), so this cannot be undone")
             if not deployment["spec"].get("replicas", 1):
                 said.append("it is scaled to 0, so no pod shows whether that helps")
             return Outcome(True, tuple(said), before, template, after)
@@ -180,15 +188,17 @@ class Rollout:
         the Deployment ``changed`` has. A request that fails is asked again."""
         until = self._clock() + seconds
         trouble: str | None = None
+        looks = 0
         while True:
             try:
                 deployment = self.read(target)
                 if changed is not None and bare(deployment["spec"]["template"]) != bare(changed["spec"]["template"]):
                     raise _OvertakenError(f"{target.said} was given another release meanwhile, by somebody else: look again")
                 if is_complete(deployment):
+                    self._remember(target, deployment)
                     return deployment
                 failing = self._failing(target, deployment)
-                trouble = None
+                looks, trouble = looks + 1 if failing else 0, None
             except RefusedError as error:
                 if error.status in FINAL:
                     raise
@@ -197,12 +207,18 @@ class Rollout:
                 raise
             except KubernetesError as error:
                 failing, trouble = [], str(error)
-            if trouble is None and (failing or _stuck(deployment, changed)):
+            if trouble is None and (looks >= FAILING_LOOKS or _stuck(deployment, changed)):
                 why = "; ".join(failing) or "it made no progress within its progressDeadlineSeconds"
                 raise KubernetesError(f"{target.said}: the new pods do not come up: {why}")
             if self._clock() >= until:
                 raise KubernetesError(trouble or _incomplete(target, deployment, seconds))
             self._sleep(INTERVAL)
+
+    def _remember(self, target: Target, deployment: Json) -> None:
+        """The release as it came out: a webhook may have changed the template, and with it the hash by which an undo knows it."""
+        if self.made:
+            newest = next(iter(self.releases(target, deployment)), None)
+            self.made = {**self.made, "to_hash": hash_of(newest) if newest else self.made["to_hash"]}
 
     def _failing(self, target: Target, deployment: Json) -> list[str]:
         releases = self.releases(target, deployment)
@@ -283,6 +299,8 @@ def _container(one: Json) -> Json:
 def _incomplete(target: Target, deployment: Json, seconds: float) -> str:
     status = deployment.get("status") or {}
     told = f"{status.get('updatedReplicas', 0)} updated, {status.get('availableReplicas', 0)} available"
+    refused = [one.get("message") for one in status.get("conditions") or [] if one.get("type") == "ReplicaFailure"]
+    told += "".join(f"; {without_secrets(str(message))[:LONGEST_REFUSAL]}" for message in refused)
     return (
         f"{target.said} was not complete within {seconds:g} s ({told} of {deployment['spec'].get('replicas', 1)}): "
         f"kubectl -n {target.namespace} rollout status deployment/{target.name}"

@@ -9,13 +9,15 @@ Source: https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/p
 
 from __future__ import annotations
 
+import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import HASH
 
 Json = dict[str, t.Any]
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
-PROBES = ("readinessProbe", "livenessProbe", "startupProbe")
+# As what of a configuration is kept in an annotation, so that a change of it makes new pods.
+CONFIGURATION = re.compile(r"checksum|config|secret|reloader", re.IGNORECASE)
 OF_THEIR_OWN = ("containers", "initContainers")
 
 
@@ -33,15 +35,23 @@ def changes(before: Json, after: Json) -> list[str]:
 
 
 def is_restarted(before: Json, after: Json) -> bool:
-    """Whether the only difference is that somebody asked for new pods (kubectl rollout restart)."""
-    stamps = [((one.get("metadata") or {}).get("annotations") or {}).get(RESTARTED) for one in (before, after)]
-    return stamps[0] != stamps[1] and not changes(before, after)
+    """Whether new pods of the same were all that was asked for: only annotations differ, and none that tells a configuration
+    (kubectl rollout restart, and what dashboards and charts use for it)."""
+    keys = _annotations_only(before, after)
+    return bool(keys) and not any(CONFIGURATION.search(key) for key in keys)
 
 
-def probe_paths(template: Json) -> list[str]:
-    """The paths that the kubelet itself asks for."""
-    probes = (one.get(name) or {} for one in template["spec"]["containers"] for name in PROBES)
-    return sorted({str(probe["httpGet"]["path"]) for probe in probes if (probe.get("httpGet") or {}).get("path")})
+def is_configuration(before: Json, after: Json) -> bool:
+    """Whether only an annotation differs that stands for a ConfigMap's or a Secret's content (Helm's checksum/…, Reloader)."""
+    keys = _annotations_only(before, after)
+    return any(CONFIGURATION.search(key) for key in keys)
+
+
+def _annotations_only(before: Json, after: Json) -> list[str]:
+    """The annotations that differ, where nothing else does."""
+    old, new = ((one.get("metadata") or {}).get("annotations") or {} for one in (before, after))
+    found = _different(old, new)
+    return found if all(change.startswith("annotation ") for change in changes(before, after)) else []
 
 
 def _containers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[str]:
@@ -53,12 +63,17 @@ def _containers(before: t.Sequence[Json], after: t.Sequence[Json]) -> list[str]:
             continue
         was = old[name]
         if was.get("image") != one.get("image"):
-            found.append(f"image {was.get('image')} → {one.get('image')}")
+            found.append(f"image {_short(was.get('image'))} → {_short(one.get('image'))}")
         env = ({e["name"]: e for e in side.get("env") or []} for side in (was, one))
         found += [f"env {variable}" for variable in _different(*env)]
         rest = ({**side, "image": None, "env": None} for side in (was, one))
         found += _different(*rest)
     return found
+
+
+def _short(image: t.Any) -> str:
+    """An image's name, of its digest so much as tells it from others."""
+    return re.sub(r"(@\w+:\w{12})\w+", r"\1", str(image))
 
 
 def _different(before: Json, after: Json) -> list[str]:

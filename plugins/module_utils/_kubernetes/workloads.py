@@ -17,7 +17,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import HASH, is_owned, pod_of
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_restarted, probe_paths
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_configuration, is_restarted
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 from ansible_collections.sre.runbooks.plugins.module_utils._within import within_each
 
@@ -27,6 +27,7 @@ REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
 MOST_WARNINGS = 30
 LONGEST_MESSAGE = 300
+LONGEST_REASON = 80
 DIAGNOSTICS = ("workloads", "releases", "pods", "services", "endpoints", "warnings")
 
 
@@ -56,7 +57,13 @@ class _Read:
             if isinstance(answer, Exception):
                 self.gaps.append({"diagnostic": name, "reason": str(answer) or type(answer).__name__})
             else:
-                self.lists[name] = answer
+                self.lists[name] = [one for one in answer if self._is_object(name, one)]
+
+    def _is_object(self, name: str, one: t.Any) -> bool:
+        good = isinstance(one, dict) and isinstance(one.get("metadata"), dict)
+        if not good:
+            self.gaps.append({"diagnostic": name, "reason": "something in the list is no object of the API's"})
+        return good
 
     def each(self, name: str, told: t.Callable[[Json], T]) -> list[T]:
         """What is told of each object of a list; one that is not understood is a gap, and the others are told."""
@@ -65,8 +72,7 @@ class _Read:
             try:
                 found.append(told(one))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
-                called = (one.get("metadata") or {}).get("name") if isinstance(one, dict) else None
-                why = f"{called or 'an object'} is not understood ({type(error).__name__}: {error})"
+                why = f"{one['metadata'].get('name') or 'an object'} is not understood ({type(error).__name__}: {error})"
                 self.gaps.append({"diagnostic": name, "reason": why[:LONGEST_MESSAGE]})
         return found
 
@@ -97,7 +103,7 @@ def moment(date: str) -> str:
     """
     try:
         return email.utils.parsedate_to_datetime(date).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return ""
 
 
@@ -149,6 +155,7 @@ def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> J
     return {
         "revision": revision_of(own),
         "replica_set": meta["name"],
+        "uid": meta["uid"],
         "hash": (meta.get("labels") or {}).get(HASH, ""),
         "images": {one["name"]: one["image"] for one in template["spec"]["containers"]},
         "change_cause": _shown((meta.get("annotations") or {}).get(CAUSE)) or None,
@@ -157,8 +164,8 @@ def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> J
         "rolled_out_at": min(started, default=meta["creationTimestamp"]),
         "replicas": (own.get("status") or {}).get("replicas", 0),
         "changes": changes(earlier, template) if earlier is not None else [],
+        "configuration": earlier is not None and is_configuration(earlier, template),
         "restart": earlier is not None and is_restarted(earlier, template),
-        "probes": probe_paths(template),
     }
 
 
@@ -183,7 +190,7 @@ def _ready(part: Json) -> t.Iterator[str]:
     """Who is ready in one slice, by name, or by address where it has none. What is not said is ready, by the API's own words."""
     for endpoint in part.get("endpoints") or []:
         if (endpoint.get("conditions") or {}).get("ready") is not False:
-            yield str((endpoint.get("targetRef") or {}).get("name") or next(iter(endpoint.get("addresses") or ["?"])))
+            yield str((endpoint.get("targetRef") or {}).get("name") or (endpoint.get("addresses") or ["?"])[0])
 
 
 def _matches(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool:
@@ -193,8 +200,8 @@ def _matches(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool
 def _warning(one: Json) -> Json:
     about = one.get("involvedObject") or {}
     return {
-        "about": f"{about.get('kind')}/{about.get('name')}",
-        "reason": one.get("reason"),
+        "about": _shown(f"{about.get('kind')}/{about.get('name')}"),
+        "reason": _shown(one.get("reason"))[:LONGEST_REASON],
         "message": _shown(one.get("message")),
         "count": one.get("count") or 1,
         "last_at": one.get("lastTimestamp") or one.get("eventTime") or one["metadata"]["creationTimestamp"],

@@ -20,6 +20,7 @@ MOST_ENDPOINTS = 200
 MOST_TEMPLATES = 200
 MOST_MINUTES = 90
 MOST_TOLD = 30
+LONGEST_LINE = 16384
 OTHERS = "(others)"
 NOT_FOUND = 404
 NUMBERS = ("lines", "size", "requests", "server_errors", "first_line", "first_request", "first_server_error")
@@ -61,7 +62,10 @@ class Template:
 
 @dataclasses.dataclass
 class Source:
-    """What the lines of one source (a container of a pod) told. Times as its runtime wrote them (RFC 3339, UTC)."""
+    """What the lines of one source (a container of a pod) told; requests for what is not there (404) are left out.
+
+    Times as its runtime wrote them (RFC 3339, UTC).
+    """
 
     lines: int = 0
     size: int = 0
@@ -70,19 +74,22 @@ class Source:
     first_line: str = ""
     first_request: str = ""
     first_server_error: str = ""
+    all: Endpoint = dataclasses.field(default_factory=Endpoint)
     endpoints: dict[str, Endpoint] = dataclasses.field(default_factory=dict)
     templates: dict[str, Template] = dataclasses.field(default_factory=dict)
 
     def feed(self, pieces: t.Iterable[bytes], *, stamped: bool) -> None:
         """Reads pieces of a stream; with ``stamped`` each line begins with its runtime's time."""
-        rest = b""
+        rest = bytearray()
         for piece in pieces:
             self.size += len(piece)
-            *whole, rest = (rest + piece).split(b"\n")
-            for raw in whole:
-                self._take(raw, stamped=stamped)
+            begun, *others = piece.split(b"\n")
+            for whole in others:
+                self._take(bytes(rest + begun[: LONGEST_LINE - len(rest)]), stamped=stamped)
+                rest, begun = bytearray(), whole
+            rest += begun[: LONGEST_LINE - len(rest)]
         if rest:
-            self._take(rest, stamped=stamped)
+            self._take(bytes(rest), stamped=stamped)
 
     def _take(self, raw: bytes, *, stamped: bool) -> None:
         stamp = ""
@@ -104,12 +111,14 @@ class Source:
             found.count, found.last = found.count + 1, stamp
 
     def _request(self, line: Line, path: str, status: int, stamp: str) -> None:
-        # What is not there is asked for by scanners, under as many names as they like.
-        has_room = status != NOT_FOUND and len(self.endpoints) < MOST_ENDPOINTS
-        name = path if path in self.endpoints or has_room else OTHERS
+        # What is not there is asked for by scanners, as often and under as many names as they like.
+        if status == NOT_FOUND:
+            return
+        name = path if path in self.endpoints or len(self.endpoints) < MOST_ENDPOINTS else OTHERS
         failed = status >= 500
         self.requests += 1
         self.endpoints.setdefault(name, Endpoint()).take(stamp, failed=failed)
+        self.all.take(stamp, failed=failed)
         self.first_request = self.first_request or stamp
         if failed:
             self.server_errors += 1
@@ -121,6 +130,7 @@ class Source:
         errors = sorted(self.templates.items(), key=lambda one: (-one[1].count, one[0]))
         return {
             **{name: getattr(self, name) for name in NUMBERS},
+            "minutes": self.all.minutes,
             "endpoints": {path: dataclasses.asdict(one) for path, one in told[:MOST_TOLD]},
             "templates": {text: dataclasses.asdict(one) for text, one in errors[:MOST_TOLD]},
         }

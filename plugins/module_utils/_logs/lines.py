@@ -18,27 +18,46 @@ import typing as t
 LONGEST = 2000
 LONGEST_TEMPLATE = 200
 LONGEST_PATH = 120
+# What is quoted ends at a quote that is not escaped, or nowhere: whoever sends a request writes into it.
 ACCESS = re.compile(
-    r'^\S+ \S+ \S+ \[[^\]]*\] "(?P<method>[A-Z]+) (?P<path>\S+)[^"]*" (?P<status>\d{3}) \S+(?: "[^"]*" "(?P<agent>[^"]*)")?'
+    r'^\S+ \S+ \S+ \[[^\]]*\] "(?P<method>[A-Z]+) (?P<path>(?:[^\s"\\]|\\.)+)(?:[^"\\]|\\.)*+" (?P<status>\d{3}) \S+'
+    r'(?: "(?:[^"\\]|\\.)*+" "(?P<agent>(?:[^"\\]|\\.)*+)")?'
 )
-LOGFMT = re.compile(r'([A-Za-z_][\w.]{0,60})=("(?:[^"\\]|\\.){0,500}"|[^\s"]{0,500})')
+LOGFMT = re.compile(r'([A-Za-z_][\w.]{0,60})=("(?:[^"\\]|\\.)*+(?:"|$)|[^\s"]*)')
 LEVEL = re.compile(r"\b(FATAL|CRITICAL|ERROR|WARN(?:ING)?|INFO|DEBUG)\b", re.IGNORECASE)
 ERROR_LEVELS = {"error", "fatal", "critical", "err", "panic", "severe"}
 # Nobody who asks for the sake of the answer: the kubelet and load balancers.
 PROBES = ("kube-probe/", "ELB-HealthChecker/", "GoogleHC/", "Go-http-client/probe", "Blackbox Exporter/", "Prometheus/")
+# What a gRPC server answers by its own fault, in HTTP's 200: https://grpc.github.io/grpc/core/md_doc_statuscodes.html
+GRPC_ERRORS = {
+    "2",
+    "4",
+    "12",
+    "13",
+    "14",
+    "15",
+    "unknown",
+    "deadlineexceeded",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "dataloss",
+}
 OUTGOING = {"client", "outbound", "outgoing", "egress", "upstream"}
 _KEY = (
-    r"\w{0,40}(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|authorization|credential|private[_-]?key|access[_-]?key|session[_-]?id)"
-    r"\w{0,40}"
+    r"\w{0,40}(?:passw(?:or)?d|passphrase|pass(?![a-z])|pwd|secret|tokens?|api[_-]?key|account[_-]?key|access[_-]?key|private[_-]?key"
+    r"|credentials?|(?:app|encryption|signing|master)[_-]?key|session[_-]?id|(?<![a-z])sig(?:nature)?(?![a-z]))\w{0,40}"
 )
 SECRET = re.compile(
-    rf"""(?ix) \b(?:bearer|basic)\s+[\w.~+/=-]{{6,}} | \beyJ[\w-]{{8,}}\.[\w-]+\.[\w-]*
-    | \b(?:AKIA|ASIA)[A-Z0-9]{{12,}} | \b(?:gh[pousr]_|github_pat_|xox[abeprs]-|glpat-|sk-|sk_live_)[\w-]{{8,}}
-    | -----BEGIN\ [A-Z\ ]{{0,30}}PRIVATE\ KEY-----.*
-    | (?<=://)[^\s/@:]{{0,64}}:[^\s/@]{{1,128}}(?=@)
-    | (?P<cookie>\b(?:set-)?cookie\b["'\\]{{0,4}}\s*[:=]\s*).*
-    | (?P<key>(?<!\w){_KEY}["'\\]{{0,4}}\s*[:=]\s*|--?{_KEY}\s+|\bpassword\s+(?:is\s+)?(?=\S*\d))
-      (?:\\?"[^"]{{0,500}}"? | '[^']{{0,500}}'? | (?:(?:bearer|basic)\s+)?[^\s"',;&]+) """
+    rf"""(?ix) -----BEGIN\ [A-Z\ ]{{0,30}}PRIVATE\ KEY-----.*
+    | \b(?:bearer|basic)\s+[\w.~+/=-]{{6,}} | \beyJ[\w-]{{8,}}\.[\w-]+\.[\w-]*
+    | \b(?:AKIA|ASIA)[A-Z0-9]{{12,}} | \b(?:gh[pousr]_|github_pat_|xox[abeprs]-|glpat-|sk-|[srp]k_live_|whsec_|AIza)[\w-]{{8,}}
+    | (?<=hooks\.slack\.com/)\S+
+    | (?<=://)[^\s/@:]{{0,64}}:\S{{1,256}}(?=@)
+    | (?P<header>\b(?:(?:set-)?cookie|(?:proxy-)?authorization)\b["'\\]{{0,4}}\s*(?:=>|[:=])\s*).*
+    | (?P<element><{_KEY}>)[^<]*
+    | (?P<key>(?<!\w){_KEY}["'\\]{{0,4}}\s*(?:=>|[:=])\s*\[?\s*b?|--?{_KEY}\s+|\bpassword\s+(?:is\s+)?(?=\S*\d))
+      (?:\\?"(?:[^"\\]|\\.)*+"? | '(?:[^'\\]|\\.)*+'? | (?:(?:bearer|basic)\s+)?[^\s"',;&]+) """
 )
 MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
@@ -47,8 +66,7 @@ MASKS = (
     (re.compile(r"\b(?=[0-9a-f]{0,64}\d)(?:0x)?[0-9a-f]{8,}\b", re.IGNORECASE), "<hex>"),
     (re.compile(r"(?<![\w<])\d+(?:\.\d+)?(?![\w>])"), "<n>"),
 )
-# A part of a path that names one thing among many.
-ONE_OF_MANY = re.compile(r"\d+|[0-9a-fA-F-]*\d[0-9a-fA-F-]*(?<=[0-9a-fA-F-]{8})|.*[@%=].*|(?=.*\d)[\w.~-]{16,}|.{33,}")
+LONGEST_PART = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +90,7 @@ def without_secrets(text: str) -> str:
     >>> without_secrets("pull of registry.example.org/api failed, token=abcdef refused")
     'pull of registry.example.org/api failed, token=<secret> refused'
     """
-    return SECRET.sub(lambda found: f"{found['key'] or found['cookie'] or ''}<secret>", text[:LONGEST])
+    return SECRET.sub(lambda found: f"{found['key'] or found['header'] or found['element'] or ''}<secret>", text[:LONGEST])
 
 
 def masked(text: str) -> str:
@@ -94,7 +112,16 @@ def shape_of(path: str) -> str:
     '/users/{id}/keys/{id}'
     """
     parts = re.split(r"[?#;]", path[:LONGEST], maxsplit=1)[0].split("/")
-    return "/".join("{id}" if ONE_OF_MANY.fullmatch(part) else part for part in parts)[:LONGEST_PATH]
+    return "/".join("{id}" if _is_one_of_many(part) else part for part in parts)[:LONGEST_PATH]
+
+
+def _is_one_of_many(part: str) -> bool:
+    """Whether a part of a path names one thing among many: a number, an id, an address, a token."""
+    digits = sum(letter.isdigit() for letter in part[: LONGEST_PART + 1])
+    is_hex = len(part) >= 8 and all(letter in "0123456789abcdefABCDEF-" for letter in part[: LONGEST_PART + 1])
+    is_mixed = len(part) >= 8 and digits > 1 and part != part.lower() and part != part.upper()
+    is_long = len(part) > LONGEST_PART or (len(part) >= 16 and digits > 0)
+    return part.isdigit() or bool(digits and (is_hex or is_mixed)) or is_long or any(mark in part for mark in "@%=")
 
 
 def read_line(raw: bytes) -> Line | None:
@@ -104,17 +131,22 @@ def read_line(raw: bytes) -> Line | None:
         return None
     if text[0] == "{":
         fields = _json(text)
-        if fields is not None:
-            return _from_fields(fields)
+        return _line(_level_of(text), text) if fields is None else _from_fields(fields)
     access = ACCESS.match(text)
     if access:
         return _request("", "", access["path"], int(access["status"]), access["agent"] or "")
     if text.count("=") >= 2:
-        fields = {name: value.strip('"') for name, value in LOGFMT.findall(text[:LONGEST])}
+        fields = {
+            name: value.strip('"') for name, value in reversed(LOGFMT.findall(text[:LONGEST]))
+        }  # the first of a name counts
         if {"msg", "message", "level", "status"} & set(fields):
             return _from_fields(fields)
+    return _line(_level_of(text), text)
+
+
+def _level_of(text: str) -> str:
     level = LEVEL.search(text[:200])
-    return _line(level[1].lower() if level else "", text)
+    return level[1].lower() if level else ""
 
 
 def _line(level: str, message: str) -> Line:
@@ -145,12 +177,10 @@ def _from_fields(fields: t.Mapping[str, t.Any]) -> Line:
     level = _first(fields, "level", "severity", "lvl").lower()[:20]
     path = _first(fields, "path", "uri", "url", "request_path")
     status = _first(fields, "status", "status_code", "code")
-    if (
-        not path
-        or not re.fullmatch("[1-5][0-9]{2}", status)
-        or _first(fields, "direction", "span.kind", "kind").lower() in OUTGOING
-    ):
+    if path and _first(fields, "grpc_status", "grpc.status", "grpc.code", "grpc_code").lower() in GRPC_ERRORS:
+        status = "500"
+    made = _first(fields, "direction", "span.kind", "kind").lower() in OUTGOING
+    if made or not path or not re.fullmatch("[1-5][0-9]{2}", status):
         return _line(level, message)
-    return _request(
-        level, message, path, int(status), _first(fields, "user_agent", "userAgent", "http_user_agent", "ua", "agent")
-    )
+    agent = _first(fields, "user_agent", "userAgent", "http_user_agent", "ua", "agent")
+    return _request(level, message, path, int(status), agent)

@@ -13,11 +13,13 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 
 # Why a pod will not come up by itself.
 OUT_OF_MEMORY = "OOMKilled"
-BROKEN = (*FAILING, OUT_OF_MEMORY, "Error", "Unschedulable")
+BROKEN = (*FAILING, OUT_OF_MEMORY, "Error")
+# It waits for room, which may just be made.
+UNSCHEDULABLE = "Unschedulable"
 # A rollout that its controller has given up on (progressDeadlineSeconds).
 STUCK = "ProgressDeadlineExceeded"
 # A pod that is still not ready after that is in trouble, whatever it says.
-STARTS_WITHIN = 120.0
+STARTS_WITHIN = 300.0
 
 
 def key_of(facts: Json, workload: Json) -> str:
@@ -68,9 +70,14 @@ def _is_of(pod: Json, workload: Json) -> bool:
     return (pod["kind"] or "Pod", pod["workload"] or pod["name"]) == (workload["kind"], workload["name"])
 
 
+def all_pods_of(facts: Json, workload: Json) -> list[Json]:
+    """A workload's pods, also those that end; none that is left over from an eviction."""
+    return [pod for pod in facts["pods"] if _is_of(pod, workload) and not pod["over"]]
+
+
 def pods_of(facts: Json, workload: Json) -> list[Json]:
-    """A workload's pods that are meant to stay: none that ends, or is left over from an eviction."""
-    return [pod for pod in facts["pods"] if _is_of(pod, workload) and not pod["terminating"] and not pod["over"]]
+    """A workload's pods that are meant to stay."""
+    return [pod for pod in all_pods_of(facts, workload) if not pod["terminating"]]
 
 
 def moment(text: str) -> datetime.datetime | None:

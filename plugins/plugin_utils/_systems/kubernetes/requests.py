@@ -3,8 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the pods' own logs say of the requests that they answered, by path and minute (private; pure).
 
-Of a pod whose proxy beside it logs the same requests too, the container that logs most of them counts alone. The kubelet's own
-probes are nobody's requests.
+Of a pod whose proxy beside it logs the same requests too, one container counts alone: the one that tells most.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
+    STARTS_WITHIN,
     is_unread,
     moment,
     seconds_between,
@@ -24,7 +24,10 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 # How far apart two shares of errors must be, in standard errors, and how many errors it takes.
 FAR_APART = 3.0
 LEAST_ERRORS = 5
-RECENT_MINUTES = 6
+TIMES_AS_OFTEN = 4.0
+RECENT_MINUTES = 4
+# Error lines of which the template was not kept.
+OTHERS = "(others)"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,6 +66,10 @@ class Path:
         after = self.count.requests - self.good_before
         return self.good_before * self.count.errors / after if after else 0.0
 
+    def fails(self, limits: Json) -> bool:
+        """Whether it fails, over all that was read."""
+        return self.count.errors >= LEAST_ERRORS and self.count.ratio > limits["error_ratio_max"]
+
     def merged(self, told: Json) -> Path:
         """This and one pod's log of it."""
         minutes = dict(self.minutes)
@@ -75,22 +82,21 @@ class Path:
 
 
 def logs_of(facts: Json, pods: t.Iterable[Json]) -> list[Json]:
-    """Of each pod the log of the container that answers most requests."""
+    """Of each pod the log of the container that tells of most answers with 5xx, or of most requests."""
     found: dict[str, Json] = {}
     for one in facts["logs"]:
-        if one["requests"] > found.get(one["pod"], {"requests": -1})["requests"]:
+        known = found.get(one["pod"])
+        if known is None or (one["server_errors"], one["requests"]) > (known["server_errors"], known["requests"]):
             found[one["pod"]] = one
     return [found[pod["name"]] for pod in pods if pod["name"] in found]
 
 
 def paths_of(facts: Json, pods: t.Iterable[Json]) -> dict[str, Path]:
     """What was asked of some pods, by path."""
-    probes = {path for workload in facts["workloads"] for release in workload["releases"] for path in release["probes"]}
     found: dict[str, Path] = {}
     for one in logs_of(facts, pods):
         for name, told in one["endpoints"].items():
-            if name not in probes:
-                found[name] = found.get(name, Path(name)).merged(told)
+            found[name] = found.get(name, Path(name)).merged(told)
     return found
 
 
@@ -103,14 +109,21 @@ def recent_minutes(facts: Json) -> frozenset[str]:
     return frozenset(one.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M") for one in ago)
 
 
-def total(paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Count:
-    """All paths together in some minutes."""
-    return sum((path.within(minutes) for path in paths.values()), Count())
+def total(facts: Json, pods: t.Iterable[Json], minutes: t.Collection[str]) -> Count:
+    """All that some pods were asked in some minutes, also what is not told by path."""
+    every = (Count(*counts) for one in logs_of(facts, pods) for minute, counts in one["minutes"].items() if minute in minutes)
+    return sum(every, Count())
 
 
-def worst(paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Path:
-    """The path with most errors in some minutes."""
-    return max(paths.values(), key=lambda one: (one.within(minutes).errors, one.name), default=Path())
+def worst(facts: Json, paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Path | None:
+    """The path with most errors in some minutes, of those that fail by themselves: many requests to others do not hide it."""
+    limits = facts["limits"]
+    failing = [
+        path for path in paths.values()
+        if (count := path.within(minutes)).requests >= limits["requests_min"] and count.errors >= LEAST_ERRORS
+        and count.ratio > limits["error_ratio_max"]
+    ]  # fmt: skip
+    return max(failing, key=lambda one: (one.within(minutes).errors, one.name), default=None)
 
 
 def are_read(facts: Json, pods: t.Iterable[Json]) -> bool:
@@ -122,23 +135,36 @@ def are_read(facts: Json, pods: t.Iterable[Json]) -> bool:
 
 
 def are_read_from_their_start(facts: Json, pods: t.Iterable[Json]) -> bool:
-    """Whether the logs tell everything that these pods ever answered: they are younger than the lines that were asked for, and
-    no container of theirs was started again."""
+    """Whether the logs tell everything that these pods ever answered: they are younger than the lines that were asked for, no
+    container of theirs was started again, and no log begins later (the kubelet serves only the file that it writes now)."""
     ages = [seconds_between(pod["created_at"], facts["at"]) for pod in pods]
     are_young = all(age is not None and age <= facts["log_seconds"] for age in ages)
-    return are_young and not any(pod["restarts"] for pod in pods) and are_read(facts, pods)
+    first_lines = {one["pod"]: one["first_line"] for one in logs_of(facts, pods)}
+    silent = [seconds_between(pod["created_at"], first_lines.get(pod["name"], "")) for pod in pods]
+    are_whole = all(seconds is not None and seconds <= STARTS_WITHIN for seconds in silent)
+    return are_young and are_whole and not any(pod["restarts"] for pod in pods) and are_read(facts, pods)
 
 
-def separates(one: Count, other: Count) -> bool:
-    """Whether the first fails so much more often that chance does not explain it (two shares, pooled).
+def separates(one: Path, other: Path) -> bool:
+    """Whether the first fails so much more often, minute by minute, that chance does not explain it (Mantel-Haenszel), and many
+    times as often: the mix of minutes in which the two were asked is no difference.
 
-    >>> separates(Count(100, 40), Count(100, 0)), separates(Count(20, 1), Count(20, 0))
+    >>> calm, sick = {"02:10": Count(100, 0)}, {"02:10": Count(100, 40)}
+    >>> separates(Path(minutes=sick), Path(minutes=calm)), separates(Path(minutes=sick), Path(minutes=sick))
     (True, False)
     """
-    both = one + other
-    spread = math.sqrt(both.ratio * (1 - both.ratio) * (1 / max(one.requests, 1) + 1 / max(other.requests, 1)))
-    is_enough = bool(other.requests) and one.errors >= LEAST_ERRORS
-    return is_enough and spread > 0 and (one.ratio - other.ratio) / spread >= FAR_APART
+    minutes = set(one.minutes) & set(other.minutes)
+    apart = spread = 0.0
+    for minute in minutes:
+        mine, theirs = one.minutes[minute], other.minutes[minute]
+        both = mine + theirs
+        apart += mine.errors - mine.requests * both.ratio
+        if both.requests > 1:
+            share = mine.requests * theirs.requests / (both.requests * (both.requests - 1))
+            spread += share * both.errors * (1 - both.ratio)
+    mine, theirs = one.within(minutes), other.within(minutes)
+    is_enough = mine.errors >= LEAST_ERRORS and mine.ratio >= TIMES_AS_OFTEN * theirs.ratio
+    return is_enough and spread > 0 and apart / math.sqrt(spread) >= FAR_APART
 
 
 def top_error(facts: Json, pods: t.Iterable[Json]) -> str:
@@ -148,5 +174,5 @@ def top_error(facts: Json, pods: t.Iterable[Json]) -> str:
     for one in facts["logs"]:
         for template, told in one["templates"].items() if one["pod"] in names else ():
             counts[template] = counts.get(template, 0) + told["count"]
-    best = max(counts, key=lambda name: (counts[name], name), default="")
+    best = max(counts, key=lambda name: (name != OTHERS, counts[name], name), default="")
     return f"{best} ({counts[best]} ×)" if best else ""

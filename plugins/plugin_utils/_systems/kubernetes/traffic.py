@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
+    Confidence,
     Finding,
     Gap,
     Json,
@@ -81,8 +82,9 @@ def _unserved(facts: Json, service: Json, key: str) -> Finding:
 
 
 def _why_unserved(facts: Json, service: Json) -> str:
-    empty = [one for one in facts["workloads"] if not one["replicas"] and selects(service["selector"], one["selector"])]
-    if empty:
+    chosen = [one for one in facts["workloads"] if selects(service["selector"], one["selector"])]
+    empty = [one for one in chosen if not one["replicas"]]
+    if chosen and len(empty) == len(chosen):
         return f"{key_of(facts, empty[0])}, which it selects, is scaled to 0"
     if service["portless"]:
         return "its pods are ready, and have no port of the name that it asks for"
@@ -110,12 +112,11 @@ def pods_failing(facts: Json) -> t.Iterator[Observation]:
 
 def _failing(facts: Json, workload: Json, pods: list[Json], failing: list[Json]) -> Finding:
     serving = sum(pod["ready"] for pod in pods)
-    few = serving < ENOUGH * workload["replicas"]
     why = reasons(facts, workload, failing) or "they cannot be made"
     first = failing[0] if failing else None
     return Finding(
         "k8s.pods_failing",
-        "proven" if not serving else "likely" if few else "possible",
+        _how_sure(facts, workload),
         workload_ref(facts, workload),
         links=tuple(service_ref(facts, name) for name in services_of(facts, workload)),
         evidence={
@@ -126,37 +127,47 @@ def _failing(facts: Json, workload: Json, pods: list[Json], failing: list[Json])
     )  # fmt: skip
 
 
+def _how_sure(facts: Json, workload: Json) -> Confidence:
+    """Whether a workload's failing pods are why users suffer: weighed against all who serve the same Services."""
+    mine = services_of(facts, workload)
+    shares = []
+    for service in facts["services"]:
+        if service["name"] in mine:
+            beside = [one for one in watched_workloads(facts) if service["name"] in services_of(facts, one)]
+            shares.append(len(service["ready"]) / max(1, sum(one["replicas"] for one in beside)))
+    least = min(shares, default=1.0)
+    return "proven" if least == 0 else "likely" if least < ENOUGH else "possible"
+
+
 def server_errors(facts: Json) -> t.Iterator[Observation]:
-    """Answers with 5xx, by the pods' own logs, with their denominator."""
-    limits = facts["limits"]
+    """Answers with 5xx, by the logs of pods that serve, with their denominator."""
     for workload in watched_workloads(facts):
-        pods = pods_of(facts, workload)
-        paths = paths_of(facts, pods)
-        minutes = recent_minutes(facts)
-        seen, bad = total(paths, minutes), worst(paths, minutes)
-        there = bad.within(minutes)
-        key = key_of(facts, workload)
-        if seen.requests < limits["requests_min"]:
-            why = f"only {seen.requests} requests of the last minutes in the logs of {key}, too few to judge"
-            yield Gap(facts["system"], f"errors of {workload['name']}", why)
-        elif seen.ratio > limits["error_ratio_max"]:
-            yield Finding(
-                "k8s.server_errors",
-                "proven",
-                workload_ref(facts, workload),
-                links=tuple(service_ref(facts, name) for name in services_of(facts, workload)),
-                began=f"{bad.first_error[:19]}Z" if bad.first_error else None,
-                evidence={
-                    "workload": key, "errors": seen.errors, "requests": seen.requests, "path": bad.name,
-                    "path_errors": there.errors, "path_requests": there.requests,
-                    "error": top_error(facts, pods) or "no error line",
-                },
-            )  # fmt: skip
-        elif are_read(facts, pods):
-            said = f"{key}: {seen.errors} of {seen.requests} requests failed"
-            yield RuledOut(facts["system"], "k8s.server_errors", said)
-        else:
-            yield Gap(facts["system"], f"errors of {workload['name']}", "not all of its pods' logs could be read")
+        pods = [pod for pod in pods_of(facts, workload) if pod["kind"] or pod["ready"]]
+        yield _errors_of(facts, workload, pods)
+
+
+def _errors_of(facts: Json, workload: Json, pods: list[Json]) -> Observation:
+    limits, minutes, key = facts["limits"], recent_minutes(facts), key_of(facts, workload)
+    seen, bad = total(facts, pods, minutes), worst(facts, paths_of(facts, pods), minutes)
+    if bad is None and seen.requests < limits["requests_min"]:
+        why = f"only {seen.requests} requests of the last minutes in the logs of {key}, too few to judge"
+        return Gap(facts["system"], f"errors of {workload['name']}", why)
+    if bad is None and seen.ratio <= limits["error_ratio_max"]:
+        if not are_read(facts, pods):
+            return Gap(facts["system"], f"errors of {workload['name']}", "not all of its pods' logs could be read")
+        return RuledOut(facts["system"], "k8s.server_errors", f"{key}: {seen.errors} of {seen.requests} requests failed")
+    there = bad.within(minutes) if bad else seen
+    return Finding(
+        "k8s.server_errors",
+        "proven",
+        workload_ref(facts, workload),
+        links=tuple(service_ref(facts, name) for name in services_of(facts, workload)),
+        began=f"{bad.first_error[:19]}Z" if bad and bad.first_error else None,
+        evidence={
+            "workload": key, "errors": seen.errors, "requests": seen.requests, "path": bad.name if bad else "many paths",
+            "path_errors": there.errors, "path_requests": there.requests, "error": top_error(facts, pods) or "no error line",
+        },
+    )  # fmt: skip
 
 
 RULES = (gaps, no_endpoints, pods_failing, server_errors)
