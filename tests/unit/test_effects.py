@@ -46,6 +46,10 @@ def test_a_client_whose_sessions_stay_is_partly_isolated_and_both_limits_are_sai
         isolate(script)
 
 
+def test_a_role_s_replication_is_neither_counted_nor_ended() -> None:
+    assert all("a.backend_type = 'client backend'" in text for text in (client.ROLE, client.END_SESSIONS))
+
+
 def test_who_may_not_is_told_what_to_grant() -> None:
     script = Script(SELECT_quote_ident=ME, ALTER_ROLE=[psycopg2.errors.InsufficientPrivilege("must have CREATEROLE")])
     with pytest.raises(
@@ -127,9 +131,16 @@ def test_which_prepared_transaction_is_left_alone(name: str, changes: Json, mess
 
 @pytest.mark.parametrize(("own", "expected"), [(True, []), (False, ["SET ROLE app"])])
 def test_a_prepared_transaction_is_rolled_back_as_its_owner(own: bool, expected: list[str]) -> None:
-    script = Script(SELECT_quote_ident=ME)
+    script = Script(SELECT_quote_ident=ME, SELECT_gid=[[a_transaction(own=own)], []])
     prepared.roll_back(t.cast("t.Any", script), prepared.Prepared(**a_transaction(own=own)))
     assert script.changes() == [*expected, "ROLLBACK PREPARED %s"]
+
+
+def test_a_name_that_was_given_to_another_transaction_meanwhile_is_left_alone() -> None:
+    script = Script(SELECT_quote_ident=ME, SELECT_gid=[[a_transaction(prepared="2026-11-24 02:13:00+00")]])
+    with pytest.raises(PostgresqlError, match="finished by somebody else just now"):
+        prepared.roll_back(t.cast("t.Any", script), prepared.Prepared(**a_transaction(own=True)))
+    assert script.changes() == []
 
 
 def test_a_prepared_transaction_that_stays_is_said() -> None:

@@ -11,6 +11,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipp
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.edge import rules as edge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import (
     SYSTEM,
+    common,
     connections,
     locks,
     plans,
@@ -572,6 +573,29 @@ def test_nobody_seen_while_users_suffer_is_a_gap_and_rules_nothing_out() -> None
 def test_a_refusal_of_our_own_login_is_a_gap_with_the_server_s_words() -> None:
     (gap,) = of(Gap, connections.connection, given.refused("role_limit", 'too many connections for role "monitor"'))
     assert gap.why == 'the server answered and does not let monitor in: too many connections for role "monitor"'
+
+
+@pytest.mark.parametrize("kind", ["pooler", "not_understood"])
+def test_who_speaks_for_a_server_does_not_show_that_it_is_well(kind: str) -> None:
+    facts = given.refused(kind, "Connexion refusée")
+    assert of(RuledOut, connections.connection, facts) == []
+    (gap,) = of(Gap, connections.connection, facts)
+    assert "whether the server itself answered is not known: Connexion refusée" in gap.why
+
+
+@pytest.mark.parametrize("named", [["app", "worker"], "app, worker"], ids=["a list", "a text, as a survey gives it"])
+def test_the_application_s_roles_are_the_same_however_they_are_named(named: t.Any) -> None:
+    facts = given.database([])
+    facts["limits"]["application_users"] = named
+    assert common.application_users(facts) == ["app", "worker"]
+
+
+@pytest.mark.parametrize(("begun", "condition"), [
+    ("2026-11-24 02:00:00.123456+00", "pid = 100 AND xact_start = '2026-11-24 02:00:00.123456+00'"), (None, "pid = 100"),
+    ("x'; DROP", "pid = 100"),
+])  # fmt: skip
+def test_by_hand_only_that_transaction_is_ended(begun: str | None, condition: str) -> None:
+    assert locks._whose({"pid": 100, "xact_start": begun}) == condition
 
 
 def test_the_lock_table_measures_no_user() -> None:

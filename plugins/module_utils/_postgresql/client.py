@@ -22,12 +22,12 @@ from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.errors im
 ROLE = """
 SELECT r.rolname::text AS role, quote_ident(r.rolname) AS quoted, r.rolconnlimit AS connection_limit, r.rolsuper AS superuser,
        r.rolname = current_user AS own, (SELECT count(*)::int FROM pg_stat_activity a WHERE a.usesysid = r.oid
-       AND a.pid <> pg_backend_pid()) AS sessions
+       AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend') AS sessions
 FROM pg_roles r WHERE r.rolname = %s
 """
 END_SESSIONS = """
 SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid
-WHERE r.rolname = %s AND a.pid <> pg_backend_pid()
+WHERE r.rolname = %s AND a.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
 """
 LIMIT = "ALTER ROLE {} CONNECTION LIMIT {}"
 State = t.Literal["isolated", "released", "raised"]

@@ -64,6 +64,9 @@ def roll_back(connection: psycopg2.extensions.connection, found: Prepared) -> No
     with permitted(f"GRANT {found.quoted} TO {current_user(connection)};"):
         if not found.own:
             rows(connection, psycopg2.sql.SQL("SET ROLE {}").format(psycopg2.sql.Identifier(found.owner)))
+        now = look(connection, found.gid)
+        if now is None or now.prepared != found.prepared:
+            raise PostgresqlError(f"{found.gid!r} was finished by somebody else just now: nothing was touched")
         rows(connection, "ROLLBACK PREPARED %s", (found.gid,))
     if look(connection, found.gid) is not None:
         raise PostgresqlError(f"{found.gid!r} is still there after ROLLBACK PREPARED")

@@ -103,7 +103,11 @@ class _Look:
         except RefusedConnectionError as refusal:
             self.refusal = {"kind": refusal.kind, "sqlstate": refusal.sqlstate, "message": refusal.reason}
         except Exception as error:  # whatever it is, what was read stays, and the rest is a gap
-            self._gap("PostgreSQL", error)
+            if self.connected:
+                self._gap("PostgreSQL", error)
+            else:  # a refusal in another encoding, a character that no login may have
+                message = f"{type(error).__name__} as a session was opened"
+                self.refusal = {"kind": "not_understood", "sqlstate": None, "message": message}
         finally:
             if self.imitating is not None:
                 self.imitating.set()

@@ -20,7 +20,9 @@ def was_read(facts: Json, *diagnostics: str) -> bool:
 
 def application_users(facts: Json) -> list[str]:
     """The roles that the inventory names as the application's; empty where nobody has named them."""
-    return list(facts["limits"]["application_users"])
+    named = facts["limits"]["application_users"]
+    # A survey or -e gives a text where the inventory gives a list, and the module takes both.
+    return [one.strip() for one in named.split(",") if one.strip()] if isinstance(named, str) else list(named)
 
 
 def is_application(facts: Json, user: str | None) -> bool:

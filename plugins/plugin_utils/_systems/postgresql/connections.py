@@ -27,7 +27,9 @@ NO_SUCH_NAME = "could not translate host name"
 AS_GOOD_AS_NONE = 2
 # Refusals that tell of our own login only, or that nobody here understands: the server answered, and how the application fares
 # is not known from them.
-OUR_OWN = ("authentication", "no_such_database", "role_limit", "tls", "pooler", "not_understood")
+OUR_OWN = ("authentication", "no_such_database", "role_limit", "tls")
+# A pooler speaks for a server that may be down, and in another language than English nobody knows who said what.
+UNCLEAR = ("pooler", "not_understood")
 # The last one is Amazon's.
 RESERVED = ("superuser_reserved_connections", "reserved_connections", "rds.rds_superuser_reserved_connections")
 REFUSED = {
@@ -49,6 +51,9 @@ def connection(facts: Json) -> t.Iterator[Observation]:
     kind, message = refusal["kind"], refusal["message"]
     user = facts["limits"]["monitor_user"]
     evidence = {"database": system, "message": message, "user": user, "role": quoted(user), "kind": kind}
+    if kind in UNCLEAR:
+        yield Gap(system, "PostgreSQL", f"no session was opened, and whether the server itself answered is not known: {message}")
+        return
     if kind in OUR_OWN:
         yield Gap(system, "PostgreSQL", f"the server answered and does not let {evidence['user']} in: {message}")
         yield RuledOut(system, "db.unreachable", "the server answered")

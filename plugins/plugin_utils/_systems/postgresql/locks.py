@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import re
 import statistics
 import typing as t
 
@@ -40,6 +41,8 @@ DUMPS = ("pg_dump", "pg_dumpall")
 # A hold explains the waits for it only if it is about as old as they are.
 SHARE_OF_THE_WAIT = 0.5
 MOST_LOOKS = 0.75
+# As PostgreSQL writes a time with its zone.
+STAMP = re.compile(r"[\d-]{10}[ T][\d:.]{8,16}(?:[+-][\d:]{2,9}|Z)")
 
 
 def _sessions(facts: Json) -> dict[int, Json]:
@@ -274,9 +277,16 @@ def _holder_finding(facts: Json, identity: str, session: Json, held_up: list[int
             "waits_for": f"{session['wait_event_type']}/{session['wait_event']}" if session["wait_event_type"] else "a processor",
             "relation": ", ".join(relations) or "a row",
             "held_up": len(held_up),
+            "whose": _whose(session),
         },
         targets={ended: common.to_end(session)} if ended else {},
     )
+
+
+def _whose(session: Json) -> str:
+    """A condition that is only this transaction's: behind a pooler the same backend soon serves somebody else."""
+    begun = str(session["xact_start"] or "")
+    return f"pid = {session['pid']}" + (f" AND xact_start = '{begun}'" if STAMP.fullmatch(begun) else "")
 
 
 def _of_kind(facts: Json, identity: str) -> list[Finding]:
