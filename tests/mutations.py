@@ -191,6 +191,8 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a young prepared transaction stays", f"{POSTGRESQL}/prepared.py", "    if found.seconds < older_than:\n", "    if False:\n"),
     ("that an analysis is confirmed", f"{POSTGRESQL}/statistics.py", "    while look(connection, table.schema, table.table).runs <= table.runs:\n", "    while False:\n"),
     ("that an undo knows what failed half-way", EXECUTOR, '(changed and result.get("made")) or {}', "{}"),
+    ("that two of one name are not told apart", f"{UTILS}/_run/plan.py", "    if only and len(known) < len(targets):\n", "    if False:\n"),
+    ("that what nobody sees is written out", f"{POSTGRESQL}/names.py", "    if not any(_is_unseen(letter) for letter in name):\n", "    if True:\n"),
     # Kubernetes
     ("that both releases fail is no release's fault", ANSWERS, '    if theirs.ratio > facts["limits"]["error_ratio_max"]:\n', "    if False:\n"),
     ("that noise proves nothing", REQUESTS, "is_enough and spread > 0 and apart / math.sqrt(spread) >= FAR_APART", "mine.ratio > theirs.ratio"),

@@ -59,6 +59,7 @@ def test_a_system_is_handed_only_what_its_own_kinds_do() -> None:
     assert steps_for("db", ["edge"], ASKED, verdict(), [], 0, shipped()) == []
 
 
+ALIKE = [{"schema": "a", "name": "b.c"}, {"schema": "a.b", "name": "c"}]
 REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
     (ASKED, None, [], "no fresh findings"),
     (ASKED, verdict("healthy", None), [], "was refused: the verdict is healthy and offers no mitigation"),
@@ -76,6 +77,12 @@ REFUSED: list[tuple[Words, Json | None, list[Json], str]] = [
         "not offered for app, but for billing, ledger",
     ),
     (Words(mitigate=(CANCEL,), only={CANCEL: ["2"]}), verdict(), [], "not offered for 2, but for 1"),
+    (
+        Words(mitigate=("create_index",), only={"create_index": ["a.b.c"]}),
+        verdict(more=[{"mitigation": "create_index", "system": "db", "targets": ALIKE, "by_name": False}]),
+        [],
+        "two of its targets have one name",
+    ),
 ]
 
 

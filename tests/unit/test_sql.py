@@ -117,3 +117,8 @@ def test_without_the_parser_nothing_is_shown_and_the_command_to_install_it_is_to
     monkeypatch.setattr(sql, "PGLAST_IMPORT_ERROR", ImportError("no"))
     with pytest.raises(UnreadableSqlError, match="pip install 'pglast>=7.7'"):
         masked("SELECT 1")
+
+
+def test_a_text_of_backslashes_is_not_read_for_ever() -> None:
+    with pytest.raises(UnreadableSqlError, match="more than 50 literals with a backslash"):
+        masked("SELECT " + ",".join([r"'a\b'"] * 900))

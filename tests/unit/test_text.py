@@ -40,3 +40,12 @@ def test_what_postgresql_would_read_as_its_own_word_is_quoted() -> None:
 def test_a_name_is_cut_at_bytes_as_the_server_cuts_it() -> None:
     assert name_for("keys", ["a"]) == "keys_a_idx"
     assert len(name_for("ü" * 60, ["a"]).encode()) <= 63
+    assert name_for("ü" * 60, ["a"]) != name_for("ü" * 60, ["b"])
+
+
+UNSEEN = [("app\u200b", 'U&"app\\+00200B"'), ("a\u3000b", 'U&"a\\+003000b"'), ('a\t"\\', 'U&"a\\+000009""\\\\"'), ("表", '"表"')]
+
+
+@pytest.mark.parametrize(("name", "expected"), UNSEEN)
+def test_what_nobody_sees_in_a_name_is_written_out(name: str, expected: str) -> None:
+    assert quoted(name) == expected

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import typing as t
+import unicodedata
 
 LONGEST_NAME = 63
 _PLAIN_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -36,8 +37,18 @@ def quoted(name: str) -> str:
     >>> quoted("audit"), quoted("user"), quoted('odd "one"')
     ('audit', '"user"', '"odd ""one\"""')
     """
-    plain = _PLAIN_NAME.fullmatch(name) and name not in RESERVED
-    return name if plain else '"' + name.replace('"', '""') + '"'
+    if _PLAIN_NAME.fullmatch(name) and name not in RESERVED:
+        return name
+    inside = name.replace('"', '""')
+    if not any(_is_unseen(letter) for letter in name):
+        return f'"{inside}"'
+    escaped = "".join(f"\\+{ord(one):06X}" if _is_unseen(one) else one for one in inside.replace("\\", "\\\\"))
+    return f'U&"{escaped}"'
+
+
+def _is_unseen(letter: str) -> bool:
+    """Whether a letter is not shown, or not told from a blank: a command with it would be pasted as another one."""
+    return letter != " " and unicodedata.category(letter) in ("Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs")
 
 
 def name_for(table: str, columns: t.Sequence[str]) -> str:
@@ -46,5 +57,7 @@ def name_for(table: str, columns: t.Sequence[str]) -> str:
     >>> name_for("custody_keys", ["tenant_id", "active"])
     'custody_keys_tenant_id_active_idx'
     """
-    stem = "_".join([table, *columns]).encode()[: LONGEST_NAME - 4].decode("utf-8", "ignore")
-    return stem + "_idx"
+    first, second = table, "_".join(columns)
+    while len(f"{first}_{second}_idx".encode()) > LONGEST_NAME:  # the longer part gives way, so that something of both stays
+        first, second = (first[:-1], second) if len(first.encode()) > len(second.encode()) else (first, second[:-1])
+    return f"{first}_{second}_idx"

@@ -27,6 +27,8 @@ NOT_INSTALLED = "pglast is not installed where the runbook runs: pip install 'pg
 _LITERALS = frozenset(("SCONST", "USCONST", "BCONST", "XCONST", "ICONST", "FCONST"))
 _COMMENTS = frozenset(("SQL_COMMENT", "C_COMMENT"))
 LONGEST_TEXT = 10000
+# Each literal with a backslash is read once more; a text made of them would take seconds.
+MOST_READINGS = 50
 
 
 class UnreadableSqlError(Exception):
@@ -83,8 +85,9 @@ def _refuse_other_quoting(text: str) -> None:
 
 
 def _with_escapes(text: str) -> str | None:
-    r"""The text as such a session reads it: each plain literal is one with escapes. None where that is none."""
-    while True:
+    r"""The text as such a session reads it: each plain literal is one with escapes. None where that is none. Raises
+    UnreadableSqlError for a text with too many."""
+    for _reading in range(MOST_READINGS):
         try:
             tokens = pglast.parser.scan(text)
         except (pglast.parser.ParseError, ValueError):
@@ -94,6 +97,7 @@ def _with_escapes(text: str) -> str | None:
         if not plain:
             return text
         text = f"{text[: plain[0]]} E{text[plain[0] :]}"
+    raise UnreadableSqlError(f"its text has more than {MOST_READINGS} literals with a backslash")
 
 
 def _without_literals(text: str) -> list[str]:

@@ -56,6 +56,8 @@ def _chosen(
             f"({', '.join(offered)}). Nothing was touched"
         )
     known = {key_of(target): target for target in targets}
+    if only and len(known) < len(targets):
+        raise RecordError(f"{name}: two of its targets have one name, and cannot be told apart by it. Nothing was touched")
     return tuple(known[key] for key in only if key in known) if only else tuple(targets)
 
 
