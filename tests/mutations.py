@@ -291,6 +291,7 @@ ROOMS = {
     f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
     WITHIN: ("test_acts.py",),
     POSTGRESQL: (
+        "test_text.py",
         "test_effects.py",
         "test_sql.py",
         "test_plans.py",

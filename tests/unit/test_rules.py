@@ -591,7 +591,7 @@ def test_the_application_s_roles_are_the_same_however_they_are_named(named: t.An
 
 
 @pytest.mark.parametrize(("begun", "condition"), [
-    ("2026-11-24 02:00:00.123456+00", "pid = 100 AND xact_start = '2026-11-24 02:00:00.123456+00'"), (None, "pid = 100"),
+    ("2026-11-24 02:00:00.123456+00", "pid = 100 AND xact_start = '2026-11-24T02:00:00.123456+00'"), (None, "pid = 100"),
     ("x'; DROP", "pid = 100"),
 ])  # fmt: skip
 def test_by_hand_only_that_transaction_is_ended(begun: str | None, condition: str) -> None:

@@ -44,7 +44,7 @@ SAFETY = (
     "NOT YET and why"
 )
 SEVERAL = "type the first one, read what it did, then the next one if it is still offered"
-LEFT_OUT = "with the other -e variables that you typed: they may be secret, so they are not repeated here"
+LEFT_OUT = "if this run was started with other -e variables, add them: they may be secret, so they are not repeated"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,7 +228,7 @@ def _verdict(screen: Screen) -> list[str]:
         lines.append(_row("UNPROVEN", f"no cause was found; {at}"))
         lines += [_row("SUSPECT", f"{one['id']} ({one['confidence']})  {one['summary']}") for one in _suspects(verdict)]
         settle = [f"{gap['what']} of {gap['system']}" for gap in verdict["gaps"]] or [
-            "what the systems behind this one do; look there by hand"
+            "what the systems that this one calls do: look there by hand"
         ]
         lines += _under("not seen", settle)
     risks = [one for one in findings if one["role"] == "risk"]
@@ -251,16 +251,19 @@ def _healthy(users: t.Sequence[MeasuredData], risks: t.Sequence[FindingData]) ->
     what = [f"{system}: {number} URL{'s' if number > 1 else ''} measured" for system, number in urls.items()]
     reads = "" if any(one["of"] == "writes" for one in users) else "; reads only, no write was tried"
     lines = [_row("HEALTHY", f"users feel no fault ({', '.join(what)}{reads})")]
-    return lines if risks else [*lines, _row("NEXT", "nothing to do; if users told you otherwise, ask which URL")]
+    wait = (
+        "nothing has to be done now: what PREVENT offers can wait until somebody knows whose it is" if risks else "nothing to do"
+    )
+    return [*lines, _row("NEXT", f"{wait}; if users told you otherwise, ask which URL")]
 
 
 def _next(screen: Screen) -> list[str]:
     """What to do where no cause was found: nothing is offered then."""
     said = "nothing else is offered" if screen.procedure else "nothing is offered"
-    steps = [f"{said}, because nothing is shown to be the cause; look again in a minute"]
+    steps = [f"{said}, because nothing is shown to be the cause; look again in a minute (LOOK only reads)"]
     people = screen.incident.get("on_call", [])
     if people:
-        steps.append(f"no cause in ten minutes: call {people[0]}")
+        steps.append(f"no cause in ten minutes: get help, {people[0]}")
     return [_row("NEXT", "; ".join(steps)), _row("LOOK", screen.command)]
 
 

@@ -285,7 +285,7 @@ def _holder_finding(facts: Json, identity: str, session: Json, held_up: list[int
 
 def _whose(session: Json) -> str:
     """A condition that is only this transaction's: behind a pooler the same backend soon serves somebody else."""
-    begun = str(session["xact_start"] or "")
+    begun = str(session["xact_start"] or "").replace(" ", "T")  # a command is broken at blanks, and this is a literal
     return f"pid = {session['pid']}" + (f" AND xact_start = '{begun}'" if STAMP.fullmatch(begun) else "")
 
 

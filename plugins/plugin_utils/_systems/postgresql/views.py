@@ -80,7 +80,7 @@ def lines(facts: Json) -> list[tuple[str, list[str]]]:
     """Two lines for the screen: what the sessions were doing, and which statements the work went into."""
     waits = [f"{event} {percent} %" for event, percent in wait_profile(facts)[:MOST]]
     if waits:
-        waits[-1] += f" (of {sum(_waits(facts).values())} looks at sessions)"
+        waits[-1] += f" (of {sum(_waits(facts).values())} samples)"
     statements = []
     for share, user, what, calls, now, before in work(facts)[:2]:
         told = [user, calls, now, f"before {before}" if before else ""]
