@@ -141,13 +141,13 @@ HOSTILE_SETTINGS = {
 
 
 def test_what_a_database_s_owner_sets_for_everybody_hides_nothing(server: Lab) -> None:
-    with faults.superuser(server) as cursor:
+    with faults.superuser(server, "postgres") as cursor:
         for name, value in HOSTILE_SETTINGS.items():
             cursor.execute(f"ALTER DATABASE custody_db SET {name} = {value}")
     try:
         read = triage(login(server), Limits(), NAMES, login(server, "custody_planner"))
     finally:
-        with faults.superuser(server) as cursor:
+        with faults.superuser(server, "postgres") as cursor:  # a session of that database is ended within a millisecond
             cursor.execute("ALTER DATABASE custody_db RESET ALL")
     assert read["connected"]
     assert read["gaps"] == []
