@@ -20,8 +20,6 @@ SERVICES = ("checkout-api", "signing-api", "ledger-api", "portal")
 REPORTS = ("monthly-report", "audit-export", "bi-extract", "reconciliation")
 MIGRATIONS = ("migrate", "flyway", "alembic", "schema-sync")
 LONG = 86400
-# For how long users must feel a fault that grows: a borderline one comes and goes.
-LASTING_SECONDS = 3.0
 RUNBOOKS_ROLES = "custody_monitor, custody_mitigation, custody_admin"
 
 
@@ -173,14 +171,14 @@ def suffers(lab: Lab) -> bool:
     return bool(load.get("p95_ms", 0) > 500 or load.get("errors", 0) > 0.1 * max(1, load.get("requests", 1)))
 
 
-def lasts(lab: Lab) -> bool:
-    """Whether the users are badly off within some seconds, and stay so for a while: a moment's suffering is over when a runbook
+def lasts(lab: Lab, seconds: float) -> bool:
+    """Whether the users are badly off within a while, and stay so for some seconds: a moment's suffering may be over when a runbook
     looks."""
     try:
         wait_until(lambda: suffers(lab), 4, "suffering", 0.1)
     except LabError:
         return False
-    until = time.monotonic() + LASTING_SECONDS
+    until = time.monotonic() + seconds
     while time.monotonic() < until:
         if not suffers(lab):
             return False
@@ -188,8 +186,9 @@ def lasts(lab: Lab) -> bool:
     return True
 
 
-def grow(fault: Fault, add: t.Callable[[], None], *, at_once: int, most: int) -> None:
-    """Adds clients until the lab's users feel them, so that a fault does not depend on how quick the machine is.
+def grow(fault: Fault, add: t.Callable[[], None], *, at_once: int, most: int, lasting: float = 0.0) -> None:
+    """Adds clients until the lab's users feel them, for so many seconds, so that a fault does not depend on how quick the machine
+    is.
 
     Raises LabError when they do not with the most that there may be.
     """
@@ -197,6 +196,6 @@ def grow(fault: Fault, add: t.Callable[[], None], *, at_once: int, most: int) ->
         add()
         if (number + 1) % at_once:
             continue
-        if lasts(fault.lab):
+        if lasts(fault.lab, lasting):
             return
     raise LabError(f"{fault.name}: {most} clients are not enough for the users to feel it")

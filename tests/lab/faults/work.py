@@ -252,7 +252,7 @@ def foreign_key(fault: Fault) -> None:
         statement = f"UPDATE payments SET id = -id WHERE id IN ({one}, -{one})"
         fault.work(fault.connect("client", "custody_app", "payment-api"), statement)
 
-    grow(fault, add, at_once=12, most=96)
+    grow(fault, add, at_once=12, most=96, lasting=3.0)
 
 
 def no_payments(lab: Lab) -> None:
