@@ -172,7 +172,7 @@ def suffers(lab: Lab) -> bool:
 
 
 def lasts(lab: Lab, seconds: float) -> bool:
-    """Whether the users are badly off within a while, and stay so for some seconds: a moment's suffering may be over when a runbook
+    """Whether the users are badly off within a while, and stay so for some seconds: a moment's suffering may be over when somebody
     looks."""
     try:
         wait_until(lambda: suffers(lab), 4, "suffering", 0.1)
