@@ -172,8 +172,7 @@ def suffers(lab: Lab) -> bool:
 
 
 def lasts(lab: Lab, seconds: float) -> bool:
-    """Whether the users are badly off within a while, and stay so for some seconds: a moment's suffering may be over when somebody
-    looks."""
+    """Whether the users are badly off within a while, and stay so for some seconds: a moment's suffering may soon be over."""
     try:
         wait_until(lambda: suffers(lab), 4, "suffering", 0.1)
     except LabError:
