@@ -16,9 +16,14 @@ from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import wi
 Json = dict[str, t.Any]
 HASH = "pod-template-hash"
 LONGEST_MESSAGE = 300
-# An init container that has done its work, and a pod that was only just made.
+# An init container that has done its work, and a pod that has ended for good.
 ENDED_WELL = "Completed"
 OVER = ("Succeeded", "Failed")
+
+
+def shown_text(text: t.Any) -> str:
+    """A text from the cluster as it may be shown: without what looks like a secret, and cut."""
+    return without_secrets(str(text or ""))[:LONGEST_MESSAGE]
 
 
 def is_owned(one: Json, uid: str) -> bool:
@@ -49,7 +54,7 @@ def pod_of(one: Json, workloads: t.Sequence[Json]) -> Json:
         "created_at": meta["creationTimestamp"],
         "restarts": sum(container.get("restartCount", 0) for container in containers),
         "reason": reason,
-        "message": without_secrets(message)[:LONGEST_MESSAGE],
+        "message": shown_text(message),
         "last": _last_end(containers),
         "containers": [
             container["name"]

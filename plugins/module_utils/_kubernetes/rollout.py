@@ -267,12 +267,10 @@ def bare(template: Json) -> Json:
 
 def rolled_back(deployment: Json, release: Json) -> tuple[Json, Json]:
     """The template and the annotations that a Deployment has after it went back to a release."""
-    template = {**release["spec"]["template"], "metadata": dict(release["spec"]["template"].get("metadata") or {})}
-    labels = {name: value for name, value in (template["metadata"].get("labels") or {}).items() if name != HASH}
-    template["metadata"]["labels"] = labels
-    template["metadata"].setdefault("creationTimestamp", None)
-    if "creationTimestamp" not in (deployment["spec"]["template"].get("metadata") or {}):
-        template["metadata"].pop("creationTimestamp")
+    kept_by_it = release["spec"]["template"]
+    template = bare(kept_by_it)
+    if "creationTimestamp" in (deployment["spec"]["template"].get("metadata") or {}):
+        template["metadata"]["creationTimestamp"] = (kept_by_it.get("metadata") or {}).get("creationTimestamp")
     own = deployment["metadata"].get("annotations") or {}
     kept = {name: value for name, value in own.items() if name in KEPT}
     old = {name: value for name, value in (release["metadata"].get("annotations") or {}).items() if name not in KEPT}

@@ -16,9 +16,14 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import HASH, is_owned, pod_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import (
+    HASH,
+    LONGEST_MESSAGE,
+    is_owned,
+    pod_of,
+    shown_text,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_configuration, is_restarted
-from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 from ansible_collections.sre.runbooks.plugins.module_utils._within import within_each
 
 Json = dict[str, t.Any]
@@ -26,7 +31,6 @@ T = t.TypeVar("T")
 REVISION = "deployment.kubernetes.io/revision"
 CAUSE = "kubernetes.io/change-cause"
 MOST_WARNINGS = 30
-LONGEST_MESSAGE = 300
 LONGEST_REASON = 80
 DIAGNOSTICS = ("workloads", "releases", "pods", "services", "endpoints", "warnings")
 
@@ -136,15 +140,11 @@ def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Json:
         "paused": bool(spec.get("paused")),
         "progress": progressing.get("reason"),
         "progress_at": str(progressing.get("lastUpdateTime") or ""),
-        "refused": _shown(refused.get("message")) if refused.get("status") == "True" else "",
+        "refused": shown_text(refused.get("message")) if refused.get("status") == "True" else "",
         "selector": (spec.get("selector") or {}).get("matchLabels") or {},
         "owner": owner_of(one),
         "releases": [_release(newest_first, number, pods) for number in range(len(newest_first))],
     }
-
-
-def _shown(text: t.Any) -> str:
-    return without_secrets(str(text or ""))[:LONGEST_MESSAGE]
 
 
 def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> Json:
@@ -158,7 +158,7 @@ def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> J
         "uid": meta["uid"],
         "hash": (meta.get("labels") or {}).get(HASH, ""),
         "images": {one["name"]: one["image"] for one in template["spec"]["containers"]},
-        "change_cause": _shown((meta.get("annotations") or {}).get(CAUSE)) or None,
+        "change_cause": shown_text((meta.get("annotations") or {}).get(CAUSE)) or None,
         "created_at": meta["creationTimestamp"],
         # After a rollback an old ReplicaSet serves again: its pods tell since when.
         "rolled_out_at": min(started, default=meta["creationTimestamp"]),
@@ -200,9 +200,9 @@ def _matches(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool
 def _warning(one: Json) -> Json:
     about = one.get("involvedObject") or {}
     return {
-        "about": _shown(f"{about.get('kind')}/{about.get('name')}"),
-        "reason": _shown(one.get("reason"))[:LONGEST_REASON],
-        "message": _shown(one.get("message")),
+        "about": shown_text(f"{about.get('kind')}/{about.get('name')}"),
+        "reason": shown_text(one.get("reason"))[:LONGEST_REASON],
+        "message": shown_text(one.get("message")),
         "count": one.get("count") or 1,
         "last_at": one.get("lastTimestamp") or one.get("eventTime") or one["metadata"]["creationTimestamp"],
     }

@@ -13,7 +13,7 @@ import datetime
 import re
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import Line, read_line
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import read_line
 
 Json = dict[str, t.Any]
 MOST_ENDPOINTS = 200
@@ -102,7 +102,7 @@ class Source:
         self.lines += 1
         self.first_line = self.first_line or stamp
         if line.status is not None and line.path is not None:
-            self._request(line, line.path, line.status, stamp)
+            self._request(line.path, line.status, stamp)
         elif line.is_error and line.template:
             found = self.templates.get(line.template)
             if found is None:
@@ -110,7 +110,7 @@ class Source:
                 found = self.templates.setdefault(name, Template(first=stamp))
             found.count, found.last = found.count + 1, stamp
 
-    def _request(self, line: Line, path: str, status: int, stamp: str) -> None:
+    def _request(self, path: str, status: int, stamp: str) -> None:
         # What is not there is asked for by scanners, as often and under as many names as they like.
         if status == NOT_FOUND:
             return

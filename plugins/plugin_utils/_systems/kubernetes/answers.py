@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import Case, Innocent, Judged, Shown, Untold
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import seconds_between
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import COMPLETE, seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
     Path,
     are_read,
@@ -23,7 +23,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.r
     worst,
 )
 
-COMPLETE = "NewReplicaSetAvailable"
 # How many errors a path must have been without, where it should have had them: by chance e^-7 and e^-3 (Poisson).
 SERVED_WELL = 7.0
 MAY_BE_CHANCE = 3.0

@@ -18,6 +18,8 @@ BROKEN = (*FAILING, OUT_OF_MEMORY, "Error")
 UNSCHEDULABLE = "Unschedulable"
 # A rollout that its controller has given up on (progressDeadlineSeconds).
 STUCK = "ProgressDeadlineExceeded"
+# One of which all pods were up.
+COMPLETE = "NewReplicaSetAvailable"
 # A pod that is still not ready after that is in trouble, whatever it says.
 STARTS_WITHIN = 300.0
 

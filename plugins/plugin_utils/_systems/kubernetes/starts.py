@@ -15,6 +15,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     BROKEN,
+    COMPLETE,
     STUCK,
     UNSCHEDULABLE,
     pods_of,
@@ -23,7 +24,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     trouble_of,
 )
 
-COMPLETE = "NewReplicaSetAvailable"
 # A rollout that its controller is still at, or has given up on: never all of its pods were up.
 UNFINISHED = ("NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated", STUCK)
 # What decides where a pod may run.
