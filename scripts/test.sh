@@ -12,7 +12,7 @@ step() {
     local name=$1 started=$SECONDS
     shift
     echo "== $name: $*"
-    if "$@"; then
+    if "$@" 2>&1 | tee "$logs/$name.out"; then
         echo "== $name: ok, $((SECONDS - started)) s" | tee -a "$logs/passed"
     else
         echo "== $name: FAILED, $((SECONDS - started)) s" | tee -a "$logs/failed"
@@ -48,4 +48,11 @@ step oldest quietly oldest scripts/oldest.sh
 passed=$(cat "$logs/passed" 2>/dev/null | wc -l)
 failed=$(cat "$logs/failed" 2>/dev/null | wc -l)
 echo "steps: $passed passed, $failed failed; $SECONDS s"
-[ "$failed" -eq 0 ] || { cat "$logs/failed"; exit 1; }
+[ "$failed" -eq 0 ] && exit 0
+# The end of a log is what is read first, and sometimes all that is kept.
+while read -r _ name _; do
+    echo "== what ${name%:} said of its failure"
+    grep -E "^(FAILED|ERROR|E  )|WRONG|NOT noticed|[1-9][0-9]* failed|[Ee]rror:|MISSED" "$logs/${name%:}.out" | cut -c 1-300 | tail -n 12
+done <"$logs/failed"
+cat "$logs/failed"
+exit 1

@@ -79,6 +79,11 @@ def on_one_processor(pid: int) -> None:
     os.sched_setaffinity(pid, {max(os.sched_getaffinity(0))})
 
 
+def give_way(pid: int) -> None:
+    """Lets a session have only the processor time that nobody else wants, so that its load harms nobody on any machine."""
+    run(["renice", "-n", "19", "-p", str(pid)])
+
+
 def unprivileged(command: list[str]) -> list[str]:
     """The command as PostgreSQL accepts it: as root, under another uid that may still pass closed folders."""
     if os.geteuid() != 0:

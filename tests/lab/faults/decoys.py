@@ -7,6 +7,7 @@ import time
 from tests.lab.faults.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, superuser
 from tests.lab.faults.locks import WRITE, queue_ddl
 from tests.lab.faults.work import HOG
+from tests.lab.postgres import give_way
 from tests.lab.state import Lab
 
 
@@ -40,13 +41,17 @@ def decoy_sessions(fault: Fault) -> None:
 
 def busy_report(fault: Fault) -> None:
     """One report at full processor time; users hardly notice."""
-    fault.issue(fault.connect("decoy", "reporting", fault.draw.choice(REPORTS)), HOG)
+    report = fault.connect("decoy", "reporting", fault.draw.choice(REPORTS))
+    give_way(report.info.backend_pid)
+    fault.issue(report, HOG)
 
 
 def pgbench(fault: Fault) -> None:
     """Three clients of a benchmark, at full processor time; users hardly notice."""
     for _ in range(3):
-        fault.work(fault.connect("decoy", "batch", "pgbench"), "SELECT sum(length(md5(note))) FROM batch_jobs", pause=0.0)
+        client = fault.connect("decoy", "batch", "pgbench")
+        give_way(client.info.backend_pid)
+        fault.work(client, "SELECT sum(length(md5(note))) FROM batch_jobs", pause=0.0)
 
 
 def most_connections(fault: Fault) -> None:
