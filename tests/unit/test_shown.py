@@ -149,6 +149,21 @@ def test_what_a_person_types_is_quoted_whatever_it_is_called() -> None:
     assert found["manual_command"] == 'ALTER ROLE "app""; DROP DATABASE shop; --" CONNECTION LIMIT 30;'
 
 
+def test_what_a_person_may_type_instead_stands_under_the_command_that_it_replaces() -> None:
+    facts = given.crowded(limit=20, limits={"application_users": ["app"]}, app=20)
+    shown = screen(verdict(facts, given.edge(given.probe(failures=10))))
+    assert "or by hand     ALTER ROLE app CONNECTION LIMIT 30;" in shown, shown
+    assert shown.index("or by hand") < shown.index("try            the same with --check")
+    assert "BY HAND" not in shown
+
+
+def test_where_nothing_is_offered_the_hand_goes_first() -> None:
+    away = verdict(given.refused("unreachable", "Connection refused"), given.edge(given.probe()))
+    shown = screen(away)
+    assert "NEXT     first what BY HAND says, then LOOK (it only reads): nothing is offered" in shown
+    assert "BY HAND  on the application's host: pg_isready" in shown
+
+
 def test_nothing_is_offered_where_no_user_was_measured() -> None:
     old = given.session(7, state="idle in transaction", transaction_seconds=9000.0)
     unmeasured = verdict(given.database([], idle_in_transaction=[old]))
@@ -168,8 +183,8 @@ def test_a_healthy_system_has_no_severity() -> None:
 
 
 def test_where_a_cause_is_found_nothing_is_denied_beside_it() -> None:
-    assert "known  " not in screen(SICK)
-    assert "known  " in screen(verdict(given.database([]), given.edge(given.probe(failures=10))))
+    assert "checked  " not in screen(SICK)
+    assert "checked  " in screen(verdict(given.database([]), given.edge(given.probe(failures=10))))
 
 
 def test_the_screen_prints_text_only() -> None:

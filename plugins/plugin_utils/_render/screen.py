@@ -43,6 +43,7 @@ SAFETY = (
     "each target is looked at again first, and left alone if it has changed; afterwards users are measured again: PROVEN, or "
     "NOT YET and why"
 )
+TOLD = "asks for your words, and posts them to everybody who was notified"
 SEVERAL = "type the first one, read what it did, then the next one if it is still offered"
 LEFT_OUT = "if this run was started with other -e variables, add them: they may be secret, so they are not repeated"
 
@@ -239,7 +240,7 @@ def _verdict(screen: Screen) -> list[str]:
         for label, parts in screen.measures:
             lines += _under(label, parts)
     if not causes:  # beside a cause they would only take attention from it; the report has them
-        lines += _under("known", (one["why"] for one in verdict["ruled_out"]), most=3)
+        lines += _under("checked", (one["why"] for one in verdict["ruled_out"]), most=3)
     gaps = (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"])
     lines += _under("could not read", gaps, most=MOST_GAPS)
     return lines + (_next(screen) if verdict["verdict"] == "unproven" else [])
@@ -260,7 +261,9 @@ def _healthy(users: t.Sequence[MeasuredData], risks: t.Sequence[FindingData]) ->
 def _next(screen: Screen) -> list[str]:
     """What to do where no cause was found: nothing is offered then."""
     said = "nothing else is offered" if screen.procedure else "nothing is offered"
-    steps = [f"{said}, because nothing is shown to be the cause; look again in a minute (LOOK only reads)"]
+    findings = (screen.verdict or NO_VERDICT).get("findings", [])
+    first = "first what BY HAND says, then LOOK" if any(map(_is_for_hands, findings)) else "look again in a minute with LOOK"
+    steps = [f"{first} (it only reads): {said}, because nothing is shown to be the cause"]
     people = screen.incident.get("on_call", [])
     if people:
         steps.append(f"no cause in ten minutes: get help, {people[0]}")
@@ -300,6 +303,7 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
     if any(event["kind"] == "outcome" and "system" in event for event in screen.events):
         return []
     lines = [_row("ORDER", SEVERAL)] if len(offers) > 1 else []
+    hands = [one for one in verdict.get("findings", []) if _is_for_hands(one)]
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         label = "PREVENT" if offer["preventive"] else "DO" if offer["finding"] else "STEP"
@@ -313,10 +317,14 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         lines += _under("hurts", [mitigation.hurts])
         lines += _under("undo", [mitigation.undo or f"cannot be undone; instead: {mitigation.undo_by_hand}"])
         lines += _under(WITH, [screen.undo_command]) if mitigation.undo else []
+        lines += _under("or by hand", [one["manual_command"] for one in hands if _of(offer, one)])
     lines += [*_under("try", [TRY]), *_under("safety", [SAFETY])] if offers else []
-    hands = [one["manual_command"] for one in verdict.get("findings", []) if _is_for_hands(one)]
-    lines += [_row("BY HAND", f"{'instead: ' if offers else ''}{command}") for command in hands]
-    return lines
+    alone = [one for one in hands if not any(_of(offer, one) for offer in offers)]
+    return [*lines, *(_row("BY HAND", one["manual_command"]) for one in alone)]
+
+
+def _of(offer: Offer, finding: FindingData) -> bool:
+    return (offer["finding"], offer["system"]) == (finding["id"], finding["subject"]["system"])
 
 
 def _is_for_hands(finding: FindingData) -> bool:
@@ -340,4 +348,4 @@ def _tail(screen: Screen) -> list[str]:
     elif not screen.channels:
         rows.append(_row("NOTE", "nobody was told: all channels are off (incident_channels)"))
     rows += [_row("NOTE", text) for text in screen.warnings]
-    return [*rows, _row("TELL", screen.tell)] if screen.tell else rows
+    return [*rows, _row("TELL", screen.tell), *_under("what", [TOLD])] if screen.tell else rows

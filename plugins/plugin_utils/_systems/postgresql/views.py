@@ -41,7 +41,7 @@ def work(facts: Json) -> Rows:
     for one in samples.get("work", [])[:MOST] if total else ():
         both = [found for found in (planned.get(one["statement"]), counted.get(one["statement"])) if found]
         text, command = (next((found[name] for found in both if found[name]), "") for name in ("query", "command"))
-        what = text or f"{command or 'a statement'} {one['statement']}"
+        what = text or f"statement {one['statement']}{f' ({command})' if command else ''}"
         calls = _calls(counted.get(one["statement"], {}))
         rows.append((f"{round(100 * one['working'] / total)} %", str(one["user"]), what, *calls))
     return tuple(rows)
