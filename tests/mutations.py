@@ -357,7 +357,8 @@ def tests_of(file: str) -> list[str]:
 def noticed(root: pathlib.Path, tests: t.Sequence[str]) -> bool:
     """Whether the unit tests fail."""
     command = [sys.executable, "-m", "pytest", *tests, "-x", "-q", "-W", "ignore"]
-    deselected = [f"--deselect=tests/unit/test_house.py::{name}" for name in ("test_no_file_names_a_registry_or_a_machine",)]
+    names = ("test_no_file_names_a_registry_or_a_machine", "test_every_mutation_still_finds_what_it_takes_away")
+    deselected = [f"--deselect=tests/unit/test_house.py::{name}" for name in names]
     return subprocess.run([*command, *deselected], cwd=root, capture_output=True).returncode == 1
 
 

@@ -20,4 +20,4 @@ class ActionModule(InPlaceOrModule):
     argument_spec: t.ClassVar[t.Mapping[str, Option]] = argument_spec()
 
     def look(self, params: Json) -> Json:
-        return probe_from(params, check_mode=bool(self._task.check_mode))
+        return {**probe_from(params, check_mode=bool(self._task.check_mode))}

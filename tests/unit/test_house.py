@@ -13,6 +13,7 @@ import yaml
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
 
 from tests.docs import GENERATED
+from tests.mutations import MUTATIONS
 
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (PROJECT / "roles").iterdir())
@@ -178,6 +179,11 @@ def test_no_file_names_a_registry_or_a_machine() -> None:
             ):
                 found.append(name)
     assert [name for name in found if name != "tests/unit/test_house.py"] == []
+
+
+@pytest.mark.parametrize(("what", "file", "old"), [one[:3] for one in MUTATIONS], ids=[one[0] for one in MUTATIONS])
+def test_every_mutation_still_finds_what_it_takes_away(what: str, file: str, old: str) -> None:
+    assert old in (PROJECT / file).read_text(), what
 
 
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("roles/*/README.md")])

@@ -40,7 +40,7 @@ def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, f
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
     return {"pod": name, "container": container, "cut": cut, "minutes": {minute: [requests, errors]},
             "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
-            "first_line": NEW, "first_request": NEW, "first_server_error": first if errors else "", "endpoints": endpoints,
+            "first_line": NEW, "endpoints": endpoints,
             "templates": templates}  # fmt: skip
 
 

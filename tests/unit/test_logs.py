@@ -84,8 +84,8 @@ def test_a_stream_is_read_in_pieces_whatever_their_borders() -> None:
     for size in (1, 7, len(whole)):
         source = Source()
         source.feed([whole[at : at + size] for at in range(0, len(whole), size)], stamped=True)
-        assert (source.requests, source.server_errors, source.endpoints["/a"].good_before_error) == (6, 3, 3)
-        assert source.first_server_error == "2026-11-24T02:10:03.0Z"
+        assert (source.all.requests, source.all.server_errors, source.endpoints["/a"].good_before_error) == (6, 3, 3)
+        assert source.all.first_error == "2026-11-24T02:10:03.0Z"
 
 
 def test_scanners_do_not_push_out_what_is_there() -> None:
@@ -94,20 +94,20 @@ def test_scanners_do_not_push_out_what_is_there() -> None:
     scan = [f'{{"path": "/{a}{b}.php", "status": 404}}\n'.encode() for a in letters for b in letters]
     source.feed([*scan, b'{"path": "/sign", "status": 500}\n'], stamped=False)
     assert source.endpoints["/sign"].server_errors == 1
-    assert (set(source.endpoints), source.requests) == ({"/sign"}, 1)
+    assert (set(source.endpoints), source.all.requests) == ({"/sign"}, 1)
 
 
 def test_a_node_s_own_zone_is_told_in_utc_and_by_minute() -> None:
     source = Source()
     source.feed([b'2026-11-24T03:10:59.123456789+01:00 {"path": "/a", "status": 500}\n'], stamped=True)
-    assert source.first_server_error.startswith("2026-11-24T02:10:59")
+    assert source.all.first_error.startswith("2026-11-24T02:10:59")
     assert source.endpoints["/a"].minutes == {"2026-11-24T02:10": [1, 1]}
 
 
 def test_a_line_without_an_end_is_cut_and_the_next_one_read() -> None:
     source = Source()
     source.feed([b"x" * 4096] * 500 + [b'\n{"path": "/a", "status": 500}\n'], stamped=False)
-    assert (source.lines, source.server_errors, source.size) == (2, 1, 4096 * 500 + 31)
+    assert (source.lines, source.all.server_errors, source.size) == (2, 1, 4096 * 500 + 31)
 
 
 def test_what_is_told_in_all_is_more_than_what_is_told_by_path() -> None:
@@ -121,7 +121,7 @@ def test_what_is_told_in_all_is_more_than_what_is_told_by_path() -> None:
 def test_what_is_no_time_is_none() -> None:
     source = Source()
     source.feed([b'yesterday {"path": "/a", "status": 500}\n'], stamped=True)
-    assert (source.server_errors, source.first_server_error) == (1, "")
+    assert (source.all.server_errors, source.all.first_error) == (1, "")
 
 
 def test_memory_is_bounded() -> None:

@@ -14,6 +14,8 @@ import re
 import shlex
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Owner
+
 Json = dict[str, t.Any]
 
 
@@ -23,7 +25,7 @@ LONGEST_NAME = 60
 CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
 
 
-def owner_of(one: t.Mapping[str, t.Any]) -> Json | None:
+def owner_of(one: t.Mapping[str, t.Any]) -> Owner | None:
     """The tool that keeps an object as something else says: ``tool``, ``name`` and the command that ``suspend``s it, or shows
     what must be changed instead. A plain Helm release is none: nobody writes its objects back until the next upgrade."""
     meta = one.get("metadata") or {}
@@ -38,7 +40,7 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Json | None:
     )
 
 
-def _argo_cd(labels: Json, annotations: Json, managers: t.Sequence[str]) -> Json | None:
+def _argo_cd(labels: Json, annotations: Json, managers: t.Sequence[str]) -> Owner | None:
     tracking = annotations.get("argocd.argoproj.io/tracking-id")
     name = str(tracking).partition(":")[0] if tracking else str(labels.get("argocd.argoproj.io/instance") or "")
     if not name and any(manager.startswith("argocd") for manager in managers):  # its label of old is shared with Helm
@@ -46,7 +48,7 @@ def _argo_cd(labels: Json, annotations: Json, managers: t.Sequence[str]) -> Json
     return _told("Argo CD", name, f"argocd app set {shlex.quote(name)} --sync-policy none") if name else None
 
 
-def _flux(labels: Json) -> Json | None:
+def _flux(labels: Json) -> Owner | None:
     for kind, what in (("kustomize", "kustomization"), ("helm", "helmrelease")):
         name = str(labels.get(f"{kind}.toolkit.fluxcd.io/name") or "")
         space = str(labels.get(f"{kind}.toolkit.fluxcd.io/namespace") or "flux-system")
@@ -55,7 +57,7 @@ def _flux(labels: Json) -> Json | None:
     return None
 
 
-def _config_sync(meta: Json, annotations: Json) -> Json | None:
+def _config_sync(meta: Json, annotations: Json) -> Owner | None:
     if annotations.get("configmanagement.gke.io/managed") != "enabled":
         return None
     name, space = str(meta.get("name")), str(meta.get("namespace"))
@@ -66,7 +68,7 @@ def _config_sync(meta: Json, annotations: Json) -> Json | None:
     return _told("Config Sync", name, suspend)
 
 
-def _object(meta: Json) -> Json | None:
+def _object(meta: Json) -> Owner | None:
     """Another object, whose operator makes this one after it."""
     owner = next((own for own in meta.get("ownerReferences") or [] if own.get("controller")), None)
     if owner is None:
@@ -75,7 +77,7 @@ def _object(meta: Json) -> Json | None:
     return _told(kind, name, f"kubectl -n {shlex.quote(space)} edit {shlex.quote(kind)} {shlex.quote(name)}")
 
 
-def _manager(managers: t.Sequence[str]) -> Json | None:
+def _manager(managers: t.Sequence[str]) -> Owner | None:
     """A controller that wrote the pod template, whatever it is."""
     found = next((one for one in managers if CONTROLLER.search(one) and not one.startswith(SYSTEM)), None)
     return _told(found, "its own resource", f"suspend {shlex.quote(found)}") if found else None
@@ -87,6 +89,6 @@ def _writers_of_the_template(meta: Json) -> list[str]:
     return [str(one.get("manager")) for one in entries if "f:template" in ((one.get("fieldsV1") or {}).get("f:spec") or {})]
 
 
-def _told(tool: str, name: str, suspend: str) -> Json:
+def _told(tool: str, name: str, suspend: str) -> Owner:
     """A tool's name is anybody's text, and stands beside commands that are pasted."""
     return {"tool": re.sub(r"[^\w .-]+", "?", tool)[:LONGEST_NAME], "name": name[:LONGEST_NAME], "suspend": suspend}

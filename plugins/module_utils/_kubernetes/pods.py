@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import End, Pod, Workload
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 
 Json = dict[str, t.Any]
@@ -32,7 +33,7 @@ def is_owned(one: Json, uid: str) -> bool:
     return any(owner.get("controller") and owner.get("uid") == uid for owner in owners)
 
 
-def pod_of(one: Json, workloads: t.Sequence[Json]) -> Json:
+def pod_of(one: Json, workloads: t.Sequence[Workload]) -> Pod:
     """A pod, its release, and why it is not ready. ``over``: it has ended for good (evicted, or done) and is only left over."""
     meta, status = one["metadata"], one.get("status") or {}
     owner: Json = next((own for own in meta.get("ownerReferences") or [] if own.get("controller")), {})
@@ -64,7 +65,7 @@ def pod_of(one: Json, workloads: t.Sequence[Json]) -> Json:
     }
 
 
-def _belongs(owner: Json, workloads: t.Sequence[Json]) -> tuple[str | None, str | None, int | None]:
+def _belongs(owner: Json, workloads: t.Sequence[Workload]) -> tuple[str | None, str | None, int | None]:
     """What a pod belongs to: a Deployment through one of its ReplicaSets, by its uid; else what controls it. What only says that
     a Deployment controls it is a pod by itself: Deployments control none."""
     every = itertools.chain.from_iterable(((one, release) for release in one["releases"]) for one in workloads)
@@ -88,7 +89,7 @@ def _why_not_ready(containers: t.Sequence[Json], status: Json) -> tuple[str | No
     return None, ""
 
 
-def _last_end(containers: t.Sequence[Json]) -> Json | None:
+def _last_end(containers: t.Sequence[Json]) -> End | None:
     for container in containers:
         told = (container.get("lastState") or {}).get("terminated")
         if told:

@@ -15,6 +15,14 @@ import functools
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import (
+    Gap,
+    Namespace,
+    Release,
+    Service,
+    Warned,
+    Workload,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import (
     HASH,
@@ -53,7 +61,7 @@ class _Read:
 
     def __init__(self, client: Client, namespace: str, seconds: float) -> None:
         self.lists: dict[str, list[Json]] = {}
-        self.gaps: list[Json] = []
+        self.gaps: list[Gap] = []
         query = {"warnings": {"fieldSelector": "type=Warning"}}
         every = paths(namespace)
         calls = [functools.partial(client.items, path, **query.get(name, {})) for name, path in every.items()]
@@ -81,7 +89,7 @@ class _Read:
         return found
 
 
-def look(client: Client, namespace: str, seconds: float) -> Json:
+def look(client: Client, namespace: str, seconds: float) -> Namespace:
     """The facts of one namespace: ``namespace``, ``at`` (the server's clock), ``workloads``, ``pods``, ``services``,
     ``warnings``, ``gaps``. Times are the server's (RFC 3339, UTC), counts are pods."""
     read = _Read(client, namespace, seconds)
@@ -123,7 +131,7 @@ def revision_of(one: Json) -> int:
     return int(told) if told.isdecimal() and len(told) < len("10000000000") else 0
 
 
-def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Json:
+def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Workload:
     meta, spec, status = one["metadata"], one["spec"], one.get("status") or {}
     newest_first = releases_of(one, replica_sets)
     conditions = {condition["type"]: condition for condition in status.get("conditions") or []}
@@ -147,7 +155,7 @@ def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Json:
     }
 
 
-def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> Json:
+def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> Release:
     own, before = newest_first[number], next(iter(newest_first[number + 1 : number + 2]), None)
     meta, template = own["metadata"], own["spec"]["template"]
     started = [pod["metadata"]["creationTimestamp"] for pod in pods if is_owned(pod, meta["uid"])]
@@ -169,7 +177,7 @@ def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> J
     }
 
 
-def _service(one: Json, slices: list[Json], pods: list[Json]) -> Json:
+def _service(one: Json, slices: list[Json], pods: list[Json]) -> Service:
     meta, spec = one["metadata"], one["spec"]
     selector = spec.get("selector") or {}
     own = [part for part in slices if (part["metadata"].get("labels") or {}).get("kubernetes.io/service-name") == meta["name"]]
@@ -197,7 +205,7 @@ def _matches(selector: t.Mapping[str, str], labels: t.Mapping[str, str]) -> bool
     return all(labels.get(name) == value for name, value in selector.items())
 
 
-def _warning(one: Json) -> Json:
+def _warning(one: Json) -> Warned:
     about = one.get("involvedObject") or {}
     return {
         "about": shown_text(f"{about.get('kind')}/{about.get('name')}"),
@@ -208,5 +216,5 @@ def _warning(one: Json) -> Json:
     }
 
 
-def _newest(warnings: list[Json]) -> list[Json]:
+def _newest(warnings: list[Warned]) -> list[Warned]:
     return sorted(warnings, key=lambda one: str(one["last_at"]), reverse=True)[:MOST_WARNINGS]

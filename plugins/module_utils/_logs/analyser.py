@@ -13,9 +13,9 @@ import datetime
 import re
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._logs import facts
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import read_line
 
-Json = dict[str, t.Any]
 MOST_ENDPOINTS = 200
 MOST_TEMPLATES = 200
 MOST_MINUTES = 90
@@ -23,7 +23,6 @@ MOST_TOLD = 30
 LONGEST_LINE = 16384
 OTHERS = "(others)"
 NOT_FOUND = 404
-NUMBERS = ("lines", "size", "requests", "server_errors", "first_line", "first_request", "first_server_error")
 # As a container's runtime writes it; what is no time is none.
 STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d[.\d]{0,10}(Z|[+-]\d\d:\d\d)")
 
@@ -69,11 +68,7 @@ class Source:
 
     lines: int = 0
     size: int = 0
-    requests: int = 0
-    server_errors: int = 0
     first_line: str = ""
-    first_request: str = ""
-    first_server_error: str = ""
     all: Endpoint = dataclasses.field(default_factory=Endpoint)
     endpoints: dict[str, Endpoint] = dataclasses.field(default_factory=dict)
     templates: dict[str, Template] = dataclasses.field(default_factory=dict)
@@ -116,23 +111,22 @@ class Source:
             return
         name = path if path in self.endpoints or len(self.endpoints) < MOST_ENDPOINTS else OTHERS
         failed = status >= 500
-        self.requests += 1
         self.endpoints.setdefault(name, Endpoint()).take(stamp, failed=failed)
         self.all.take(stamp, failed=failed)
-        self.first_request = self.first_request or stamp
-        if failed:
-            self.server_errors += 1
-            self.first_server_error = self.first_server_error or stamp
 
-    def as_data(self) -> Json:
+    def as_data(self) -> facts.Told:
         """What the rules read; of the endpoints and templates those that tell most."""
         told = sorted(self.endpoints.items(), key=lambda one: (-one[1].server_errors, -one[1].requests, one[0]))
         errors = sorted(self.templates.items(), key=lambda one: (-one[1].count, one[0]))
         return {
-            **{name: getattr(self, name) for name in NUMBERS},
+            "lines": self.lines,
+            "size": self.size,
+            "first_line": self.first_line,
+            "requests": self.all.requests,
+            "server_errors": self.all.server_errors,
             "minutes": self.all.minutes,
-            "endpoints": {path: dataclasses.asdict(one) for path, one in told[:MOST_TOLD]},
-            "templates": {text: dataclasses.asdict(one) for text, one in errors[:MOST_TOLD]},
+            "endpoints": {path: t.cast("facts.Endpoint", dataclasses.asdict(one)) for path, one in told[:MOST_TOLD]},
+            "templates": {text: t.cast("facts.Template", dataclasses.asdict(one)) for text, one in errors[:MOST_TOLD]},
         }
 
 

@@ -17,6 +17,7 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.facts import Probed, Rounds
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
@@ -131,7 +132,7 @@ def percentile(values: t.Sequence[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(len(ordered) * share) - 1)] if ordered else None
 
 
-def summary(url: str, samples: t.Sequence[Sample], p95_ms_max: float | None) -> dict[str, t.Any]:
+def summary(url: str, samples: t.Sequence[Sample], p95_ms_max: float | None) -> Probed:
     """The samples of one URL in numbers. The percentiles count failed requests too: a time-out was waited for."""
     times = [sample.milliseconds for sample in samples]
     reasons = collections.Counter(sample.failure for sample in samples if sample.failure)
@@ -161,14 +162,14 @@ def probe(
     fetch_one: Fetch = fetch,
     clock: t.Callable[[], float] = time.monotonic,
     sleep: t.Callable[[float], None] = time.sleep,
-) -> dict[str, t.Any]:
+) -> Rounds:
     """Rounds over all URLs side by side until enough good ones came in a row, or the time is over.
 
     Returns the last round's ``probes``, ``in_a_row``, ``rounds``, ``settled`` (False without a URL) and ``seconds``.
     """
     started = clock()
     rounds = in_a_row = 0
-    probes: list[dict[str, t.Any]] = []
+    probes: list[Probed] = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, wanted.concurrency * len(urls))) as pool:
         while urls:
             rounds += 1
@@ -187,7 +188,7 @@ def probe(
     }
 
 
-def _round(urls: t.Sequence[str], wanted: Wanted, fetch_one: Fetch, pool: concurrent.futures.Executor) -> list[dict[str, t.Any]]:
+def _round(urls: t.Sequence[str], wanted: Wanted, fetch_one: Fetch, pool: concurrent.futures.Executor) -> list[Probed]:
     futures = {url: [pool.submit(fetch_one, url, wanted) for dummy in range(wanted.requests)] for url in urls}
     return [summary(url, [one.result() for one in asked], wanted.p95_ms_max) for url, asked in futures.items()]
 
@@ -229,7 +230,7 @@ def is_read(entry: str) -> bool:
     return method_and_url(entry)[0] in ("GET", "HEAD")
 
 
-def probe_from(params: t.Mapping[str, t.Any], *, check_mode: bool = False) -> dict[str, t.Any]:
+def probe_from(params: t.Mapping[str, t.Any], *, check_mode: bool = False) -> Rounds:
     """``probe`` with the options as a module has them; in check mode nothing is written, so that is not measured.
 
     Raises ValueError for a URL or a pattern that is none.

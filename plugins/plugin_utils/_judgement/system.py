@@ -13,9 +13,11 @@ import pathlib
 import typing as t
 
 import yaml
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json, Observation
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Observation
 
-Rule = t.Callable[[Json], t.Iterable[Observation]]
+# Each kind of system declares the shape of its own facts; nobody else knows it.
+Facts = t.Any
+Rule = t.Callable[[Facts], t.Iterable[Observation]]
 COLLECTION = "sre.runbooks"
 
 
@@ -57,11 +59,11 @@ class Table:
     notes: tuple[str, ...] = ()
 
 
-def _nothing(_facts: Json) -> tuple[()]:
+def _nothing(_facts: Facts) -> tuple[()]:
     return ()
 
 
-def _no_recovery(_facts: Json) -> None:
+def _no_recovery(_facts: Facts) -> None:
     return None
 
 
@@ -90,11 +92,11 @@ class System:
     vital: tuple[str, ...] = ()
     measures_users: bool = False
     to_measure: str = ""
-    experiences: t.Callable[[Json], t.Sequence[Experience]] = _nothing
-    recovery: t.Callable[[Json], Recovery | None] = _no_recovery
-    numbers: t.Callable[[Json], t.Sequence[tuple[str, str]]] = _nothing
-    lines: t.Callable[[Json], t.Sequence[tuple[str, t.Sequence[str]]]] = _nothing
-    tables: t.Callable[[Json], t.Sequence[Table]] = _nothing
+    experiences: t.Callable[[Facts], t.Sequence[Experience]] = _nothing
+    recovery: t.Callable[[Facts], Recovery | None] = _no_recovery
+    numbers: t.Callable[[Facts], t.Sequence[tuple[str, str]]] = _nothing
+    lines: t.Callable[[Facts], t.Sequence[tuple[str, t.Sequence[str]]]] = _nothing
+    tables: t.Callable[[Facts], t.Sequence[Table]] = _nothing
 
 
 def data_beside(module_file: str, name: str) -> t.Mapping[str, t.Any]:

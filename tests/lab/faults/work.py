@@ -113,7 +113,8 @@ def heavy_statement(fault: Fault) -> None:
 
     def add() -> None:
         statement = HEAVY.format(fault.draw.randint(1, 9), fault.draw.randint(1, 9))
-        fault.work(fault.connect("client", "custody_app", "api-v2"), statement)
+        # Without a pause, so that whoever cancels its running copies finds all of them.
+        fault.work(fault.connect("client", "custody_app", "api-v2"), statement, pause=0.0)
 
     grow(fault, add, at_once=12, most=96)
     fault.sessions.append(Session("statement", 0, "", "custody_app", "api-v2", "custody_db", query_id_of(fault)))

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.facts import Probed
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import UNRESOLVED
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
     Gap,
-    Json,
     Measured,
     Observation,
     Ref,
     RuledOut,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.edge.facts import Facts
 
 # Failures that come about before anything is sent.
 # Without it nobody knows how the users of this system are.
@@ -25,28 +26,28 @@ FROM_HERE = {UNRESOLVED, "Network is unreachable"}
 LOOK_HERE = "its DNS or VPN, or the address in the inventory"
 
 
-def _subject(facts: Json, probe: Json) -> Ref:
+def _subject(facts: Facts, probe: Probed) -> Ref:
     return Ref(facts["system"], "url", probe["url"])
 
 
-def _links(facts: Json) -> tuple[Ref, ...]:
+def _links(facts: Facts) -> tuple[Ref, ...]:
     return tuple(Ref(system, "system", system) for system in facts["depends_on"])
 
 
-def _never_left(probe: Json) -> bool:
+def _never_left(probe: Probed) -> bool:
     """Whether no request of a probe got as far as the network: that tells of the runbook's machine, not of users."""
     return bool(probe["reasons"]) and set(probe["reasons"]) <= FROM_HERE and probe["failures"] == probe["requests"]
 
 
-def _is_measured(probe: Json) -> bool:
+def _is_measured(probe: Probed) -> bool:
     return bool(probe["requests"]) and not _never_left(probe)
 
 
-def _measured(facts: Json) -> list[Json]:
+def _measured(facts: Facts) -> list[Probed]:
     return [probe for probe in facts["probes"] if _is_measured(probe)]
 
 
-def sampled(facts: Json) -> t.Iterator[Observation]:
+def sampled(facts: Facts) -> t.Iterator[Observation]:
     """No request, no knowledge: a URL that was not measured is a gap, never a success and never a failure."""
     if not facts["probes"]:
         yield Gap(facts["system"], NOBODY, "no health URL is configured (runbooks_health_urls)")
@@ -61,19 +62,19 @@ def sampled(facts: Json) -> t.Iterator[Observation]:
             yield Gap(facts["system"], probe["url"], "no request was made")
 
 
-def _only_reads(probe: Json) -> bool:
+def _only_reads(probe: Probed) -> bool:
     return probe["method"] in ("GET", "HEAD")
 
 
-def _fails(facts: Json, probe: Json) -> bool:
+def _fails(facts: Facts, probe: Probed) -> bool:
     return bool(probe["failures"] / probe["requests"] > facts["limits"]["error_ratio_max"])
 
 
-def _is_slow(facts: Json, probe: Json) -> bool:
+def _is_slow(facts: Facts, probe: Probed) -> bool:
     return probe["p95_ms"] is not None and bool(probe["p95_ms"] > facts["limits"]["p95_ms_max"])
 
 
-def failing(facts: Json) -> t.Iterator[Observation]:
+def failing(facts: Facts) -> t.Iterator[Observation]:
     """Errors and time-outs over the limit."""
     for probe in _measured(facts):
         if _fails(facts, probe):
@@ -96,7 +97,7 @@ def failing(facts: Json) -> t.Iterator[Observation]:
             yield RuledOut(facts["system"], identity, f"{probe['url']} answers {answered} of {probe['requests']} requests")
 
 
-def latency_high(facts: Json) -> t.Iterator[Observation]:
+def latency_high(facts: Facts) -> t.Iterator[Observation]:
     """The 95th percentile over the limit, where the URL answers at all (a failing one is slow by its time-outs)."""
     limit = facts["limits"]["p95_ms_max"]
     for probe in _measured(facts):
@@ -114,7 +115,7 @@ def latency_high(facts: Json) -> t.Iterator[Observation]:
             yield RuledOut(facts["system"], "api.latency_high", f"{probe['url']} p95 {probe['p95_ms']:g} ms")
 
 
-def monitors(facts: Json) -> t.Iterator[Observation]:
+def monitors(facts: Facts) -> t.Iterator[Observation]:
     """What Datadog's monitors say. They lag by minutes, so they are told beside what was measured and prove nothing."""
     if facts.get("monitors_refused"):
         yield Gap(facts["system"], "Datadog", facts["monitors_refused"])

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Experience, Recovery
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.edge.facts import Facts
 
 
-def experiences(facts: Json) -> list[Experience]:
+def experiences(facts: Facts) -> list[Experience]:
     """The URLs that were really asked."""
     return [Experience(str(probe["url"]), bool(probe["good"])) for probe in facts["probes"] if probe["requests"]]
 
 
-def recovery(facts: Json) -> Recovery | None:
+def recovery(facts: Facts) -> Recovery | None:
     """What the rounds of probes say together; None where there was no URL to ask."""
     probes = facts["probes"]
     if not probes:
@@ -23,7 +23,7 @@ def recovery(facts: Json) -> Recovery | None:
     return Recovery(facts["settled"], facts["wanted_in_a_row"], facts["in_a_row"], facts["seconds"], max(slowest, default=None))
 
 
-def numbers(facts: Json) -> list[tuple[str, str]]:
+def numbers(facts: Facts) -> list[tuple[str, str]]:
     """For each URL its 95th percentile and its failures."""
     rows = []
     for probe in facts["probes"]:

@@ -9,9 +9,9 @@ answered is known. Where its own pods do not agree it is something that only som
 
 from __future__ import annotations
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import Case, Innocent, Judged, Shown, Untold
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import COMPLETE, seconds_between
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
     Path,
     are_read,
@@ -30,7 +30,7 @@ MAY_BE_CHANCE = 3.0
 ROLLS_OUT_WITHIN = 600.0
 
 
-def failing(facts: Json, case: Case) -> Judged:
+def failing(facts: Facts, case: Case) -> Judged:
     """Whether its pods answer with 5xx by its own fault."""
     recent = recent_minutes(facts)
     bad = worst(facts, paths_of(facts, case.new), recent)
@@ -44,7 +44,7 @@ def failing(facts: Json, case: Case) -> Judged:
     return _beside(facts, case, bad, said) or _from_their_start(facts, case, bad, said)
 
 
-def _well(facts: Json, case: Case) -> Judged:
+def _well(facts: Facts, case: Case) -> Judged:
     limits = facts["limits"]
     now = total(facts, case.new, recent_minutes(facts))
     said = f"its pods answered {now.requests} requests, {now.errors} with 5xx"
@@ -57,7 +57,7 @@ def _well(facts: Json, case: Case) -> Judged:
     return Innocent(said)
 
 
-def _that_answer_well(facts: Json, case: Case, bad: Path) -> list[str]:
+def _that_answer_well(facts: Facts, case: Case, bad: Path) -> list[str]:
     """Pods of the release that answer the failing path well."""
     limits, recent = facts["limits"], recent_minutes(facts)
     counts = {pod["name"]: paths_of(facts, [pod]).get(bad.name, Path()).within(recent) for pod in case.new}
@@ -67,7 +67,7 @@ def _that_answer_well(facts: Json, case: Case, bad: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def _beside(facts: Json, case: Case, bad: Path, said: str) -> Judged | None:
+def _beside(facts: Facts, case: Case, bad: Path, said: str) -> Judged | None:
     """What the pods beside them say of the same path in the same minutes; None where they say too little. Those that end are
     heard too: they may have failed before the release came."""
     others = [pod for pod in (case.earlier or case.twins) if pod["ready"] or pod["terminating"]]
@@ -87,7 +87,7 @@ def _beside(facts: Json, case: Case, bad: Path, said: str) -> Judged | None:
     return Shown("proven", f"{said}, {told}") if separates(bad, beside) else Untold(f"{said}, {told}: too few to tell them apart")
 
 
-def _from_their_start(facts: Json, case: Case, bad: Path, said: str) -> Judged:
+def _from_their_start(facts: Facts, case: Case, bad: Path, said: str) -> Judged:
     """What its own pods say, where everything that they ever answered is known."""
     if not (_are_its_first(facts, case) and are_read_from_their_start(facts, case.new)):
         return Untold(f"{said}; whether from their start is not known: the logs that were read do not go back to it")
@@ -100,7 +100,7 @@ def _from_their_start(facts: Json, case: Case, bad: Path, said: str) -> Judged:
     return Shown("likely", f"{said}, from their first ones on" + ("" if later is None else f" ({later:.0f} s after it came)"))
 
 
-def _are_its_first(facts: Json, case: Case) -> bool:
+def _are_its_first(facts: Facts, case: Case) -> bool:
     """Whether the pods that are there are the release's first ones: young pods may also be there because somebody restarted them,
     or a node was emptied, and then what the first ones answered is not known."""
     first, workload = case.newest["rolled_out_at"], case.workload

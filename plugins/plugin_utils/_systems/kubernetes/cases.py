@@ -8,13 +8,15 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Confidence, Json
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Release, Watched
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Confidence
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     all_pods_of,
     pods_of,
     seconds_between,
     services_of,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 
 # For how long after a release's pods were all up their end is still its own likely fault.
 SETTLES_WITHIN = 900.0
@@ -26,13 +28,13 @@ class Case:
     ``old``), all ``earlier`` pods (also those that end), and the pods of other Deployments behind the same Services (a canary's
     ``twins``)."""
 
-    workload: Json
-    newest: Json
-    before: Json
-    new: t.Sequence[Json]
-    old: t.Sequence[Json]
-    earlier: t.Sequence[Json]
-    twins: t.Sequence[Json]
+    workload: Watched
+    newest: Release
+    before: Release
+    new: t.Sequence[Pod]
+    old: t.Sequence[Pod]
+    earlier: t.Sequence[Pod]
+    twins: t.Sequence[Pod]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +62,7 @@ class Untold:
 Judged = Shown | Innocent | Untold
 
 
-def case_of(facts: Json, workload: Json) -> Case | Innocent | Untold:
+def case_of(facts: Facts, workload: Watched) -> Case | Innocent | Untold:
     """The case, or why there is none."""
     releases = workload["releases"]
     if not releases:
@@ -85,7 +87,7 @@ def case_of(facts: Json, workload: Json) -> Case | Innocent | Untold:
     )  # fmt: skip
 
 
-def _without_a_release_before(facts: Json, newest: Json) -> Innocent | Untold:
+def _without_a_release_before(facts: Facts, newest: Release) -> Innocent | Untold:
     if newest["revision"] != 1:
         return Untold("no earlier release is kept (revisionHistoryLimit)")
     age = seconds_between(newest["created_at"], facts["at"])

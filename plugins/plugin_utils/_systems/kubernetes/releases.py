@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Release, Watched
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Json, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.answers import failing
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import Case, Innocent, Shown, Untold, case_of
@@ -24,6 +25,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     watched_workloads,
     workload_ref,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import top_error
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.starts import broken
 
@@ -31,7 +33,7 @@ MOST_CHANGES = 5
 LONGEST_CAUSE = 120
 
 
-def bad_release(facts: Json) -> t.Iterator[Observation]:
+def bad_release(facts: Facts) -> t.Iterator[Observation]:
     """The newest release of a workload that users depend on, where it can be shown that it fails."""
     if is_unread(facts, "workloads", "releases", "pods", "services"):
         yield Gap(facts["system"], "releases", "not all of the workloads, their releases, pods and services could be read")
@@ -48,7 +50,7 @@ def bad_release(facts: Json) -> t.Iterator[Observation]:
             yield _finding(facts, case, judged)
 
 
-def _finding(facts: Json, case: Case, shown: Shown) -> Finding:
+def _finding(facts: Facts, case: Case, shown: Shown) -> Finding:
     workload, new, was = case.workload, case.newest, case.before
     owner = workload["owner"]
     told = (new["change_cause"] or "no change-cause")[:LONGEST_CAUSE]
@@ -69,7 +71,7 @@ def _finding(facts: Json, case: Case, shown: Shown) -> Finding:
     )  # fmt: skip
 
 
-def _first_of_all(facts: Json, workload: Json, new: Json) -> str:
+def _first_of_all(facts: Facts, workload: Watched, new: Release) -> str:
     """What must be done by hand before a rollback would hold, or be rolled out at all."""
     owner, words = workload["owner"], []
     if owner:
@@ -89,7 +91,7 @@ def _lived(case: Case) -> str:
     return f"newest for {seconds / 3600:.1f} h" if seconds is not None and seconds >= 0 else "it is not known for how long"
 
 
-def _targets(facts: Json, case: Case) -> dict[str, tuple[Json, ...]]:
+def _targets(facts: Facts, case: Case) -> dict[str, tuple[Json, ...]]:
     """What may be rolled back: only what is known by its uid and by the templates of both releases."""
     workload, new, was = case.workload, case.newest, case.before
     if not (workload["uid"] and new["hash"] and was["hash"]) or new["hash"] == was["hash"]:

@@ -13,13 +13,15 @@ import datetime
 import math
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Log, Pod
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.facts import Endpoint
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     STARTS_WITHIN,
     is_unread,
     moment,
     seconds_between,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts, Limits
 
 # How far apart two shares of errors must be, in standard errors, and how many errors it takes.
 FAR_APART = 3.0
@@ -66,11 +68,11 @@ class Path:
         after = self.count.requests - self.good_before
         return self.good_before * self.count.errors / after if after else 0.0
 
-    def fails(self, limits: Json) -> bool:
+    def fails(self, limits: Limits) -> bool:
         """Whether it fails, over all that was read."""
         return self.count.errors >= LEAST_ERRORS and self.count.ratio > limits["error_ratio_max"]
 
-    def merged(self, told: Json) -> Path:
+    def merged(self, told: Endpoint) -> Path:
         """This and one pod's log of it."""
         minutes = dict(self.minutes)
         for minute, (requests, errors) in told["minutes"].items():
@@ -81,9 +83,9 @@ class Path:
         )  # fmt: skip
 
 
-def logs_of(facts: Json, pods: t.Iterable[Json]) -> list[Json]:
+def logs_of(facts: Facts, pods: t.Iterable[Pod]) -> list[Log]:
     """Of each pod the log of the container that tells of most answers with 5xx, or of most requests."""
-    found: dict[str, Json] = {}
+    found: dict[str, Log] = {}
     for one in facts["logs"]:
         known = found.get(one["pod"])
         if known is None or (one["server_errors"], one["requests"]) > (known["server_errors"], known["requests"]):
@@ -91,7 +93,7 @@ def logs_of(facts: Json, pods: t.Iterable[Json]) -> list[Json]:
     return [found[pod["name"]] for pod in pods if pod["name"] in found]
 
 
-def paths_of(facts: Json, pods: t.Iterable[Json]) -> dict[str, Path]:
+def paths_of(facts: Facts, pods: t.Iterable[Pod]) -> dict[str, Path]:
     """What was asked of some pods, by path."""
     found: dict[str, Path] = {}
     for one in logs_of(facts, pods):
@@ -100,7 +102,7 @@ def paths_of(facts: Json, pods: t.Iterable[Json]) -> dict[str, Path]:
     return found
 
 
-def recent_minutes(facts: Json) -> frozenset[str]:
+def recent_minutes(facts: Facts) -> frozenset[str]:
     """The last minutes, by which it is told how users fare now."""
     now = moment(facts["at"])
     if now is None:
@@ -109,13 +111,13 @@ def recent_minutes(facts: Json) -> frozenset[str]:
     return frozenset(one.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M") for one in ago)
 
 
-def total(facts: Json, pods: t.Iterable[Json], minutes: t.Collection[str]) -> Count:
+def total(facts: Facts, pods: t.Iterable[Pod], minutes: t.Collection[str]) -> Count:
     """All that some pods were asked in some minutes, also what is not told by path."""
     every = (Count(*counts) for one in logs_of(facts, pods) for minute, counts in one["minutes"].items() if minute in minutes)
     return sum(every, Count())
 
 
-def worst(facts: Json, paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Path | None:
+def worst(facts: Facts, paths: t.Mapping[str, Path], minutes: t.Collection[str]) -> Path | None:
     """The path with most errors in some minutes, of those that fail by themselves: many requests to others do not hide it."""
     limits = facts["limits"]
     failing = [
@@ -126,7 +128,7 @@ def worst(facts: Json, paths: t.Mapping[str, Path], minutes: t.Collection[str]) 
     return max(failing, key=lambda one: (one.within(minutes).errors, one.name), default=None)
 
 
-def are_read(facts: Json, pods: t.Iterable[Json]) -> bool:
+def are_read(facts: Facts, pods: t.Iterable[Pod]) -> bool:
     """Whether every log of these pods was read, and all of it."""
     if is_unread(facts, "logs"):
         return False
@@ -134,7 +136,7 @@ def are_read(facts: Json, pods: t.Iterable[Json]) -> bool:
     return all((pod["name"], container) in read for pod in pods for container in pod["containers"])
 
 
-def are_read_from_their_start(facts: Json, pods: t.Iterable[Json]) -> bool:
+def are_read_from_their_start(facts: Facts, pods: t.Iterable[Pod]) -> bool:
     """Whether the logs tell everything that these pods ever answered: they are younger than the lines that were asked for, no
     container of theirs was started again, and no log begins later (the kubelet serves only the file that it writes now)."""
     ages = [seconds_between(pod["created_at"], facts["at"]) for pod in pods]
@@ -167,7 +169,7 @@ def separates(one: Path, other: Path) -> bool:
     return is_enough and spread > 0 and apart / math.sqrt(spread) >= FAR_APART
 
 
-def top_error(facts: Json, pods: t.Iterable[Json]) -> str:
+def top_error(facts: Facts, pods: t.Iterable[Pod]) -> str:
     """The template of most error lines, with how often it came; empty where there is none."""
     names = {pod["name"] for pod in pods}
     counts: dict[str, int] = {}

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import (
     SETTLES_WITHIN,
     Case,
@@ -23,6 +22,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     seconds_between,
     trouble_of,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 
 # A rollout that its controller is still at, or has given up on: never all of its pods were up.
 UNFINISHED = ("NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated", STUCK)
@@ -30,7 +30,7 @@ UNFINISHED = ("NewReplicaSetCreated", "FoundNewReplicaSet", "ReplicaSetUpdated",
 PLACING = ("resources", "affinity", "nodeSelector", "tolerations", "volumes", "topologySpreadConstraints")
 
 
-def broken(facts: Json, case: Case) -> Judged | None:
+def broken(facts: Facts, case: Case) -> Judged | None:
     """Pods of the release that do not come up: proven where the rollout was never complete, nobody beside them serves, and
     nothing else was in trouble before; only possible where others serve; None where no, or not all of its pods fail."""
     failing = [pod for pod in case.new if trouble_of(facts, case.workload, pod)]
@@ -52,7 +52,7 @@ def broken(facts: Json, case: Case) -> Judged | None:
     return Shown("proven" if is_sure else "likely", said)
 
 
-def _after_it_was_up(facts: Json, case: Case, said: str) -> Judged:
+def _after_it_was_up(facts: Facts, case: Case, said: str) -> Judged:
     """Pods that were all up once, or of which that is not known, and failed later."""
     is_known = case.workload["progress"] == COMPLETE
     age = seconds_between(case.workload["progress_at"] if is_known else case.newest["created_at"], facts["at"])
@@ -61,7 +61,7 @@ def _after_it_was_up(facts: Json, case: Case, said: str) -> Judged:
     return Shown("likely", f"{said}, {age:.0f} s after {'all of them were up' if is_known else 'it came'}")
 
 
-def _in_trouble_before(facts: Json, case: Case) -> str:
+def _in_trouble_before(facts: Facts, case: Case) -> str:
     """The name of another workload of the namespace whose pods were in trouble before the release came; empty for none."""
     for one in facts["workloads"]:
         pods = pods_of(facts, one) if one is not case.workload else []

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Service, Watched
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
     Gap,
-    Json,
     Measured,
     Observation,
     RuledOut,
@@ -28,6 +28,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     watched_workloads,
     workload_ref,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
     are_read,
     paths_of,
@@ -41,7 +42,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.r
 ENOUGH = 0.5
 
 
-def gaps(facts: Json) -> t.Iterator[Observation]:
+def gaps(facts: Facts) -> t.Iterator[Observation]:
     """What could not be read."""
     for gap in facts["gaps"]:
         yield Gap(facts["system"], gap["diagnostic"], gap["reason"])
@@ -49,7 +50,7 @@ def gaps(facts: Json) -> t.Iterator[Observation]:
         yield Measured(facts["system"], f"namespace {facts['namespace']}", "system")
 
 
-def no_endpoints(facts: Json) -> t.Iterator[Observation]:
+def no_endpoints(facts: Facts) -> t.Iterator[Observation]:
     """A service that users depend on and that nobody serves."""
     if is_unread(facts, "services", "endpoints", "pods", "workloads"):
         return
@@ -67,7 +68,7 @@ def no_endpoints(facts: Json) -> t.Iterator[Observation]:
             yield _unserved(facts, service, key)
 
 
-def _unserved(facts: Json, service: Json, key: str) -> Finding:
+def _unserved(facts: Facts, service: Service, key: str) -> Finding:
     owners = [one for one in watched_workloads(facts) if service["name"] in services_of(facts, one)]
     return Finding(
         "k8s.no_endpoints",
@@ -81,7 +82,7 @@ def _unserved(facts: Json, service: Json, key: str) -> Finding:
     )  # fmt: skip
 
 
-def _why_unserved(facts: Json, service: Json) -> str:
+def _why_unserved(facts: Facts, service: Service) -> str:
     chosen = [one for one in facts["workloads"] if selects(service["selector"], one["selector"])]
     empty = [one for one in chosen if not one["replicas"]]
     if chosen and len(empty) == len(chosen):
@@ -93,11 +94,11 @@ def _why_unserved(facts: Json, service: Json) -> str:
     return f"{len(service['pods'])} pods match its selector, none of them is a ready endpoint"
 
 
-def _selector(service: Json) -> str:
+def _selector(service: Service) -> str:
     return ",".join(f"{name}={value}" for name, value in sorted(service["selector"].items()))
 
 
-def pods_failing(facts: Json) -> t.Iterator[Observation]:
+def pods_failing(facts: Facts) -> t.Iterator[Observation]:
     """Pods of a workload that users depend on which do not come up, whatever the reason: a cause where hardly any serves."""
     if is_unread(facts, "workloads", "releases", "pods"):
         return
@@ -110,7 +111,7 @@ def pods_failing(facts: Json) -> t.Iterator[Observation]:
             yield RuledOut(facts["system"], "k8s.pods_failing", f"{key_of(facts, workload)}: all of its pods are ready")
 
 
-def _failing(facts: Json, workload: Json, pods: list[Json], failing: list[Json]) -> Finding:
+def _failing(facts: Facts, workload: Watched, pods: list[Pod], failing: list[Pod]) -> Finding:
     serving = sum(pod["ready"] for pod in pods)
     why = reasons(facts, workload, failing) or "they cannot be made"
     first = failing[0] if failing else None
@@ -127,7 +128,7 @@ def _failing(facts: Json, workload: Json, pods: list[Json], failing: list[Json])
     )  # fmt: skip
 
 
-def _how_sure(facts: Json, workload: Json) -> Confidence:
+def _how_sure(facts: Facts, workload: Watched) -> Confidence:
     """Whether a workload's failing pods are why users suffer: weighed against all who serve the same Services."""
     mine = services_of(facts, workload)
     shares = []
@@ -139,14 +140,14 @@ def _how_sure(facts: Json, workload: Json) -> Confidence:
     return "proven" if least == 0 else "likely" if least < ENOUGH else "possible"
 
 
-def server_errors(facts: Json) -> t.Iterator[Observation]:
+def server_errors(facts: Facts) -> t.Iterator[Observation]:
     """Answers with 5xx, by the logs of pods that serve, with their denominator."""
     for workload in watched_workloads(facts):
         pods = [pod for pod in pods_of(facts, workload) if pod["kind"] or pod["ready"]]
         yield _errors_of(facts, workload, pods)
 
 
-def _errors_of(facts: Json, workload: Json, pods: list[Json]) -> Observation:
+def _errors_of(facts: Facts, workload: Watched, pods: list[Pod]) -> Observation:
     limits, minutes, key = facts["limits"], recent_minutes(facts), key_of(facts, workload)
     seen, bad = total(facts, pods, minutes), worst(facts, paths_of(facts, pods), minutes)
     if bad is None and seen.requests < limits["requests_min"]:

@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Json
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Watched
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Table
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import key_of, pods_of, watched_workloads
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 
 MOST_RELEASES = 5
 
 
-def _release(workload: Json) -> str:
+def _release(workload: Watched) -> str:
     if not workload["releases"]:
         return "no release"
     newest = workload["releases"][0]
@@ -20,24 +21,24 @@ def _release(workload: Json) -> str:
     return f"revision {newest['revision']} ({images}) since {newest['rolled_out_at'][11:19]}Z"
 
 
-def _ready(facts: Json, workload: Json) -> str:
+def _ready(facts: Facts, workload: Watched) -> str:
     pods = pods_of(facts, workload)
     return f"{sum(pod['ready'] for pod in pods)} of {workload['replicas']} ready"
 
 
-def numbers(facts: Json) -> list[tuple[str, str]]:
+def numbers(facts: Facts) -> list[tuple[str, str]]:
     """For each workload behind a service how many pods are ready, and of which release."""
     return [
         (f"{facts['system']}: {key_of(facts, one)}", f"{_ready(facts, one)}, {_release(one)}") for one in watched_workloads(facts)
     ]
 
 
-def lines(facts: Json) -> list[tuple[str, list[str]]]:
+def lines(facts: Facts) -> list[tuple[str, list[str]]]:
     """The screen's line on what serves."""
     return [("serves", [f"{one['name']} {_ready(facts, one)}, {_release(one)}" for one in watched_workloads(facts)])]
 
 
-def tables(facts: Json) -> list[Table]:
+def tables(facts: Facts) -> list[Table]:
     """The releases of the workloads behind the services, and the newest warnings."""
     releases = [
         (key_of(facts, one), str(release["revision"]), release["rolled_out_at"], ", ".join(release["images"].values()),

@@ -21,6 +21,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.facts import Facts
 
 NO_SUCH_NAME = "could not translate host name"
 # Two free slots are gone with the next two logins: it is the same as none.
@@ -41,7 +42,7 @@ REFUSED = {
 }
 
 
-def connection(facts: Json) -> t.Iterator[Observation]:
+def connection(facts: Facts) -> t.Iterator[Observation]:
     """No session could be opened: refused to everybody (which proves itself), to us alone, or not reached."""
     refusal, system = facts["postgresql"]["refusal"], facts["system"]
     if refusal is None:
@@ -73,7 +74,7 @@ def connection(facts: Json) -> t.Iterator[Observation]:
         yield Gap(system, "PostgreSQL", message)
 
 
-def _slots(facts: Json) -> tuple[int, int, int]:
+def _slots(facts: Facts) -> tuple[int, int, int]:
     """The slots of the server, those reserved, and those of the others that are free."""
     most = common.number(facts, "max_connections")
     reserved = sum(common.number(facts, name) for name in RESERVED)
@@ -82,7 +83,7 @@ def _slots(facts: Json) -> tuple[int, int, int]:
     return most, reserved, max(0, most - reserved - used)
 
 
-def slots_are_taken(facts: Json) -> bool:
+def slots_are_taken(facts: Facts) -> bool:
     """Whether nobody else gets in."""
     if not was_read(facts, "settings", "connections"):
         return False
@@ -90,7 +91,7 @@ def slots_are_taken(facts: Json) -> bool:
     return bool(most and free <= AS_GOOD_AS_NONE)
 
 
-def _by_role(facts: Json) -> list[Json]:
+def _by_role(facts: Facts) -> list[Json]:
     """The sessions by role, most first: user, sessions, the limit that the role has, the names of its applications."""
     roles: dict[str, Json] = {}
     for group in facts["postgresql"]["connections"]:
@@ -104,7 +105,7 @@ def _by_role(facts: Json) -> list[Json]:
     return sorted(roles.values(), key=lambda role: (-role["sessions"], role["user"]))
 
 
-def _expected(facts: Json, user: str) -> str:
+def _expected(facts: Facts, user: str) -> str:
     """What the inventory says that a client should use: instances times pool."""
     pool = (facts["limits"].get("pools") or {}).get(user)
     if not pool:
@@ -112,7 +113,7 @@ def _expected(facts: Json, user: str) -> str:
     return f"it should use at most {pool['instances']} × {pool['size']} = {pool['instances'] * pool['size']}"
 
 
-def _blamed(facts: Json, usable: int) -> tuple[str, Json] | None:
+def _blamed(facts: Facts, usable: int) -> tuple[str, Json] | None:
     """The client that takes the slots: another one than the application, else the application itself. Nobody where the
     application's roles are not named (or are not there, so that they are misnamed), or no client has half of the slots."""
     roles = _by_role(facts)
@@ -128,14 +129,14 @@ def _blamed(facts: Json, usable: int) -> tuple[str, Json] | None:
     return None
 
 
-def _isolated(facts: Json, role: Json) -> tuple[Json, ...]:
+def _isolated(facts: Facts, role: Json) -> tuple[Json, ...]:
     """What isolate_client and its undo need to know of a role; nothing where it would stand in its own way."""
     if not common.is_writable(facts) or role["user"] == facts["limits"]["monitor_user"]:
         return ()
     return ({"role": role["user"], "connection_limit": role["limit"], "sessions": role["sessions"]},)
 
 
-def connection_slots(facts: Json) -> t.Iterator[Observation]:
+def connection_slots(facts: Facts) -> t.Iterator[Observation]:
     """Nobody else gets in, and who holds the slots: the arithmetic, by role."""
     if not was_read(facts, "server", "settings", "connections"):
         return
@@ -171,29 +172,29 @@ def connection_slots(facts: Json) -> t.Iterator[Observation]:
                   targets={"isolate_client": targets} if targets else {})  # fmt: skip
 
 
-def _are_in_use(facts: Json, user: str | None = None) -> bool:
+def _are_in_use(facts: Facts, user: str | None = None) -> bool:
     """Whether most sessions (of a role) are at work or wait for something: then there are many because each takes long."""
     groups = [one for one in facts["postgresql"]["connections"] if not one["superuser"] and user in (None, one["user"])]
     active = sum(one["sessions"] for one in groups if one["state"] == "active")
     return bool(active > sum(one["sessions"] for one in groups) / 2)
 
 
-def _wait_for_locks(facts: Json, role: Json) -> bool:
+def _wait_for_locks(facts: Facts, role: Json) -> bool:
     """Whether most sessions of a role wait for locks: then it is a victim of whoever holds them."""
     sessions = facts["postgresql"].get("locks", {}).get("sessions", [])
     waiting = [one for one in sessions if one["wants"] and one["user"] == role["user"]]
     return bool(len(waiting) >= role["sessions"] / 2)
 
 
-def _pile_up(facts: Json, what: str) -> Finding:
+def _pile_up(facts: Facts, what: str) -> Finding:
     return Finding("db.sessions_pile_up", "possible", Ref(facts["system"], "server", facts["system"]), evidence={"what": what})
 
 
-def _is_named(facts: Json, user: str) -> bool:
+def _is_named(facts: Facts, user: str) -> bool:
     return user in common.application_users(facts)
 
 
-def role_limits(facts: Json) -> t.Iterator[Observation]:
+def role_limits(facts: Facts) -> t.Iterator[Observation]:
     """The application's role, or its database, has as many sessions as it may have: the next one is refused."""
     if not was_read(facts, "server", "settings", "connections"):
         return
@@ -224,7 +225,7 @@ def role_limits(facts: Json) -> t.Iterator[Observation]:
         )  # fmt: skip
 
 
-def application_roles(facts: Json) -> t.Iterator[Observation]:
+def application_roles(facts: Facts) -> t.Iterator[Observation]:
     """The application's roles: that they are there, may log in and do; a misspelt name makes the rest of the verdict blind."""
     if not was_read(facts, "application_roles"):
         return

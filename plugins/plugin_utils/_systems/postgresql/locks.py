@@ -10,6 +10,12 @@ import re
 import statistics
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.facts import (
+    IdleInTransaction,
+    InTheLockGraph,
+    Seen,
+    Session,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.locks import SCHEMA_CHANGES
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
@@ -23,6 +29,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import backend, was_read
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.connections import slots_are_taken
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.work import restless
 
 # What sessions wait for when they use the database as users do. Leaders, job queues and CREATE INDEX CONCURRENTLY wait for
@@ -45,11 +52,11 @@ MOST_LOOKS = 0.75
 STAMP = re.compile(r"[\d-]{10}[ T][\d:.]{8,16}(?:[+-][\d:]{2,9}|Z)")
 
 
-def _sessions(facts: Json) -> dict[int, Json]:
+def _sessions(facts: Facts) -> dict[int, InTheLockGraph]:
     return {session["pid"]: session for session in facts["postgresql"]["locks"]["sessions"]}
 
 
-def _name(session: Json | None, pid: int) -> str:
+def _name(session: InTheLockGraph | None, pid: int) -> str:
     if session is None or pid == 0:
         return "a prepared transaction" if pid == 0 else f"pid {pid}"
     if session.get("backend_type") not in (None, "client backend"):
@@ -57,11 +64,11 @@ def _name(session: Json | None, pid: int) -> str:
     return f"pid {pid} ({session['user'] or 'unknown'}, {session['application'] or 'no application_name'})"
 
 
-def _is_named(facts: Json, session: Json) -> bool:
+def _is_named(facts: Facts, session: InTheLockGraph) -> bool:
     return session["user"] in common.application_users(facts)
 
 
-def _of_application(facts: Json, session: Json) -> bool:
+def _of_application(facts: Facts, session: InTheLockGraph) -> bool:
     """Whether a session waits as one of the application's users does: not for an advisory lock, not to change the schema. Where
     no slot is free, whoever waits keeps one that the application needs."""
     if session["database"] != facts["postgresql"]["server"]["database"] or session["locktype"] not in USERS_WAIT_FOR:
@@ -74,11 +81,11 @@ def _of_application(facts: Json, session: Json) -> bool:
     return common.is_application(facts, session["user"]) or slots_are_taken(facts)
 
 
-def _looks(facts: Json) -> dict[int, Json]:
+def _looks(facts: Facts) -> dict[int, Seen]:
     return {one["pid"]: one for one in common.samples(facts)} if was_read(facts, "samples") else {}
 
 
-def _waits_long(facts: Json, session: Json, looks: t.Mapping[int, Json]) -> bool:
+def _waits_long(facts: Facts, session: InTheLockGraph, looks: t.Mapping[int, Seen]) -> bool:
     """Whether a session has been kept waiting for longer than the limit: by one holder, or by one after the other."""
     limit = facts["limits"]["lock_wait_seconds_max"]
     if session["lock_seconds"] is not None and session["lock_seconds"] >= limit:
@@ -88,7 +95,7 @@ def _waits_long(facts: Json, session: Json, looks: t.Mapping[int, Json]) -> bool
     return bool(mostly and (session["statement_seconds"] or 0) >= limit)
 
 
-def _waiting(facts: Json) -> dict[int, Json]:
+def _waiting(facts: Facts) -> dict[int, InTheLockGraph]:
     """The application's sessions that are kept waiting for locks, by pid: for longer than the limit; or, while users suffer,
     behind one who has been there for long, although each of them may give up soon (lock_timeout) and come again."""
     looks, sessions = _looks(facts), _sessions(facts)
@@ -100,7 +107,7 @@ def _waiting(facts: Json) -> dict[int, Json]:
     return {pid: session for pid, session in ours.items() if pid in behind or _waits_long(facts, session, looks)}
 
 
-def _has_lasted(facts: Json, session: Json | None) -> bool:
+def _has_lasted(facts: Facts, session: InTheLockGraph | None) -> bool:
     """Whether one that others wait for has held, or asked for, its lock for long; a prepared transaction has."""
     limit = facts["limits"]["lock_wait_seconds_max"]
     if session is None:
@@ -111,7 +118,7 @@ def _has_lasted(facts: Json, session: Json | None) -> bool:
     return bool((session["transaction_seconds"] or 0) >= limit and later.get(session["pid"], True))
 
 
-def _lock_waits_are_seen(facts: Json) -> bool:
+def _lock_waits_are_seen(facts: Facts) -> bool:
     """Whether users suffer and sessions of the application wait for locks, however short each wait is: then who makes them wait
     is not ruled out."""
     waits = any(one["wants"] and _of_application(facts, one) for one in _sessions(facts).values())
@@ -123,16 +130,16 @@ def _lock_waits_are_seen(facts: Json) -> bool:
     return bool(facts["users_suffer"] and (waits or seen))
 
 
-def _ruled_out(facts: Json, identity: str, why: str) -> t.Iterator[RuledOut]:
+def _ruled_out(facts: Facts, identity: str, why: str) -> t.Iterator[RuledOut]:
     if not _lock_waits_are_seen(facts):
         yield RuledOut(facts["system"], identity, why)
 
 
-def _are_several(facts: Json, waiting: t.Collection[int]) -> bool:
+def _are_several(facts: Facts, waiting: t.Collection[int]) -> bool:
     return bool(len(waiting) >= facts["limits"]["waiters_min"])
 
 
-def blocked_sessions(facts: Json) -> t.Iterator[Observation]:
+def blocked_sessions(facts: Facts) -> t.Iterator[Observation]:
     """The application's sessions that wait for locks: several are what users feel, a few only where users suffer besides."""
     if not was_read(facts, "locks", "server"):
         return
@@ -153,7 +160,7 @@ def blocked_sessions(facts: Json) -> t.Iterator[Observation]:
     )
 
 
-def _queued(facts: Json) -> t.Iterator[tuple[Json, list[int]]]:
+def _queued(facts: Facts) -> t.Iterator[tuple[InTheLockGraph, list[int]]]:
     """The statements in the queue that the application waits behind, each with the application's sessions behind it."""
     sessions, waiting = _sessions(facts), _waiting(facts)
     for root in facts["postgresql"]["locks"]["roots"]:
@@ -163,7 +170,7 @@ def _queued(facts: Json) -> t.Iterator[tuple[Json, list[int]]]:
             yield session, held_up
 
 
-def queued_ddl(facts: Json) -> t.Iterator[Observation]:
+def queued_ddl(facts: Facts) -> t.Iterator[Observation]:
     """A statement that waits itself: others queue behind its request, or behind what it has locked already."""
     if not was_read(facts, "locks", "server"):
         return
@@ -191,7 +198,7 @@ def queued_ddl(facts: Json) -> t.Iterator[Observation]:
         yield from _ruled_out(facts, "db.queued_ddl", "nothing in the lock queue stands ahead of the application")
 
 
-def _holders(facts: Json) -> t.Iterator[tuple[Json, list[int], list[int]]]:
+def _holders(facts: Facts) -> t.Iterator[tuple[InTheLockGraph, list[int], list[int]]]:
     """The sessions that wait for no lock and hold what the application waits for: session, waiting sessions, everyone held up."""
     sessions, waiting = _sessions(facts), _waiting(facts)
     for root in facts["postgresql"]["locks"]["roots"]:
@@ -201,11 +208,11 @@ def _holders(facts: Json) -> t.Iterator[tuple[Json, list[int], list[int]]]:
             yield session, held_up, root["holds_up"]
 
 
-def _is_idle(session: Json) -> bool:
+def _is_idle(session: Session) -> bool:
     return str(session["state"] or "").startswith("idle in transaction")
 
 
-def _is_stuck(facts: Json, session: Json) -> bool:
+def _is_stuck(facts: Facts, session: InTheLockGraph) -> bool:
     """Whether an active session waits on somebody else's account, now and in every look."""
     waits = session["wait_event_type"] in WAITS_OF_OTHERS or session["wait_event"] == CLIENT_IS_SLOW
     if session["state"] not in AT_WORK or not waits:
@@ -214,7 +221,7 @@ def _is_stuck(facts: Json, session: Json) -> bool:
     return seen is None or (not seen["on_processor"] and len(seen["waits"]) == 1)
 
 
-def _is_passing(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
+def _is_passing(facts: Facts, session: InTheLockGraph, held_up: t.Sequence[int]) -> bool:
     """Whether a session held what is waited for only for a moment: its transaction was over a second later, or, where nobody
     looked again, is younger than the waits of those who wait."""
     later = {one["pid"]: one["still"] for one in facts["postgresql"].get("holders", [])}
@@ -226,7 +233,7 @@ def _is_passing(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
     return bool(hold is not None and hold < SHARE_OF_THE_WAIT * waits)
 
 
-def _is_starved(facts: Json, session: Json) -> bool:
+def _is_starved(facts: Facts, session: InTheLockGraph) -> bool:
     """Whether a session that could run gets too little of the processors, which others' long statements use."""
     cores = facts["limits"]["cores"]
     if (
@@ -240,14 +247,14 @@ def _is_starved(facts: Json, session: Json) -> bool:
     return bool(others - {session["pid"]} and facts["postgresql"]["samples"]["runnable"] >= STARVING * cores)
 
 
-def _is_own_queue(facts: Json, session: Json, held_up: t.Sequence[int]) -> bool:
+def _is_own_queue(facts: Facts, session: Session, held_up: t.Sequence[int]) -> bool:
     """Whether users are well and all who wait are of the same client as the one who holds: how leaders are elected by a row."""
     sessions = _sessions(facts)
     clients = {(sessions[pid]["user"], sessions[pid]["application"]) for pid in held_up}
     return bool(facts.get("users_well") and clients == {(session["user"], session["application"])})
 
 
-def _holder_kind(facts: Json, session: Json, held_up: t.Sequence[int]) -> str:
+def _holder_kind(facts: Facts, session: InTheLockGraph, held_up: t.Sequence[int]) -> str:
     if _is_stuck(facts, session) or _is_starved(facts, session):
         return "db.blocker_waits"
     if _is_passing(facts, session, held_up):
@@ -255,7 +262,9 @@ def _holder_kind(facts: Json, session: Json, held_up: t.Sequence[int]) -> str:
     return "db.idle_in_transaction" if _is_idle(session) else "db.blocking_transaction"
 
 
-def _holder_finding(facts: Json, identity: str, session: Json, held_up: list[int], all_held: list[int]) -> Finding:
+def _holder_finding(
+    facts: Facts, identity: str, session: InTheLockGraph | IdleInTransaction, held_up: list[int], all_held: list[int]
+) -> Finding:
     relations = sorted({other["relation"] for other in _sessions(facts).values()
                         if other["pid"] in held_up and other["relation"]})  # fmt: skip
     ended = {"db.old_idle_transaction": "terminate_idle_in_transaction", "db.blocker_waits": None}.get(
@@ -283,13 +292,13 @@ def _holder_finding(facts: Json, identity: str, session: Json, held_up: list[int
     )
 
 
-def _whose(session: Json) -> str:
+def _whose(session: Session) -> str:
     """A condition that is only this transaction's: behind a pooler the same backend soon serves somebody else."""
     begun = str(session["xact_start"] or "").replace(" ", "T")  # a command is broken at blanks, and this is a literal
     return f"pid = {session['pid']}" + (f" AND xact_start = '{begun}'" if STAMP.fullmatch(begun) else "")
 
 
-def _of_kind(facts: Json, identity: str) -> list[Finding]:
+def _of_kind(facts: Facts, identity: str) -> list[Finding]:
     return [
         _holder_finding(facts, identity, session, held_up, all_held)
         for session, held_up, all_held in _holders(facts)
@@ -297,7 +306,7 @@ def _of_kind(facts: Json, identity: str) -> list[Finding]:
     ]
 
 
-def blocking_transaction(facts: Json) -> t.Iterator[Observation]:
+def blocking_transaction(facts: Facts) -> t.Iterator[Observation]:
     """A session at work that has long held what the application waits for."""
     if not was_read(facts, "locks", "server"):
         return
@@ -308,13 +317,13 @@ def blocking_transaction(facts: Json) -> t.Iterator[Observation]:
         yield from _ruled_out(facts, "db.blocking_transaction", why)
 
 
-def blocker_waits(facts: Json) -> t.Iterator[Observation]:
+def blocker_waits(facts: Facts) -> t.Iterator[Observation]:
     """A session that holds what the application waits for, and itself waits for a disk, a standby or its client."""
     if was_read(facts, "locks", "server"):
         yield from _of_kind(facts, "db.blocker_waits")
 
 
-def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
+def idle_in_transaction(facts: Facts) -> t.Iterator[Observation]:
     """Idle in a transaction: the cause where it holds the application up, a risk where its transaction only grows old."""
     if not was_read(facts, "locks", "server", "idle_in_transaction"):
         return
@@ -329,7 +338,7 @@ def idle_in_transaction(facts: Json) -> t.Iterator[Observation]:
         yield from _ruled_out(facts, "db.idle_in_transaction", "no idle transaction holds up the application")
 
 
-def lock_contention(facts: Json) -> t.Iterator[Observation]:
+def lock_contention(facts: Facts) -> t.Iterator[Observation]:
     """Many want the same rows, and each holder has them only for a moment: nobody in particular is to blame."""
     if not was_read(facts, "locks", "server"):
         return
@@ -350,7 +359,7 @@ def lock_contention(facts: Json) -> t.Iterator[Observation]:
     )
 
 
-def _contenders(facts: Json, waiting: t.Mapping[int, Json]) -> str:
+def _contenders(facts: Facts, waiting: t.Mapping[int, InTheLockGraph]) -> str:
     """Whose sessions had the rows when the lock table was read."""
     roots = facts["postgresql"]["locks"]["roots"]
     sessions = _sessions(facts)
@@ -359,7 +368,7 @@ def _contenders(facts: Json, waiting: t.Mapping[int, Json]) -> str:
     return ", ".join(f"{user} ({number})" for user, number in users.most_common(3)) or "nobody seen"
 
 
-def _contended(facts: Json, waiting: t.Mapping[int, Json]) -> Json:
+def _contended(facts: Facts, waiting: t.Mapping[int, InTheLockGraph]) -> Json:
     """What is contended for: table, statement, how long a holder holds, the share of the looks in which somebody waited."""
     tables = collections.Counter(one["relation"] for one in waiting.values() if one["relation"])
     texts = collections.Counter(one["query"] or one["command"] or "a statement" for one in waiting.values())
@@ -374,7 +383,7 @@ def _contended(facts: Json, waiting: t.Mapping[int, Json]) -> Json:
     }  # fmt: skip
 
 
-def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
+def prepared_transaction(facts: Facts) -> t.Iterator[Observation]:
     """A prepared transaction that nobody finished and that the application waits for, also through a queued statement."""
     if not was_read(facts, "locks", "server", "prepared_transactions"):
         return
@@ -403,7 +412,7 @@ def prepared_transaction(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.prepared_transaction", "no prepared transaction holds up others")
 
 
-def commit_waits(facts: Json) -> t.Iterator[Observation]:
+def commit_waits(facts: Facts) -> t.Iterator[Observation]:
     """Sessions whose commit waits for a standby to confirm it: they are never ended, what they wait for is to blame."""
     if not was_read(facts, "samples", "settings", "replication"):
         return
@@ -429,7 +438,7 @@ def commit_waits(facts: Json) -> t.Iterator[Observation]:
     )  # fmt: skip
 
 
-def _standby_target(facts: Json, names: str) -> tuple[Json, ...]:
+def _standby_target(facts: Facts, names: str) -> tuple[Json, ...]:
     row = next(one for one in facts["postgresql"]["settings"] if one["name"] == "synchronous_standby_names")
     managed = facts["postgresql"]["server"]["managed_by"]
     if row["source"] == "command line" or managed or not common.is_writable(facts):
@@ -437,7 +446,7 @@ def _standby_target(facts: Json, names: str) -> tuple[Json, ...]:
     return ({"name": "synchronous_standby_names", "before": names if row["by_alter_system"] else None},)
 
 
-def advisory_waits(facts: Json) -> t.Iterator[Observation]:
+def advisory_waits(facts: Facts) -> t.Iterator[Observation]:
     """Many sessions of the application wait for an advisory lock: how leaders and queues work, or what users wait for."""
     if not was_read(facts, "locks", "server"):
         return

@@ -8,18 +8,19 @@ from __future__ import annotations
 import math
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.facts import BusyTable, Plan, Scan, Scanned
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import name_for, quoted
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
     Gap,
-    Json,
     Observation,
     Ref,
     RuledOut,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import backend, statement, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.server import holder_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.work import (
     calls_of,
@@ -42,29 +43,33 @@ WRITES = ("INSERT", "UPDATE", "DELETE", "MERGE", "WITH")
 A_FEW_ROWS = 100
 
 
-def full_name(table: Json) -> str:
-    return f"{quoted(table['schema'])}.{quoted(table['table'])}"
+def full_name(table: BusyTable | Scanned) -> str:
+    return _qualified(table["schema"], table["table"])
 
 
-def _matters(facts: Json, plan: Json) -> bool:
+def _qualified(schema: str, table: str) -> str:
+    return f"{quoted(schema)}.{quoted(table)}"
+
+
+def _matters(facts: Facts, plan: Plan) -> bool:
     return common.is_application(facts, plan["user"]) and share_of_work(facts, plan["statement"]) >= SHARE_THAT_MATTERS
 
 
-def _plans(facts: Json) -> list[Json]:
+def _plans(facts: Facts) -> list[Plan]:
     """The plans, or why there are none, of the application's statements that most of the work goes into."""
     return [plan for plan in facts["postgresql"]["plans"] if _matters(facts, plan)]
 
 
-def _tables(facts: Json) -> dict[tuple[str, str], Json]:
+def _tables(facts: Facts) -> dict[tuple[str, str], BusyTable]:
     return {(table["schema"], table["table"]): table for table in facts["postgresql"]["busy_tables"]}
 
 
-def _overdue(table: Json | None, factor: float) -> bool:
+def _overdue(table: BusyTable | None, factor: float) -> bool:
     """Whether a table has changed by more than autovacuum waits for, times a factor."""
     return table is not None and (table["changed_since_analyze"] or 0) > factor * table["analyze_after"]
 
 
-def stale_statistics(facts: Json) -> t.Iterator[Observation]:
+def stale_statistics(facts: Facts) -> t.Iterator[Observation]:
     """A table that has changed long beyond autovacuum's threshold, whose plan is one for a few rows, and whose statement is where
     the time goes, without waiting for a disk."""
     if not was_read(facts, "server", "busy_tables", "samples", "plans"):
@@ -82,14 +87,14 @@ def stale_statistics(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.stale_statistics", "the tables at work have changed little since their ANALYZE")
 
 
-def _expected_of(plan: Json, table: Json) -> float | None:
+def _expected_of(plan: Plan, table: BusyTable) -> float | None:
     """How few rows a plan expects of a table for each of which it does something; None where it expects many, or none."""
     rows = [loop["rows"] for loop in plan["loops"] if (loop["schema"], loop["table"]) == (table["schema"], table["table"])]
     few = [number for number in rows if number <= A_FEW_ROWS]
     return min(few) if few else None
 
 
-def _stale(facts: Json, table: Json, plan: Json, expected: float | None) -> Finding:
+def _stale(facts: Facts, table: BusyTable, plan: Plan, expected: float | None) -> Finding:
     age = table["analyzed_seconds_ago"]
     targets = ({"schema": table["schema"], "table": table["table"]},) if common.is_writable(facts) else ()
     return Finding(
@@ -104,7 +109,7 @@ def _stale(facts: Json, table: Json, plan: Json, expected: float | None) -> Find
     )  # fmt: skip
 
 
-def dead_rows(facts: Json) -> t.Iterator[Observation]:
+def dead_rows(facts: Facts) -> t.Iterator[Observation]:
     """A table at work that is mostly dead rows, and the old snapshot that keeps vacuum from removing them: every statement on it
     steps over them."""
     if not was_read(facts, "server", "busy_tables", "samples", "plans", "oldest_xmin") or not is_squeezed(facts):
@@ -126,7 +131,7 @@ def dead_rows(facts: Json) -> t.Iterator[Observation]:
         )  # fmt: skip
 
 
-def missing_index(facts: Json) -> t.Iterator[Observation]:
+def missing_index(facts: Facts) -> t.Iterator[Observation]:
     """A statement of the application whose plan reads a big table whole to keep a few rows of it."""
     if not was_read(facts, "server", "busy_tables", "plans", "samples"):
         return
@@ -156,7 +161,7 @@ def missing_index(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.missing_index", "no statement at work reads a big table whole for a few rows")
 
 
-def _unseen(plan: Json) -> t.Iterator[str]:
+def _unseen(plan: Plan) -> t.Iterator[str]:
     """Why a plan does not tell everything that the statement reads."""
     if plan["refused"]:
         yield plan["refused"]
@@ -164,7 +169,7 @@ def _unseen(plan: Json) -> t.Iterator[str]:
         yield "what its triggers and the foreign keys to its table read stands in no plan"
 
 
-def _keys_without_index(facts: Json) -> t.Iterator[Finding]:
+def _keys_without_index(facts: Facts) -> t.Iterator[Finding]:
     """Foreign keys from big tables without an index: what the application deletes, or gives another key, is looked for there by
     reading all of them."""
     plans = [plan for plan in _plans(facts) if plan["command"] in ("DELETE", "UPDATE", "WITH", "MERGE")]
@@ -172,12 +177,15 @@ def _keys_without_index(facts: Json) -> t.Iterator[Finding]:
         plan = next((one for one in plans if set(one["pids"]) & set(key["pids"])), None)
         if plan is None or key["rows"] < facts["limits"]["scanned_rows_max"]:
             continue
-        parent = full_name({"schema": key["parent_schema"], "table": key["parent_table"]})
-        scan = {**key, "table_rows": key["rows"], "partitions": int(key["partitioned"])}
+        parent = _qualified(key["parent_schema"], key["parent_table"])
+        scan: Scanned = {
+            "schema": key["schema"], "table": key["table"], "columns": key["columns"], "table_rows": key["rows"],
+            "rows": key["rows"], "partitions": int(key["partitioned"]),
+        }  # fmt: skip
         yield _missing(facts, scan, plan, f"the rows that refer to one of {parent}", "likely")
 
 
-def _is_wasted(facts: Json, scan: Json) -> bool:
+def _is_wasted(facts: Facts, scan: Scan) -> bool:
     """Whether a scan may read a big table for a few rows: it does, or it cannot be told."""
     rows = scan["table_rows"]
     if rows is None:
@@ -189,7 +197,7 @@ def _is_wasted(facts: Json, scan: Json) -> bool:
     return bool(scan["rows"] <= SELECTIVE * rows)
 
 
-def _doubt(scan: Json, table: Json | None) -> str | None:
+def _doubt(scan: Scan, table: BusyTable | None) -> str | None:
     """Why an index on its columns is not proven to be missing."""
     if scan["unclear"]:
         return str(scan["unclear"])
@@ -207,13 +215,15 @@ def _doubt(scan: Json, table: Json | None) -> str | None:
     return None
 
 
-def _is_better(other: Json, scan: Json) -> bool:
+def _is_better(other: Scan, scan: Scan) -> bool:
     """Whether another way to read the same table is a simpler one: by its filter alone rather than by a join too."""
     same = (other["schema"], other["table"]) == (scan["schema"], scan["table"])
     return same and scan["with_rows"] is not None and other["with_rows"] is None and bool(other["columns"])
 
 
-def _missing(facts: Json, scan: Json, plan: Json, looked_for: str | None = None, confidence: Confidence = "proven") -> Finding:
+def _missing(
+    facts: Facts, scan: Scanned, plan: Plan, looked_for: str | None = None, confidence: Confidence = "proven"
+) -> Finding:
     columns = ", ".join(quoted(column) for column in scan["columns"])
     calls = calls_of(facts, plan["statement"])
     broken = [
@@ -226,7 +236,7 @@ def _missing(facts: Json, scan: Json, plan: Json, looked_for: str | None = None,
         "db.missing_index", confidence, Ref(facts["system"], "table", f"{full_name(scan)} ({columns})"),
         links=(*(backend(facts, pid) for pid in plan["pids"]), statement(facts, plan["statement"])),
         evidence={
-            "table": full_name(scan), "columns": columns, "live": round(scan["table_rows"]),
+            "table": full_name(scan), "columns": columns, "live": round(scan["table_rows"] or 0),
             "expected": looked_for or f"about {scan['rows']:.0f}",
             "sessions": len(plan["pids"]), "user": plan["user"],
             "mean": f"; {calls['mean_ms']:g} ms on average over {calls['calls']} calls" if calls else "",
@@ -237,7 +247,7 @@ def _missing(facts: Json, scan: Json, plan: Json, looked_for: str | None = None,
     )  # fmt: skip
 
 
-def _by_hand(scan: Json, columns: str, broken: t.Sequence[str]) -> str:
+def _by_hand(scan: Scanned, columns: str, broken: t.Sequence[str]) -> str:
     drop = "".join(f"DROP INDEX CONCURRENTLY {quoted(scan['schema'])}.{quoted(name)}; " for name in broken)
     if scan["partitions"]:
         return (

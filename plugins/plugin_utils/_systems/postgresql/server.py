@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.facts import SnapshotHolder
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import quoted
-from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Json, Observation, Ref
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Observation, Ref
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.facts import Facts
 
 SEE_SESSIONS = "GRANT pg_monitor TO {};"
 # https://www.postgresql.org/docs/current/routine-vacuuming.html#VACUUM-FOR-WRAPAROUND: writes end three million before 2**31.
@@ -21,7 +23,7 @@ MANY_XIDS = 1_000_000
 MUCH_LOG = 10 * 2**30
 
 
-def read_only(facts: Json) -> t.Iterator[Observation]:
+def read_only(facts: Facts) -> t.Iterator[Observation]:
     """The server takes no writes: in recovery after a failover, or told to begin every transaction read only."""
     if not was_read(facts, "server", "settings", "role_settings") or not facts["limits"]["writable"]:
         return
@@ -48,7 +50,7 @@ def read_only(facts: Json) -> t.Iterator[Observation]:
         )  # fmt: skip
 
 
-def wraparound(facts: Json) -> t.Iterator[Observation]:
+def wraparound(facts: Facts) -> t.Iterator[Observation]:
     """The transaction ids run out: at the end of them the server takes no more writes."""
     if not was_read(facts, "wraparound"):
         return
@@ -64,12 +66,12 @@ def wraparound(facts: Json) -> t.Iterator[Observation]:
             )  # fmt: skip
 
 
-def holder_of(one: Json) -> str:
+def holder_of(one: SnapshotHolder) -> str:
     age = f" for {one['seconds']} s" if one["seconds"] is not None else ""
     return f"{one['kind']} {one['key']} ({one['user'] or one['application'] or one['state'] or 'no name'}){age}"
 
 
-def vacuum_held_back(facts: Json) -> t.Iterator[Observation]:
+def vacuum_held_back(facts: Facts) -> t.Iterator[Observation]:
     """A replication slot, a standby or a prepared transaction that keeps vacuum from removing anything."""
     if not was_read(facts, "oldest_xmin"):
         return
@@ -81,12 +83,12 @@ def vacuum_held_back(facts: Json) -> t.Iterator[Observation]:
             )  # fmt: skip
 
 
-def sequences(facts: Json) -> t.Iterator[Observation]:
+def sequences(facts: Facts) -> t.Iterator[Observation]:
     """A sequence that is nearly, or wholly, used up."""
     if not was_read(facts, "server", "sequences"):
         return
-    unseen = facts["postgresql"].get("sequences_unseen") or {"number": 0}
-    if unseen["number"]:
+    unseen = facts["postgresql"].get("sequences_unseen")
+    if unseen and unseen["number"]:
         user = quoted(facts["postgresql"]["server"]["user"])
         why = f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA {unseen['schemas']} TO {user};"
         yield Gap(facts["system"], f"how far {unseen['number']} sequences are used up", why)
@@ -101,20 +103,20 @@ def sequences(facts: Json) -> t.Iterator[Observation]:
             )  # fmt: skip
 
 
-def log_kept(facts: Json) -> t.Iterator[Observation]:
+def log_kept(facts: Facts) -> t.Iterator[Observation]:
     """A replication slot that keeps much of the write-ahead log on the disk."""
     if not was_read(facts, "slots"):
         return
     for one in facts["postgresql"]["slots"]:
-        state = "active" if one["active"] else "inactive"
-        if (one["kept_bytes"] or 0) >= MUCH_LOG:
+        state, kept = "active" if one["active"] else "inactive", one["kept_bytes"] or 0
+        if kept >= MUCH_LOG:
             yield Finding(
                 "db.slot_keeps_log", "proven", Ref(facts["system"], "replication_slot", one["slot"]),
-                evidence={"slot": one["slot"], "gib": round(one["kept_bytes"] / 2**30, 1), "state": state},
+                evidence={"slot": one["slot"], "gib": round(kept / 2**30, 1), "state": state},
             )  # fmt: skip
 
 
-def privileges(facts: Json) -> t.Iterator[Observation]:
+def privileges(facts: Facts) -> t.Iterator[Observation]:
     """The monitoring role cannot see the others: said, since the verdict may have a hole there."""
     if not was_read(facts, "server"):
         return
@@ -131,7 +133,7 @@ def privileges(facts: Json) -> t.Iterator[Observation]:
     )
 
 
-def degraded(facts: Json) -> t.Iterator[Observation]:
+def degraded(facts: Facts) -> t.Iterator[Observation]:
     """Each diagnostic that failed, with its reason."""
     for gap in facts["postgresql"]["gaps"]:
         yield Gap(facts["system"], gap["diagnostic"], gap["reason"])
@@ -143,17 +145,17 @@ def degraded(facts: Json) -> t.Iterator[Observation]:
         )
 
 
-def _effective(facts: Json, name: str, user: str) -> str:
+def _effective(facts: Facts, name: str, user: str) -> str:
     """What a setting is for a role: its own, else the server's."""
     own = [one["setting"] for one in facts["postgresql"]["role_settings"] if one["name"] == name and one["user"] == user]
     return str(own[0]) if own else common.setting(facts, name) or ""
 
 
-def advice(facts: Json) -> t.Iterator[Observation]:
+def advice(facts: Facts) -> t.Iterator[Observation]:
     """Settings that let a mistake last: a migration that queues without end, a transaction that may idle without end."""
     if not was_read(facts, "settings", "role_settings", "locks"):
         return
-    wanted: dict[tuple[str, str], str] = {}
+    wanted: dict[tuple[str, str | None], str] = {}
     for session in facts["postgresql"]["locks"]["sessions"]:
         if session["wants"] and session["locktype"] == "relation" and session["mode"] == "AccessExclusiveLock":
             wanted["lock_timeout", session["user"]] = "2s"

@@ -10,6 +10,7 @@ import re
 import statistics
 import typing as t
 
+from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.facts import Counted, LongStatement, Work
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -21,6 +22,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import backend, statement, was_read
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.facts import Facts
 
 # A session counts as at work all the time from this share of the samples on.
 ALL_THE_TIME = 0.75
@@ -32,7 +34,7 @@ SLOWED = 3
 MOST_OF_THE_WORK = 0.5
 
 
-def at_work_ms(facts: Json) -> float:
+def at_work_ms(facts: Facts) -> float:
     """How long the application's statements that were seen at work had been running: the median over its sessions, 0 where
     none was. One that waits for a lock or for its client is not at work. Unlike the number of sessions at work, this means
     the same at ten requests a second and at ten thousand."""
@@ -46,53 +48,53 @@ def at_work_ms(facts: Json) -> float:
     return float(statistics.median(seen)) if seen else 0.0
 
 
-def is_squeezed(facts: Json) -> bool:
+def is_squeezed(facts: Facts) -> bool:
     """Whether the application's statements take long by being at work for long, not by waiting."""
     return bool(at_work_ms(facts) >= facts["limits"]["application_statement_ms_max"])
 
 
-def somebody_seen(facts: Json) -> bool:
+def somebody_seen(facts: Facts) -> bool:
     """Whether any look saw a session of the application; if none did, nothing about its work is known."""
     database = facts["postgresql"]["server"]["database"]
     return any(common.is_application(facts, one["user"]) and one["database"] == database for one in common.samples(facts))
 
 
-def processors_are_short(facts: Json) -> bool | None:
+def processors_are_short(facts: Facts) -> bool | None:
     """Whether as many processes want a processor as there are; None where the inventory does not say how many there are."""
     cores = facts["limits"]["cores"]
     return None if not cores else bool(facts["postgresql"]["samples"]["runnable"] >= cores)
 
 
-def share_of_work(facts: Json, key: str) -> float:
+def share_of_work(facts: Facts, key: str) -> float:
     """The share of all work seen that a kind of statement had."""
     work = facts["postgresql"]["samples"]["work"]
     return float(sum(one["working"] for one in work if one["statement"] == key) / max(1, sum(one["working"] for one in work)))
 
 
-def waits_for_disk(facts: Json) -> float:
+def waits_for_disk(facts: Facts) -> float:
     """The share of the looks at the application's sessions at work in which they waited for a disk."""
     seen = [one for one in common.samples(facts) if one["working"] and common.is_application(facts, one["user"])]
     return float(sum(common.seen_waiting(one, "IO") for one in seen) / max(1, sum(one["seen"] for one in seen)))
 
 
-def calls_of(facts: Json, key: str) -> Json | None:
+def calls_of(facts: Facts, key: str) -> Counted | None:
     """What pg_stat_statements knows of a kind of statement."""
-    top = (facts["postgresql"].get("statements") or {}).get("top", [])
-    return next((one for one in top if one["statement"] == key), None)
+    statements = facts["postgresql"].get("statements")
+    return next((one for one in (statements["top"] if statements else []) if one["statement"] == key), None)
 
 
-def unseen(facts: Json) -> t.Iterator[Observation]:
+def unseen(facts: Facts) -> t.Iterator[Observation]:
     """Users suffer, and nobody of the application was seen: what its statements do is not known."""
     if was_read(facts, "server", "samples") and facts["users_suffer"] and not somebody_seen(facts):
         taken, seconds = facts["postgresql"]["samples"]["taken"], facts["postgresql"]["samples"]["seconds"]
         yield Gap(facts["system"], "the application's statements", f"none was seen in {taken} looks within {seconds:g} s")
 
 
-def _commands(facts: Json) -> dict[int, str]:
+def _commands(facts: Facts) -> dict[int, str]:
     return {one["pid"]: one["command"] for one in facts["postgresql"].get("long_running", [])}
 
 
-def statements_slow(facts: Json) -> t.Iterator[Observation]:
+def statements_slow(facts: Facts) -> t.Iterator[Observation]:
     """Statements of the application that take too long for any user, whatever the probes say. Only for named roles: whose
     statement it is decides whether a user waits for it."""
     if not was_read(facts, "server", "samples") or not common.application_users(facts):
@@ -115,24 +117,24 @@ def statements_slow(facts: Json) -> t.Iterator[Observation]:
         yield RuledOut(facts["system"], "db.statements_slow", f"no {limit:g} s statements of the application were seen")
 
 
-def restless(facts: Json) -> dict[tuple[str, str], list[Json]]:
+def restless(facts: Facts) -> dict[tuple[str | None, str], list[LongStatement]]:
     """Long statements of others that never rest, by client."""
     limit, named = facts["limits"]["long_statement_seconds_max"], common.application_users(facts)
     taken = facts["postgresql"]["samples"]["taken"]
     busy = {one["pid"] for one in common.samples(facts) if one["working"] >= ALL_THE_TIME * taken}
-    found: dict[tuple[str, str], list[Json]] = {}
+    found: dict[tuple[str | None, str], list[LongStatement]] = {}
     for session in facts["postgresql"]["long_running"]:
         if (session["statement_seconds"] or 0) >= limit and session["pid"] in busy and session["user"] not in named:
             found.setdefault((session["user"], session["application"]), []).append(session)
     return found
 
 
-def _plan_is_unknown(facts: Json) -> bool:
+def _plan_is_unknown(facts: Facts) -> bool:
     """Whether a statement of the application is at work whose own plan might be the trouble, and nobody could see it."""
     return any(plan["refused"] and common.is_application(facts, plan["user"]) for plan in facts["postgresql"].get("plans", []))
 
 
-def long_statements(facts: Json) -> t.Iterator[Observation]:
+def long_statements(facts: Facts) -> t.Iterator[Observation]:
     """Statements of others that have run for long and never rest, while the application's get too little of the machine."""
     if not was_read(facts, "server", "long_running", "samples"):
         return
@@ -156,7 +158,9 @@ def long_statements(facts: Json) -> t.Iterator[Observation]:
             yield _long(facts, "db.maintenance_at_work", "possible", (user, application), upkeep)
 
 
-def _long(facts: Json, identity: str, confidence: Confidence, client: tuple[str, str], sessions: list[Json]) -> Finding:
+def _long(
+    facts: Facts, identity: str, confidence: Confidence, client: tuple[str | None, str], sessions: list[LongStatement]
+) -> Finding:
     user, application = client
     keys = {one["pid"]: one["statement"] or "" for one in common.samples(facts)}
     links = [backend(facts, one["pid"]) for one in sessions]
@@ -170,26 +174,27 @@ def _long(facts: Json, identity: str, confidence: Confidence, client: tuple[str,
             "pids": ", ".join(str(one["pid"]) for one in sessions[:3]) + (", …" if len(sessions) > 3 else ""),
             "command": ", ".join(sorted({one["command"] or "a statement" for one in sessions})[:3]),
             "at_work_ms": round(at_work_ms(facts)),
-            "seconds": max(one["statement_seconds"] for one in sessions), "processors": _processors(facts),
+            "seconds": max(one["statement_seconds"] or 0 for one in sessions), "processors": _processors(facts),
         },
         targets={"cancel_long_queries": targets} if identity == "db.long_query" else {},
     )  # fmt: skip
 
 
-def _processors(facts: Json) -> str:
+def _processors(facts: Facts) -> str:
     cores, runnable = facts["limits"]["cores"], facts["postgresql"]["samples"]["runnable"]
     return f"{runnable:g} processes want {cores} processors" if cores else "processors not seen (runbooks_db_cores)"
 
 
-def heavy_statement(facts: Json) -> t.Iterator[Observation]:
+def heavy_statement(facts: Facts) -> t.Iterator[Observation]:
     """One kind of statement that most of the server's work goes into, while the application's statements take long."""
     if not was_read(facts, "server", "samples") or not facts["postgresql"]["samples"]["work"]:
         return
     top = max(facts["postgresql"]["samples"]["work"], key=lambda one: one["working"])
     share = share_of_work(facts, top["statement"])
-    known = [one for one in facts["postgresql"].get("plans", []) if one["statement"] == top["statement"]]
     calls = calls_of(facts, top["statement"])
-    command = (known or [calls or {}])[0].get("command") or "a statement"
+    planned = next((one for one in facts["postgresql"].get("plans", []) if one["statement"] == top["statement"]), calls)
+    command, text = (planned["command"], planned["query"]) if planned else ("", None)
+    command = command or "a statement"
     limit = facts["limits"]["application_statement_ms_max"]
     if not is_squeezed(facts) or share < MOST_OF_THE_WORK or common.is_maintenance(command):
         if somebody_seen(facts) and at_work_ms(facts) < (limit / 4 if facts["users_suffer"] else limit):
@@ -198,7 +203,6 @@ def heavy_statement(facts: Json) -> t.Iterator[Observation]:
     disk, slowed = waits_for_disk(facts), _slowed(calls, limit)
     sure = (processors_are_short(facts) or disk >= MOST_OF_THE_WORK) and top["statement_ms"] >= limit and not slowed
     pids = [one["pid"] for one in common.samples(facts) if one["statement"] == top["statement"]]
-    text = (known or [calls or {}])[0].get("query")
     where = "waiting for a disk" if disk >= MOST_OF_THE_WORK else _processors(facts)
     yield Finding(
         "db.heavy_statement", "likely" if sure else "possible", statement(facts, top["statement"]),
@@ -212,14 +216,14 @@ def heavy_statement(facts: Json) -> t.Iterator[Observation]:
     )  # fmt: skip
 
 
-def _slowed(calls: Json | None, limit: float) -> bool:
+def _slowed(calls: Counted | None, limit: float) -> bool:
     """Whether a statement was quick before and takes many times that now: the machine, the table or the plan is another one."""
     if calls is None or calls["window_mean_ms"] is None or calls["mean_ms_before"] is None:
         return False
     return bool(calls["mean_ms_before"] < limit and calls["window_mean_ms"] >= SLOWED * calls["mean_ms_before"])
 
 
-def _calls(calls: Json | None) -> str:
+def _calls(calls: Counted | None) -> str:
     """How often it runs and what it takes, now and before."""
     if calls is None:
         return ""
@@ -233,7 +237,7 @@ def _calls(calls: Json | None) -> str:
     )
 
 
-def _relief(facts: Json, top: Json) -> dict[str, tuple[Json, ...]]:
+def _relief(facts: Facts, top: Work) -> dict[str, tuple[Json, ...]]:
     """Its running copies can be cancelled by its query id, and its role's next sessions get a limit on their statements."""
     if not top["user"] or not top["database"] or not top["statement"].lstrip("-").isdigit():
         return {}

@@ -1,0 +1,143 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shapes of what is read of a namespace, for those who judge it (private to the collection; pure).
+
+Times are the API server's (RFC 3339, UTC); those of logs are the container runtime's.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.facts import Told
+
+
+class Gap(t.TypedDict):
+    """A diagnostic that was not read, or not all of it."""
+
+    diagnostic: str
+    reason: str
+
+
+class Owner(t.TypedDict):
+    """The tool that writes an object back, and the command that suspends it."""
+
+    tool: str
+    name: str
+    suspend: str
+
+
+class Release(t.TypedDict):
+    """A ReplicaSet of a Deployment. ``images`` by container; ``rolled_out_at``: since when its oldest pod is there; ``changes``
+    against the one before, by name; ``configuration`` and ``restart``: that nothing else changed."""
+
+    revision: int
+    replica_set: str
+    uid: str
+    hash: str
+    images: dict[str, str]
+    change_cause: str | None
+    created_at: str
+    rolled_out_at: str
+    replicas: int
+    changes: list[str]
+    configuration: bool
+    restart: bool
+
+
+class Watched(t.TypedDict):
+    """What is known of every workload behind a Service. ``replicas``: wanted; ``progress``: why its rollout stands where it
+    does, and since when; ``refused``: why its pods cannot be made; ``releases``: newest first, none for a kind that has none."""
+
+    kind: str
+    name: str
+    uid: str
+    replicas: int
+    paused: bool
+    progress: str | None
+    progress_at: str
+    refused: str
+    selector: dict[str, str]
+    owner: Owner | None
+    releases: list[Release]
+
+
+class Workload(Watched):
+    """A Deployment; counts are pods. ``observed``: its controller has seen its newest generation."""
+
+    updated: int
+    ready: int
+    available: int
+    observed: bool
+
+
+class End(t.TypedDict):
+    """How a container ended last."""
+
+    reason: str | None
+    exit_code: int | None
+    at: str | None
+
+
+class Pod(t.TypedDict):
+    """A pod, what it belongs to, and why it is not ready. ``over``: it has ended for good and is only left over."""
+
+    name: str
+    uid: str
+    kind: str | None
+    workload: str | None
+    revision: int | None
+    hash: str
+    phase: str | None
+    ready: bool
+    terminating: bool
+    over: bool
+    created_at: str
+    restarts: int
+    reason: str | None
+    message: str
+    last: End | None
+    containers: list[str]
+
+
+class Service(t.TypedDict):
+    """A Service: the ``pods`` that its selector chooses, who is ``ready`` behind it; ``portless``: ready pods lack its port."""
+
+    name: str
+    type: str
+    selector: dict[str, str]
+    ports: list[str]
+    pods: list[str]
+    ready: list[str]
+    portless: bool
+
+
+class Warned(t.TypedDict):
+    """An event of the type Warning."""
+
+    about: str
+    reason: str
+    message: str
+    count: int
+    last_at: str
+
+
+class Log(Told):
+    """What a container's log tells; ``cut``: only its newest part was read."""
+
+    pod: str
+    container: str
+    cut: bool
+
+
+class Namespace(t.TypedDict):
+    """What is read of one namespace; ``at``: the server's clock, empty where it did not answer."""
+
+    namespace: str
+    at: str
+    workloads: list[Workload]
+    pods: list[Pod]
+    services: list[Service]
+    warnings: list[Warned]
+    gaps: list[Gap]

@@ -1,0 +1,40 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shapes of what a log tells, for those who judge it (private to the collection; pure)."""
+
+from __future__ import annotations
+
+import typing as t
+
+
+class Endpoint(t.TypedDict):
+    """Requests to one path, and those answered before the first 5xx; ``minutes``: requests and 5xx by minute (UTC)."""
+
+    requests: int
+    server_errors: int
+    first_error: str
+    good_before_error: int
+    minutes: dict[str, list[int]]
+
+
+class Template(t.TypedDict):
+    """Error lines of one kind."""
+
+    count: int
+    first: str
+    last: str
+
+
+class Told(t.TypedDict):
+    """What the lines of one source tell. ``minutes``: requests and 5xx over all paths; of ``endpoints`` (by path) and
+    ``templates`` (by masked text) those that tell most; ``size``: bytes; ``first_line``: when."""
+
+    lines: int
+    size: int
+    first_line: str
+    requests: int
+    server_errors: int
+    minutes: dict[str, list[int]]
+    endpoints: dict[str, Endpoint]
+    templates: dict[str, Template]

@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shape of what is known of one namespace (private to the collection; pure)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Log, Namespace
+
+
+class Limits(t.TypedDict):
+    """What the inventory says of a namespace (roles/k8s_diagnostics)."""
+
+    requests_min: int
+    error_ratio_max: float
+
+
+class Facts(Namespace):
+    """One namespace: its name in the inventory, the Services that users depend on (``watched``), and what the logs of the pods
+    behind them tell of the last ``log_seconds``."""
+
+    system: str
+    kind: str
+    depends_on: list[str]
+    users_suffer: bool
+    limits: Limits
+    watched: list[str]
+    logs: list[Log]
+    log_seconds: int
