@@ -19,7 +19,7 @@ import psycopg2
 
 from tests.lab import faults, observer
 from tests.lab.__main__ import up
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.sim import control
 from tests.lab.state import PROJECT, Lab, LabError, wait_until
 

@@ -11,7 +11,7 @@ import psycopg2
 from tests import harness
 from tests.lab import faults
 from tests.lab.__main__ import CLUSTER
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import PROJECT, Lab
 
 PAGE = PROJECT / "docs" / "why.md"

@@ -20,9 +20,10 @@ import psycopg2.extensions
 import yaml
 
 from tests import collection, harness
-from tests.lab import faults, postgres
+from tests.lab import faults
 from tests.lab.__main__ import up
-from tests.lab.faults import locks
+from tests.lab.postgresql import locks
+from tests.lab.postgresql import server as postgres
 from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()

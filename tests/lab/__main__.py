@@ -18,9 +18,10 @@ import sys
 import time
 import typing as t
 
-from tests.lab import faults, observer, postgres
+from tests.lab import faults, observer
 from tests.lab.inventory import inventory
 from tests.lab.kubernetes import plane
+from tests.lab.postgresql import server as postgres
 from tests.lab.sim import control
 from tests.lab.state import Lab, LabError, process_start
 

@@ -23,7 +23,7 @@ import urllib.parse
 import psycopg2
 import psycopg2.extensions
 
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import Lab, serve_until_told
 
 POOL_SIZE = 10

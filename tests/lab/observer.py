@@ -15,7 +15,7 @@ import typing as t
 
 import psycopg2
 
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import Lab, LabError, serve_until_told, wait_until
 
 WAITERS = """

@@ -11,8 +11,9 @@ import psycopg2.extensions
 import pytest
 
 from tests import collection
-from tests.lab import faults, postgres
+from tests.lab import faults
 from tests.lab.__main__ import up
+from tests.lab.postgresql import server as postgres
 from tests.lab.state import Lab
 
 collection.install()

@@ -11,7 +11,7 @@ import pytest
 
 from tests import collection, harness
 from tests.lab import faults
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import Lab
 
 collection.install()

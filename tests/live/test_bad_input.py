@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 
 from tests import harness
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.sim import control
 from tests.lab.state import PROJECT, Lab
 

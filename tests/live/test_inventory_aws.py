@@ -12,7 +12,7 @@ import typing as t
 import boto3
 import pytest
 
-from tests.lab.postgres import free_port
+from tests.lab.postgresql.server import free_port
 from tests.lab.state import PROJECT, end_process, wait_until
 
 REGION = "eu-central-1"

@@ -14,8 +14,8 @@ import typing as t
 
 import pytest
 
-from tests.lab import postgres
 from tests.lab.__main__ import up
+from tests.lab.postgresql import server as postgres
 from tests.lab.state import PROJECT, Lab, LabError
 
 NOBODY = 65534

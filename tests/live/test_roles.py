@@ -10,9 +10,10 @@ import psycopg2
 import pytest
 
 from tests import collection, harness
-from tests.lab import faults, postgres
+from tests.lab import faults
 from tests.lab.__main__ import up
 from tests.lab.faults import connections, locks, work
+from tests.lab.postgresql import server as postgres
 from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()

@@ -10,7 +10,8 @@ import psycopg2
 import pytest
 
 from tests import harness
-from tests.lab import faults, postgres
+from tests.lab import faults
+from tests.lab.postgresql import server as postgres
 from tests.lab.state import Lab
 from tests.live.test_runbook import FAST
 

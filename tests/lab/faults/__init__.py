@@ -8,9 +8,9 @@ from __future__ import annotations
 import signal
 import typing as t
 
-from tests.lab.faults import application, connections, decoys, locks, work
-from tests.lab.faults.core import REPORTS, Fault, Kind, Session, suffers, superuser
 from tests.lab.kubernetes import faults as kubernetes
+from tests.lab.postgresql import application, connections, decoys, locks, work
+from tests.lab.postgresql.core import REPORTS, Fault, Kind, Session, suffers, superuser
 from tests.lab.state import Lab, LabError, end_process, process_start, wait_until
 
 __all__ = ["FAULTS", "REPORTS", "Fault", "Session", "break_it", "heal", "standing", "suffers", "superuser"]

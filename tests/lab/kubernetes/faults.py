@@ -6,9 +6,9 @@ import datetime
 import time
 import typing as t
 
-from tests.lab.faults.core import Fault, Kind, Session, suffers
 from tests.lab.kubernetes.api import Api
 from tests.lab.kubernetes.service import NAMESPACE
+from tests.lab.postgresql.core import Fault, Kind, Session, suffers
 from tests.lab.state import Lab, wait_until
 
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api-server"

@@ -13,7 +13,7 @@ import typing as t
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
-from tests.lab.postgres import free_port
+from tests.lab.postgresql.server import free_port
 from tests.lab.sim.framework import Answer, HungUp, Json, Request, Route, Simulator, serve, strike
 from tests.lab.state import Lab, serve_until_told
 

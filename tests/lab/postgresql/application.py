@@ -6,8 +6,8 @@ import http.server
 import threading
 import time
 
-from tests.lab.faults.connections import app_at_work
-from tests.lab.faults.core import LONG, Fault, Kind, Session, suffers, superuser
+from tests.lab.postgresql.connections import app_at_work
+from tests.lab.postgresql.core import LONG, Fault, Kind, Session, suffers, superuser
 from tests.lab.state import Lab, wait_until
 
 

@@ -10,8 +10,8 @@ import time
 import psycopg2
 import psycopg2.extensions
 
-from tests.lab.faults.core import RUNBOOKS_ROLES, Fault, Kind, Session, suffers, superuser
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.core import RUNBOOKS_ROLES, Fault, Kind, Session, suffers, superuser
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import Lab, wait_until
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from tests.lab.faults.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, superuser
-from tests.lab.faults.locks import WRITE, queue_ddl
-from tests.lab.faults.work import HOG
-from tests.lab.postgres import give_way
+from tests.lab.postgresql.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, superuser
+from tests.lab.postgresql.locks import WRITE, queue_ddl
+from tests.lab.postgresql.server import give_way
+from tests.lab.postgresql.work import HOG
 from tests.lab.state import Lab
 
 

@@ -11,7 +11,7 @@ import time
 import psycopg2
 
 from tests.lab.app import IMPORTED, LOOK_UP
-from tests.lab.faults.core import LONG, SERVICES, Fault, Kind, Session, grow, superuser
+from tests.lab.postgresql.core import LONG, SERVICES, Fault, Kind, Session, grow, superuser
 from tests.lab.state import Lab, wait_until
 
 # The series is made as it is read, so that nothing of it is written to a disk.

@@ -13,7 +13,7 @@ import typing as t
 import psycopg2
 import psycopg2.extensions
 
-from tests.lab.postgres import dsn
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import Lab, LabError, wait_until
 
 SERVICES = ("checkout-api", "signing-api", "ledger-api", "portal")

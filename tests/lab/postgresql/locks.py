@@ -12,9 +12,9 @@ from collections.abc import Callable
 import psycopg2
 import psycopg2.extensions
 
-from tests.lab.faults.connections import application_sessions, release_clients
-from tests.lab.faults.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, Session, grow, suffers, superuser
 from tests.lab.load import TENANTS
+from tests.lab.postgresql.connections import application_sessions, release_clients
+from tests.lab.postgresql.core import LONG, MIGRATIONS, REPORTS, SERVICES, Fault, Kind, Session, grow, suffers, superuser
 from tests.lab.state import Lab, wait_until
 
 

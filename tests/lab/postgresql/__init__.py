@@ -1,0 +1,1 @@
+"""The database of the lab: its servers, its schema, and what can be broken in it."""
