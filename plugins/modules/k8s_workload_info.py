@@ -29,6 +29,13 @@ options:
     type: list
     elements: str
     default: []
+  secrets:
+    description:
+      - Secrets of which the keys' names and lengths are told. Their values are read and not returned.
+    type: list
+    elements: str
+    default: []
+    version_added: 0.3.0
   log_seconds:
     description: How far back logs are read, in seconds.
     type: int
@@ -90,6 +97,12 @@ cluster:
       description: The names of the Services that users depend on.
       type: list
       elements: str
+      returned: always
+    secrets:
+      description: Of each Secret that was asked for its keys with their length in bytes, when its data was last written, and who
+        else writes it.
+      type: list
+      elements: dict
       returned: always
     logs:
       description:

@@ -8,7 +8,7 @@ from tests.lab.state import Lab
 
 PATHS = ("health", "keys?tenant=7", "search?tenant=7", "audit?tenant=7", "imports?tenant=7")
 FEW = ("recovery_check_requests", "recovery_check_concurrency")
-CLUSTER_PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7")
+CLUSTER_PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7", "/auth/session")
 PAGE_ID = "kctbh9vrtdwd"
 
 
@@ -73,6 +73,7 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
         hosts["lab-cluster"] = {
             "runbooks_k8s_kubeconfig": part["accounts"]["reader"], "runbooks_k8s_admin_kubeconfig": part["accounts"]["operator"],
             "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody", "runbooks_k8s_services": ["api-server"],
+            "runbooks_k8s_auth_secret": "api-secrets", "runbooks_k8s_auth_key": "JWT_SECRET",
         }  # fmt: skip
         groups["role_cluster"] = {"hosts": ["lab-cluster"]}
         urls = [f"{url}{path}" for path in CLUSTER_PATHS]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import pathlib
@@ -103,6 +104,41 @@ def test_whoever_knows_better_rolls_back_by_name_and_forward_again(cluster: Lab,
     unnamed = play(cluster, root, playbook="playbooks/k8s_rollback.yml")
     assert unnamed.code
     assert "which Deployment? -e workload=NAME" in unnamed.output
+
+
+# -- the key that sessions are signed with --------------------------------------------------------------------------------
+
+
+def secret_data(lab: Lab) -> dict[str, str]:
+    return t.cast("dict[str, str]", Api.of(lab).get("/api/v1/namespaces/custody/secrets/api-secrets").get("data") or {})
+
+
+@pytest.mark.parametrize("fault", ["jwt-missing", "jwt-short"])
+def test_a_key_is_written_and_taken_back_and_no_value_is_told(cluster: Lab, root: pathlib.Path, fault: str) -> None:
+    faults.break_it(cluster, fault, 1)
+    before, auth = secret_data(cluster), "playbooks/runbook_auth_failure.yml"
+    tried = play(cluster, root, "-e", "mitigate=set_auth_key", "--check", "--diff", playbook=auth)
+    assert (tried.code, secret_data(cluster)) == (0, before), tried.output[-2000:]
+    done = play(cluster, root, "-e", "mitigate=set_auth_key", "-vvv", playbook=auth)
+    after = secret_data(cluster)
+    assert (done.code, done.incident["state"]) == (0, "resolved"), done.output[-2000:]
+    assert after["SESSION_KEY"] == before["SESSION_KEY"]
+    assert len(base64.b64decode(after["JWT_SECRET"])) == 64
+    again = play(cluster, root, "-e", "mitigate=set_auth_key", playbook=auth)
+    assert (again.code, secret_data(cluster)) == (0, after), "twice is once"
+    back = play(cluster, root, "-e", f"incident_id={done.folder.name}", "-vvv", playbook="playbooks/undo.yml")
+    assert (back.code, secret_data(cluster)) == (0, before), back.output[-2000:]
+    written = "".join(path.read_text(errors="replace") for path in root.rglob("*") if path.is_file())
+    for value in {*before.values(), *after.values()}:
+        for told in (value, base64.b64decode(value).decode()):
+            assert told not in tried.output + done.output + back.output + written
+
+
+def test_without_the_grant_the_key_is_a_gap_that_says_so(cluster: Lab) -> None:
+    found = triage(cluster, secrets=["another-secret"])
+    (gap,) = [one for one in found["gaps"] if one["diagnostic"] == "secret another-secret"]
+    assert "403" in gap["reason"]
+    assert "docs/rbac" in gap["reason"]
 
 
 def test_check_mode_asks_the_server_and_stores_nothing(cluster: Lab, root: pathlib.Path) -> None:

@@ -133,6 +133,7 @@ class Ground:
 
 GROUNDS = {
     "db_degradation": Ground((), lambda lab: longest_running(lab, 1.0)),
+    "auth_failure": Ground(CLUSTER, newest_rollout),
     "error_rate": Ground(CLUSTER, newest_rollout),
 }
 

@@ -22,7 +22,7 @@ WELL = {**given.edge(given.probe()), "depends_on": ["db"]}
 def release(revision: int, since: str = NEW, **changes: t.Any) -> Json:
     return {"revision": revision, "replica_set": f"api-{revision}", "hash": f"hash{revision}", "images": {"api": f"api:1.{revision}.0"},
             "change_cause": None, "created_at": since, "rolled_out_at": since, "replicas": 3, "changes": ["image"],
-            "restart": False, "configuration": False, "uid": f"rs{revision}", **changes}  # fmt: skip
+            "restart": False, "configuration": False, "uid": f"rs{revision}", "secrets": [], **changes}  # fmt: skip
 
 
 def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
@@ -40,7 +40,7 @@ def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, f
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
     return {"pod": name, "container": container, "cut": cut, "minutes": {minute: [requests, errors]},
             "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
-            "first_line": NEW, "endpoints": endpoints,
+            "unauthorized": 0, "first_line": NEW, "endpoints": endpoints,
             "templates": templates}  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def cluster(pods: list[Json], logs: list[Json] | None = None, releases: list[Jso
     facts = {"system": "db", "kind": "kubernetes", "depends_on": [], "limits": LIMITS, "namespace": "shop", "watched": ["api"],
              "at": NOW, "log_seconds": 600,
              "workloads": [workload, *others], "pods": pods, "services": [service(pods, **changes.pop("service", {}))],
-             "warnings": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
+             "warnings": [], "secrets": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
     return {**facts, **changes}
 
 
@@ -105,6 +105,34 @@ TWO, FIVE = "2026-11-24T02:02:00Z", "2026-11-24T02:05:00Z"
 LIAR = pod("liar", None, kind=None, workload=None)
 BAD, PODS, NOBODY, ERRORS = "k8s.bad_release", "k8s.pods_failing", "k8s.no_endpoints", "k8s.server_errors"
 ARGO = {"tool": "Argo CD", "name": "shop", "suspend": "argocd app set shop --sync-policy none"}
+
+
+JWT = {"auth_secret": "api-secrets", "auth_key": "JWT", "auth_bytes_min": 32}
+MISSING, STALE = "k8s.auth_key_missing", "k8s.auth_key_stale"
+
+
+def keyed(
+    pods: list[Json], keys: Json, *, logs: list[Json] | None = None, reference: Json | None = None, **secret: t.Any
+) -> Json:
+    """A workload that takes the key JWT from the Secret ``api-secrets``, which was written at two minutes past two."""
+    told = {
+        "name": "api-secrets",
+        "exists": True,
+        "uid": "s1",
+        "immutable": False,
+        "keys": keys,
+        "written_at": TWO,
+        "owner": None,
+        **secret,
+    }
+    taken = [{"container": "api", "secret": "api-secrets", "key": "JWT"} if reference is None else reference]
+    releases = [release(2, secrets=taken), release(1, OLD)]
+    workload = secret.pop("workload", {})
+    return cluster(pods, logs or SERVES, releases, secrets=[told], limits={**LIMITS, **JWT}, workload=workload)
+
+
+def refusing(name: str, requests: int, refused: int) -> Json:
+    return {**log(name, requests), "unauthorized": refused}
 
 
 def observed(facts: Json) -> list[Observation]:
@@ -137,6 +165,21 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
      [(NOBODY, "proven"), (PODS, "proven")]),
     ("pods that were up crash a minute later", cluster(CRASHED, workload={"progress": "NewReplicaSetAvailable", "progress_at": NEW}),
      [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
+    ("the key is not there, and all pods are newer", keyed(THREE, {"OTHER": 64}), [(MISSING, "proven")]),
+    ("the key is not there, and some pods may have it still", keyed([*THREE[:2], OLD_POD], {}), [(MISSING, "likely")]),
+    ("the key is not there, and all pods may have it still", keyed(OLDS, {}), [(MISSING, "possible")]),
+    ("the Secret is not there", keyed(THREE, {}, exists=False, uid="", written_at=""), [(MISSING, "likely")]),
+    ("the key is a word", keyed(THREE, {"JWT": 8}), [(MISSING, "proven")]),
+    ("the key has one byte less than needed", keyed(THREE, {"JWT": 31}), [(MISSING, "proven")]),
+    ("the key is just long enough", keyed(THREE, {"JWT": 32}), []),
+    ("all keys of the Secret are taken", keyed(THREE, {}, reference={"container": "api", "secret": "api-secrets", "key": ""}), [(MISSING, "proven")]),
+    ("another key is taken", keyed(THREE, {}, reference={"container": "api", "secret": "api-secrets", "key": "OTHER"}), []),
+    ("another Secret is taken", keyed(THREE, {}, reference={"container": "api", "secret": "others", "key": "JWT"}), []),
+    ("some pods are older than the key, and the others refuse", keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=[refusing("new0", 100, 30)]),
+     [(STALE, "likely")]),
+    ("some pods are older than the key, and nobody is refused", keyed([THREE[0], OLD_POD], {"JWT": 64}), [(STALE, "possible")]),
+    ("some pods are older than the key, and a few refuse: mistyped passwords", keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=[refusing("new0", 100, 4)]),
+     [(STALE, "possible")]),
     ("no pod can be made: a quota", cluster([], workload={"refused": "exceeded quota: pods"}), [(NOBODY, "proven"), (PODS, "proven")]),
     ("its pods never get ready, and the controller has given up", cluster([pod("new0", 2, ready=False)], workload={"progress": "ProgressDeadlineExceeded"}),
      [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
@@ -235,6 +278,12 @@ VERDICTS: list[tuple[str, list[Json], str, list[str], list[str]]] = [
     ("users fail, the pods serve", [cluster(THREE, SERVES), SICK], "unproven", [], []),
     ("a crashing pod beside those that serve", [cluster([*THREE[:2], CRASHED[2]], SERVES), WELL], "healthy", [], []),
     ("all is well", [cluster(THREE, SERVES), WELL], "healthy", [], []),
+    ("the key is not there", [keyed(THREE, {}), SICK], "cause_found", [MISSING], ["set_auth_key"]),
+    ("External Secrets writes it", [keyed(THREE, {}, owner=ARGO), SICK], "cause_found", [MISSING], []),
+    ("the Secret is immutable", [keyed(THREE, {}, immutable=True), SICK], "cause_found", [MISSING], []),
+    ("the Secret itself is not there", [keyed(THREE, {}, exists=False, uid=""), SICK], "cause_found", [MISSING], []),
+    ("pods have different keys", [keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=[refusing("new0", 100, 30)]), SICK], "cause_found", [STALE], ["restart_pods"]),
+    ("users are well, and the next restart will hurt", [keyed(OLDS, {}), WELL], "healthy", [], []),
     ("Argo CD keeps it", [cluster(THREE, FAILS, owner=ARGO), SICK], "cause_found", [BAD], []),
     ("nothing of the cluster could be read",
      [cluster([], [], gaps=[{"diagnostic": one, "reason": "refused"} for one in ("workloads", "pods", "services", "endpoints")]), WELL],

@@ -142,7 +142,8 @@ class Client:
             raise
         try:
             after = self._parsed("PATCH", path, answer.body())
-            if not isinstance(after.get("metadata"), dict) or not isinstance(after.get("spec"), dict):
+            is_whole = after.get("kind") == "Secret" or isinstance(after.get("spec"), dict)
+            if not isinstance(after.get("metadata"), dict) or not is_whole:
                 raise KubernetesError("the answer is no object of the API's")
             return after
         except (OSError, KubernetesError) as error:

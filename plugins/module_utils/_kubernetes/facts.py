@@ -28,6 +28,27 @@ class Owner(t.TypedDict):
     suspend: str
 
 
+class Secret(t.TypedDict):
+    """A Secret: its ``keys`` with the bytes that an application gets of each, and when its data was last written (empty where
+    the server's books do not say)."""
+
+    name: str
+    exists: bool
+    uid: str
+    immutable: bool
+    keys: dict[str, int]
+    written_at: str
+    owner: Owner | None
+
+
+class Reference(t.TypedDict):
+    """An environment variable that a container takes from a Secret; without a ``key`` all of its keys are taken."""
+
+    container: str
+    secret: str
+    key: str
+
+
 class Release(t.TypedDict):
     """A ReplicaSet of a Deployment. ``images`` by container; ``rolled_out_at``: since when its oldest pod is there; ``changes``
     against the one before, by name; ``configuration`` and ``restart``: that nothing else changed."""
@@ -44,6 +65,7 @@ class Release(t.TypedDict):
     changes: list[str]
     configuration: bool
     restart: bool
+    secrets: list[Reference]
 
 
 class Watched(t.TypedDict):
@@ -140,4 +162,5 @@ class Namespace(t.TypedDict):
     pods: list[Pod]
     services: list[Service]
     warnings: list[Warned]
+    secrets: list[Secret]
     gaps: list[Gap]

@@ -16,6 +16,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import Asked, read_logs
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import look_at_secret
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import DIAGNOSTICS, look
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
@@ -30,6 +31,7 @@ def argument_spec() -> Spec:
     return {
         **access_spec(),
         "services": {"type": "list", "elements": "str", "default": []},
+        "secrets": {"type": "list", "elements": "str", "default": []},
         "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
         "seconds_max": {"type": "float", "default": 15.0},
@@ -44,6 +46,7 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
     except (KubernetesError, LateError) as error:
         gaps = [{"diagnostic": name, "reason": str(error)} for name in DIAGNOSTICS]
         return {"namespace": params["namespace"], "at": "", "workloads": [], "pods": [], "services": [], "warnings": [],
+                "secrets": [],
                 "logs": [], "log_seconds": params["log_seconds"], "watched": [], "gaps": gaps}  # fmt: skip
     serving = facts.pop("serving")
     pods = [pod for pod in facts["pods"] if pod["name"] in serving]
@@ -55,6 +58,11 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
 def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
     client = connect(access_from(params))
     facts = look(client, params["namespace"], LOOK_SHARE * params["seconds_max"])
+    for name in params["secrets"]:
+        try:
+            facts["secrets"].append(look_at_secret(client, params["namespace"], name))
+        except (KubernetesError, KeyError, TypeError, AttributeError) as error:
+            facts["gaps"].append({"diagnostic": f"secret {name}", "reason": str(error) or type(error).__name__})
     named = params["services"]
     there = {service["name"] for service in facts["services"]}
     unread = {gap["diagnostic"] for gap in facts["gaps"]}

@@ -18,6 +18,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import (
     Gap,
     Namespace,
+    Reference,
     Release,
     Service,
     Warned,
@@ -103,6 +104,7 @@ def look(client: Client, namespace: str, seconds: float) -> Namespace:
         "pods": read.each("pods", lambda one: pod_of(one, workloads)),
         "services": read.each("services", lambda one: _service(one, slices, every)),
         "warnings": _newest(read.each("warnings", _warning)),
+        "secrets": [],
         "gaps": read.gaps,
     }
 
@@ -174,7 +176,22 @@ def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> R
         "changes": changes(earlier, template) if earlier is not None else [],
         "configuration": earlier is not None and is_configuration(earlier, template),
         "restart": earlier is not None and is_restarted(earlier, template),
+        "secrets": references_of(template),
     }
+
+
+def references_of(template: Json) -> list[Reference]:
+    """What the containers of a pod template take from Secrets into their environment."""
+    found: list[Reference] = []
+    for one in template["spec"]["containers"]:
+        for variable in one.get("env") or []:
+            reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
+            if reference:
+                found.append({"container": one["name"], "secret": reference["name"], "key": reference["key"]})
+        for source in one.get("envFrom") or []:
+            if source.get("secretRef"):
+                found.append({"container": one["name"], "secret": source["secretRef"]["name"], "key": ""})
+    return found
 
 
 def _service(one: Json, slices: list[Json], pods: list[Json]) -> Service:

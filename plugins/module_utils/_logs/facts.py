@@ -28,13 +28,14 @@ class Template(t.TypedDict):
 
 class Told(t.TypedDict):
     """What the lines of one source tell. ``minutes``: requests and 5xx over all paths; of ``endpoints`` (by path) and
-    ``templates`` (by masked text) those that tell most; ``size``: bytes; ``first_line``: when."""
+    ``templates`` (by masked text) those that tell most; ``unauthorized``: answers with 401; ``size``: bytes."""
 
     lines: int
     size: int
     first_line: str
     requests: int
     server_errors: int
+    unauthorized: int
     minutes: dict[str, list[int]]
     endpoints: dict[str, Endpoint]
     templates: dict[str, Template]

@@ -252,9 +252,8 @@ def _healthy(users: t.Sequence[MeasuredData], risks: t.Sequence[FindingData]) ->
     what = [f"{system}: {number} URL{'s' if number > 1 else ''} measured" for system, number in urls.items()]
     reads = "" if any(one["of"] == "writes" for one in users) else "; reads only, no write was tried"
     lines = [_row("HEALTHY", f"users feel no fault ({', '.join(what)}{reads})")]
-    wait = (
-        "nothing has to be done now: what PREVENT offers can wait until somebody knows whose it is" if risks else "nothing to do"
-    )
+    optional = "nothing has to be done now, and PREVENT is optional: ask first whose it is that the risk names"
+    wait = optional if risks else "nothing to do"
     return [*lines, _row("NEXT", f"{wait}; if users told you otherwise, ask which URL")]
 
 
@@ -266,7 +265,7 @@ def _next(screen: Screen) -> list[str]:
     steps = [f"{first} (it only reads): {said}, because nothing is shown to be the cause"]
     people = screen.incident.get("on_call", [])
     if people:
-        steps.append(f"no cause in ten minutes: get help, {people[0]}")
+        steps.append(f"no cause in ten minutes: do not stay alone with it, call {people[0]}, or the next level if it is you")
     return [_row("NEXT", "; ".join(steps)), _row("LOOK", screen.command)]
 
 
@@ -310,14 +309,14 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         keys = [mitigation.key_of(target) for target in offer["targets"]]
         name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
         lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
-        lines += _under("and", [LEFT_OUT]) if screen.others_typed else []
-        where = f"{'.'.join(mitigation.identity)} {', '.join(keys)} on {offer['system']}; risk {mitigation.risk}"
-        lines += _under("what", [f"{mitigation.effect} ({'NAME is one of ' if offer['by_name'] else ''}{where})"])
+        lines += _under("and", [LEFT_OUT]) if screen.others_typed and offer is offers[0] else []
+        lines += _under("or by hand", [one["manual_command"] for one in hands if _of(offer, one)])
+        where = f"{'.'.join(mitigation.identity)} {', '.join(keys)} on {offer['system']} (risk {mitigation.risk})"
+        lines += _under("what", [f"{'NAME is one of ' if offer['by_name'] else ''}{where}: {mitigation.effect}"])
         lines += _under("helps", [mitigation.helps])
         lines += _under("hurts", [mitigation.hurts])
         lines += _under("undo", [mitigation.undo or f"cannot be undone; instead: {mitigation.undo_by_hand}"])
         lines += _under(WITH, [screen.undo_command]) if mitigation.undo else []
-        lines += _under("or by hand", [one["manual_command"] for one in hands if _of(offer, one)])
     lines += [*_under("try", [TRY]), *_under("safety", [SAFETY])] if offers else []
     alone = [one for one in hands if not any(_of(offer, one) for offer in offers)]
     return [*lines, *(_row("BY HAND", one["manual_command"]) for one in alone)]

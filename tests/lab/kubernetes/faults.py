@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime
 import time
 import typing as t
@@ -14,12 +15,15 @@ from tests.lab.state import Lab, wait_until
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api-server"
 IMAGE = "registry.example.org/api-server"
 GOOD = f"{IMAGE}:1.4.0"
+SECRET = f"/api/v1/namespaces/{NAMESPACE}/secrets/api-secrets"
+JWT = "lab-only-0123456789-abcdefghijklmnopqrstuvwxyz"
 QUOTAS, QUOTA = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", "no-pods"
 CANARY = "api-canary"
 TRACKING = "argocd.argoproj.io/tracking-id"
 FELT_WITHIN = 30
 # For how long the version serves before something else makes it fail: enough requests of each pod to tell.
 SERVED_SECONDS = 6.0
+MANY_REFUSALS = 40
 ERRORS = (
     "TypeError: cannot read properties of undefined (reading 'rounds')",
     "KeyError: 'signature_policy'",
@@ -180,9 +184,7 @@ def no_canary(lab: Lab) -> None:
 def restarted(fault: Fault) -> None:
     """Something else makes the version fail, and somebody restarts its pods in the hope that it helps."""
     outside_errors(fault)
-    stamp = {"kubectl.kubernetes.io/restartedAt": datetime.datetime.now(datetime.UTC).isoformat()}
-    Api.of(fault.lab).patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
-    wait_until(lambda: is_available(Api.of(fault.lab).get(DEPLOYMENT)), FELT_WITHIN, "the restart", 0.1)
+    restart(fault.lab)
     time.sleep(SERVED_SECONDS)
     felt(fault)
 
@@ -231,6 +233,59 @@ def crashing_exporter(fault: Fault) -> None:
 
 def no_exporter(lab: Lab) -> None:
     Api.of(lab).delete(DEPLOYMENT.replace("api-server", "exporter"))
+
+
+def set_secret(fault: Fault, value: str | None) -> None:
+    """Writes the key that sessions are signed with, or takes it away. The API server's times are whole seconds: pods have to be
+    older, or younger, by more than that."""
+    data = None if value is None else base64.b64encode(value.encode()).decode()
+    time.sleep(1.1)
+    Api.of(fault.lab).patch(SECRET, {"data": {"JWT_SECRET": data}})
+    fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
+    time.sleep(1.1)
+
+
+def restart(lab: Lab) -> None:
+    stamp = {"kubectl.kubernetes.io/restartedAt": datetime.datetime.now(datetime.UTC).isoformat()}
+    Api.of(lab).patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
+    wait_until(lambda: is_available(Api.of(lab).get(DEPLOYMENT)), FELT_WITHIN, "the restart", 0.1)
+
+
+def jwt_missing(fault: Fault) -> None:
+    """Somebody applied a Secret without the key that sessions are signed with; the pods were restarted since."""
+    set_secret(fault, None)
+    restart(fault.lab)
+    felt(fault)
+
+
+def jwt_short(fault: Fault) -> None:
+    """Somebody put a word in place of the key that sessions are signed with; the pods were restarted since."""
+    set_secret(fault, fault.draw.choice(["changeme", "letmein123", "lab-only-short"]))
+    restart(fault.lab)
+    felt(fault)
+
+
+def jwt_stale(fault: Fault) -> None:
+    """Somebody changed the key, and only one pod was started since: it does not accept what the others sign."""
+    set_secret(fault, f"{JWT}-{fault.draw.randint(1000, 9999)}")
+    api = Api.of(fault.lab)
+    pods = api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app=api-server")["items"]
+    api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pods[0]['metadata']['name']}")
+    felt(fault)
+    wait_until(lambda: len(refusals(fault.lab)) > MANY_REFUSALS, FELT_WITHIN, "logins that are refused", 0.1)
+
+
+def refusals(lab: Lab) -> list[str]:
+    """The lines of the pods' logs that tell of a 401."""
+    files = lab.file("kubernetes", "logs").glob("*.log")
+    return [line for file in files for line in file.read_text().splitlines() if '"status": 401' in line]
+
+
+def secret_again(lab: Lab) -> None:
+    """The Secret as it was, and pods that have it."""
+    data = {"JWT_SECRET": base64.b64encode(JWT.encode()).decode(), "JWT_SECRET.before": None}
+    Api.of(lab).patch(SECRET, {"data": data})
+    restart(lab)
 
 
 def image_pull(fault: Fault) -> None:
@@ -303,6 +358,9 @@ FAULTS: dict[str, Kind] = {
     "scaled-to-zero": Kind(scaled_to_zero, scaled_again),
     "canary": Kind(canary, no_canary),
     "restarted-in-vain": Kind(restarted, good_again),
+    "jwt-missing": Kind(jwt_missing, secret_again),
+    "jwt-short": Kind(jwt_short, secret_again),
+    "jwt-stale": Kind(jwt_stale, secret_again),
     "decoy-stuck-rollout": Kind(stuck_rollout, not_stuck, felt=False),
     "decoy-new-version": Kind(new_version, good_again, felt=False),
     "decoy-argo-cd": Kind(argo_keeps_it, nobody_keeps_it, felt=False),

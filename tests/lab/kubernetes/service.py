@@ -26,7 +26,9 @@ from tests.lab.state import Lab, serve_until_told
 
 NAMESPACE = "custody"
 SERVICE = "api-server"
-PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7")
+PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7", "/auth/session")
+# What the application asks of the secret that it signs sessions with, in bytes.
+LEAST_SECRET = 32
 WORKERS = 4
 PAUSE_SECONDS = 0.08
 LOOK_SECONDS = 0.1
@@ -123,20 +125,35 @@ class Cluster:
             return 503, {"error": "no endpoint is ready"}
         pod = random.choice(ready)
         started = time.monotonic()
-        status, body = self._behaves(pod, path)
+        status, body = self._behaves(pod, path, ready)
         milliseconds = round((time.monotonic() - started) * 1000 + random.uniform(1, 9), 1)
         self.write(
             pod.name, {"level": "info", "msg": "request", "method": method, "path": path, "status": status, "ms": milliseconds}
         )
         return status, body
 
-    def _behaves(self, pod: Pod, path: str) -> tuple[int, Json]:
+    def _behaves(self, pod: Pod, path: str, ready: t.Sequence[Pod]) -> tuple[int, Json]:
+        if path.startswith("/auth/session"):
+            return self._session(pod, ready)
         trouble = ((self.lab.read("cluster.json") or {}).get("images") or {}).get(pod.image)
         if trouble and path.startswith(tuple(trouble["paths"])):
             number = random.randint(1000, 9999)
             self.write(pod.name, {"level": "error", "msg": f"{trouble['error']} (request {number})", "path": path})
             return int(trouble["status"]), {"error": "internal error"}
         return 200, {"status": "ok", "version": pod.image.rpartition(":")[2]}
+
+    def _session(self, pod: Pod, ready: t.Sequence[Pod]) -> tuple[int, Json]:
+        """One pod signs a session, and the next requests of the same user come to all of them."""
+        secret = pod.environment.get("JWT_SECRET", "")
+        if len(secret.encode()) < LEAST_SECRET:
+            told = f"has {len(secret.encode())} bytes, {LEAST_SECRET} are needed" if secret else "is not set"
+            self.write(pod.name, {"level": "error", "msg": f"cannot sign a session: JWT_SECRET {told}"})
+            return 500, {"error": "internal error"}
+        stranger = next((one for one in ready if one.environment.get("JWT_SECRET", "") != secret), None)
+        if stranger is not None:
+            self.write(stranger.name, {"level": "warn", "msg": "token rejected: signature verification failed"})
+            return 401, {"error": "invalid token"}
+        return 200, {"status": "ok"}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

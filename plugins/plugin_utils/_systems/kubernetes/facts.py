@@ -11,10 +11,14 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts imp
 
 
 class Limits(t.TypedDict):
-    """What the inventory says of a namespace (roles/k8s_diagnostics)."""
+    """What the inventory says of a namespace (roles/k8s_diagnostics): from when on requests fail, and which key of which Secret
+    sessions are signed with, if any."""
 
     requests_min: int
     error_ratio_max: float
+    auth_secret: t.NotRequired[str]
+    auth_key: t.NotRequired[str]
+    auth_bytes_min: t.NotRequired[int]
 
 
 class Facts(Namespace):

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, the sre.runbooks contributors
+# GNU General Public License v3.0 or later (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One key of a Secret: how it stands, and putting a new value there; the value itself leaves nothing here (private).
+
+A key is changed by itself (``kubectl create secret … | kubectl apply`` drops the others), and only where the server finds the
+Secret as it was looked at. A value that was replaced stays in the Secret under another name, so that an undo can put it back.
+Source: https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/, RFC 6902
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import typing as t
+
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Secret
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+
+Json = dict[str, t.Any]
+# No environment variable has a dot in its name, so no application takes it for its own.
+BEFORE = ".before"
+RANDOM_BYTES = 48
+NOT_FOUND = 404
+CONFLICTS = (409, 422)
+LOOK_AGAIN = "nothing was changed; look again"
+
+
+def path_of(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+def look_at_secret(client: Client, namespace: str, name: str) -> Secret:
+    """How a Secret stands. Raises KubernetesError where it cannot be read; one that is not there is an answer."""
+    try:
+        return secret_of(name, client.get(path_of(namespace, name)))
+    except RefusedError as error:
+        if error.status == NOT_FOUND:
+            return {"name": name, "exists": False, "uid": "", "immutable": False, "keys": {}, "written_at": "", "owner": None}
+        raise
+
+
+def secret_of(name: str, one: Json) -> Secret:
+    """The names of its keys with their lengths, and when the data was last written, as the server's own books say."""
+    written = [
+        str(entry.get("time") or "")
+        for entry in one["metadata"].get("managedFields") or []
+        if {"f:data", "f:stringData"} & set(entry.get("fieldsV1") or {})
+    ]
+    return {
+        "name": name,
+        "exists": True,
+        "uid": one["metadata"]["uid"],
+        "immutable": bool(one.get("immutable")),
+        "keys": {key: length_of(value) for key, value in (one.get("data") or {}).items()},
+        "written_at": max(written, default=""),
+        "owner": owner_of(one),
+    }
+
+
+def length_of(value: t.Any) -> int:
+    """The bytes that an application gets, of a value as the API has it (base64)."""
+    try:
+        return len(base64.b64decode(str(value), validate=True))
+    except (binascii.Error, ValueError):
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """One key of the Secret that was looked at."""
+
+    namespace: str
+    secret: str
+    name: str
+    uid: str | None = None
+
+    @property
+    def path(self) -> str:
+        return path_of(self.namespace, self.secret)
+
+    @property
+    def said(self) -> str:
+        return f"the key {self.name} of the Secret {self.namespace}/{self.secret}"
+
+
+class SecretKey:
+    """Writes one key. ``draw`` gives so many random bytes; ``made``: by what an undo knows what was written, never the value."""
+
+    def __init__(self, client: Client, draw: t.Callable[[int], bytes]) -> None:
+        self._client, self._draw = client, draw
+        self.made: Json = {}
+
+    def read(self, key: Key) -> Json:
+        """The Secret. Raises KubernetesError where it is not the one that was meant, or must not be written."""
+        found = self._client.get(key.path)
+        if key.uid and found["metadata"].get("uid") != key.uid:
+            raise KubernetesError(f"{key.said}: it is another Secret than was looked at (its uid differs): {LOOK_AGAIN}")
+        owner = owner_of(found)
+        if owner:
+            raise KubernetesError(
+                f"{key.said} is written by {owner['tool']} ({owner['name']}), which would write it back: change it there "
+                f"({owner['suspend']}). Nothing was changed"
+            )
+        if found.get("immutable"):
+            raise KubernetesError(f"{key.said}: the Secret is immutable; a new one needs a new name. Nothing was changed")
+        return found
+
+    def generate(self, key: Key, least: int, *, dry_run: bool) -> str:
+        """Puts a new random value where there is none, or a shorter one than ``least`` bytes. Returns what was done; empty where
+        one that is long enough is there already."""
+        secret = self.read(key)
+        data = secret.get("data") or {}
+        length = length_of(data[key.name]) if key.name in data else None
+        if length is not None and length >= least:
+            return ""
+        # The text itself is the secret, as most applications read it; decoded it is long enough too.
+        value = base64.b64encode(self._draw(RANDOM_BYTES))
+        self.made = {"uid": secret["metadata"]["uid"], "digest": digest_of(value)}
+        after = {**data, key.name: base64.b64encode(value).decode()}
+        if length:
+            after[key.name + BEFORE] = data[key.name]
+        self._write(key, secret, after, dry_run=dry_run)
+        was = f"it had {length} bytes" if length is not None else "it was not there"
+        return f"put {RANDOM_BYTES} random bytes (as {len(value)} letters) into {key.said}; {was}"
+
+    def take_back(self, key: Key, digest: str, *, dry_run: bool) -> str:
+        """Puts back what was there before ``generate``. Returns what was done; empty where what it wrote is not there."""
+        secret = self.read(key)
+        data = dict(secret.get("data") or {})
+        now = data.get(key.name)
+        if now is None:
+            return ""
+        if digest_of(base64.b64decode(str(now))) != digest:
+            raise KubernetesError(f"{key.said} was changed by somebody else since: nothing was taken back")
+        before = data.pop(key.name + BEFORE, None)
+        del data[key.name]
+        if before is not None:
+            data[key.name] = before
+        self._write(key, secret, data, dry_run=dry_run)
+        return f"{'put the value from before back into' if before is not None else 'took away'} {key.said}"
+
+    def _write(self, key: Key, secret: Json, data: Json, *, dry_run: bool) -> None:
+        """Only what differs, and only if nobody wrote the Secret in between: the server itself compares."""
+        meta, now = secret["metadata"], secret.get("data") or {}
+        patch = [{"op": "test", "path": f"/metadata/{name}", "value": meta[name]} for name in ("uid", "resourceVersion")]
+        if "data" not in secret:
+            patch.append({"op": "add", "path": "/data", "value": {}})
+        patch += [
+            {"op": "add", "path": f"/data/{name}", "value": value} for name, value in data.items() if now.get(name) != value
+        ]
+        patch += [{"op": "remove", "path": f"/data/{name}"} for name in now if name not in data]
+        try:
+            self._client.patch(key.path, patch, JSON_PATCH, dry_run=dry_run)
+        except RefusedError as error:
+            if error.status in CONFLICTS:
+                raise KubernetesError(f"{key.said} was changed by somebody else in between: {LOOK_AGAIN}") from error
+            raise
+
+
+def digest_of(value: bytes) -> str:
+    """What tells a random value from others; of 384 random bits it gives nothing away."""
+    return hashlib.sha256(value).hexdigest()
