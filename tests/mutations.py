@@ -25,6 +25,7 @@ EDGE = f"{SYSTEMS}/edge/rules.py"
 KUBERNETES = "plugins/module_utils/_kubernetes"
 ROLLOUT = f"{KUBERNETES}/rollout.py"
 RELEASES, REQUESTS, K8S_COMMON = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("releases", "requests", "common"))
+K8S_SECRETS = f"{SYSTEMS}/kubernetes/secrets.py"
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
 POSTGRESQL = "plugins/module_utils/_postgresql"
@@ -233,6 +234,16 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that pods which end are not counted", K8S_COMMON, ' if not pod["terminating"]]', "]"),
     ("that evicted pods are not counted", K8S_COMMON, ' and not pod["over"]]', "]"),
     ("that a pod may start", K8S_COMMON, 'if not (pod["reason"] in BROKEN or is_late):', "if False:"),
+    ("that a pod of the same second is no newer one", K8S_SECRETS, "age is not None and age > 0", "age is not None and age >= 0"),
+    ("that a key is missing for sure only where all pods are newer", K8S_SECRETS, "len(pods.newer) == len(pods.every) else", "True else"),
+    ("how long a key has to be", K8S_SECRETS, 'length < facts["limits"].get("auth_bytes_min", 0)', "False"),
+    ("that what another tool writes is not offered", K8S_SECRETS, ' or secret["owner"]', ""),
+    ("that a few refusals say nothing of the key", K8S_SECRETS, "refused.errors >= LEAST_ERRORS and ", ""),
+    ("the comparison of the Secret's uid", f"{KUBERNETES}/secrets.py", 'if key.uid and found["metadata"].get("uid") != key.uid:', "if False:"),
+    ("that a Secret that another tool writes is refused", f"{KUBERNETES}/secrets.py", "        if owner:", "        if False:"),
+    ("that the server compares the Secret's version", f"{KUBERNETES}/secrets.py", 'in ("uid", "resourceVersion")', 'in ("uid",)'),
+    ("that somebody else's value is not taken back", f"{KUBERNETES}/secrets.py", "if digest_of(base64.b64decode(str(now))) != digest:", "if False:"),
+    ("that what is replaced is kept", f"{KUBERNETES}/secrets.py", "        if length:", "        if False:"),
     ("that failing pods are weighed against all who serve", f"{SYSTEMS}/kubernetes/traffic.py", '"likely" if least < ENOUGH else "possible"', '"likely"'),
     ("that few requests say nothing", f"{SYSTEMS}/kubernetes/traffic.py", 'if bad is None and seen.requests < limits["requests_min"]:', "if False:"),
     ("that errors are ruled out only where all was read", f"{SYSTEMS}/kubernetes/traffic.py", "        if not are_read(facts, pods):\n", "        if False:\n"),
@@ -285,7 +296,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
 ROOMS = {
     f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py",),
-    KUBERNETES: ("test_rollout.py", "test_kubernetes_rules.py"),
+    KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_kubernetes_rules.py"),
     "plugins/module_utils/_logs": ("test_logs.py",),
     SYSTEMS: ("test_rules.py", "test_ranking.py"),
     f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
