@@ -13,7 +13,7 @@ description:
   - Generates a value where a key is missing or too short, writes that key alone, and restarts a Deployment, so that its pods get
     it.
   - Neither the new value nor the old one is shown, returned or recorded. What was replaced stays in the Secret, in the key with
-    C(.before) behind its name, until it is taken back or removed by hand.
+    C(.before) behind its name, until it is taken back or removed by hand; where all keys become variables or files, so does this.
 notes:
   - M(kubernetes.core.k8s) would need the value as an argument, replaces what it is given, and cannot say that a key must still be
     as it was looked at.
@@ -58,6 +58,10 @@ options:
   digest:
     description: Of the value that is taken back, as RV(made) has it.
     type: str
+  kept:
+    description: Of the value that is put back, as RV(made) has it; empty where there was none.
+    type: str
+    default: ''
   restart:
     description: The Deployment that is restarted afterwards; none by default.
     type: str
@@ -95,6 +99,10 @@ made:
       description: The Secret's uid.
       type: str
       returned: where something was written
+    kept:
+      description: A MAC of the value that was replaced, under the new one; empty where there was none.
+      type: str
+      returned: where something was written
     digest:
       description: The SHA-256 of the value; of 384 random bits it gives nothing away.
       type: str
@@ -127,6 +135,7 @@ ARGUMENT_SPEC: Spec = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "bytes_min": {"type": "int", "default": 32},
     "digest": {"type": "str"},
+    "kept": {"type": "str", "default": ""},
     "restart": {"type": "str"},
     "restart_uid": {"type": "str"},
     "wait_seconds": {"type": "float", "default": 120.0},
@@ -143,11 +152,13 @@ class Change:
 
     def write(self) -> None:
         params = self.params
+        if params["restart"]:  # what cannot be restarted afterwards is found out before anything is written
+            self.rollout.refuse_paused(Target(params["namespace"], params["restart"], params["restart_uid"]))
         key = Key(params["namespace"], params["secret"], params["key"], params["uid"])
         if params["state"] == "present":
             said = self.keys.generate(key, params["bytes_min"], dry_run=self.dry_run)
         else:
-            said = self.keys.take_back(key, params["digest"], dry_run=self.dry_run)
+            said = self.keys.take_back(key, params["digest"], params["kept"], dry_run=self.dry_run)
         self.done += [said] if said else []
 
     def restart(self) -> None:
@@ -175,8 +186,9 @@ def main() -> None:
     try:
         within(ACT_SECONDS, change.write)
         within(ACT_SECONDS + module.params["wait_seconds"], change.restart)
-    except (KubernetesError, LateError) as error:  # what may have been stored is told as changed, so that it can be undone
-        said = "; ".join([*change.done, str(error)])
+    except Exception as error:  # what may have been stored is told as changed, whatever failed, so that it can be undone
+        known = isinstance(error, (KubernetesError, LateError))
+        said = "; ".join([*change.done, str(error) if known else f"{type(error).__name__} in an answer of the API server"])
         module.fail_json(msg=said, changed=client.wrote, done=change.done, made=change.keys.made)
     module.exit_json(changed=bool(change.done), done=change.done, made=change.keys.made)
 

@@ -74,6 +74,7 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
             "runbooks_k8s_kubeconfig": part["accounts"]["reader"], "runbooks_k8s_admin_kubeconfig": part["accounts"]["operator"],
             "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody", "runbooks_k8s_services": ["api-server"],
             "runbooks_k8s_auth_secret": "api-secrets", "runbooks_k8s_auth_key": "JWT_SECRET",
+            "runbooks_k8s_auth_generate": True,
         }  # fmt: skip
         groups["role_cluster"] = {"hosts": ["lab-cluster"]}
         urls = [f"{url}{path}" for path in CLUSTER_PATHS]

@@ -29,7 +29,7 @@ def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
     return {"name": name, "uid": name, "kind": "Deployment", "workload": "api", "over": False,
             "revision": revision, "hash": f"hash{revision}", "phase": "Running",
             "ready": True, "terminating": False, "created_at": NEW, "restarts": 0, "reason": None, "message": "", "last": None,
-            "containers": ["api"], **changes}  # fmt: skip
+            "containers": ["api"], "started": {"api": changes.get("created_at", NEW)}, "secrets": [], **changes}  # fmt: skip
 
 
 def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, first: str = "2026-11-24T02:10:05.000Z",
@@ -40,7 +40,7 @@ def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, f
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
     return {"pod": name, "container": container, "cut": cut, "minutes": {minute: [requests, errors]},
             "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
-            "unauthorized": 0, "first_line": NEW, "endpoints": endpoints,
+            "first_line": NEW, "endpoints": endpoints,
             "templates": templates}  # fmt: skip
 
 
@@ -107,32 +107,30 @@ BAD, PODS, NOBODY, ERRORS = "k8s.bad_release", "k8s.pods_failing", "k8s.no_endpo
 ARGO = {"tool": "Argo CD", "name": "shop", "suspend": "argocd app set shop --sync-policy none"}
 
 
-JWT = {"auth_secret": "api-secrets", "auth_key": "JWT", "auth_bytes_min": 32}
+JWT = {"auth_secret": "api-secrets", "auth_key": "JWT", "auth_bytes_min": 32, "auth_generate": True}
 MISSING, STALE = "k8s.auth_key_missing", "k8s.auth_key_stale"
 
 
-def keyed(
-    pods: list[Json], keys: Json, *, logs: list[Json] | None = None, reference: Json | None = None, **secret: t.Any
-) -> Json:
+TAKES: Json = {"container": "api", "secret": "api-secrets", "key": "JWT"}
+
+
+def keyed(pods: list[Json], keys: Json, *, logs: list[Json] | None = None, reference: Json = TAKES, limits: Json | None = None,
+          **secret: t.Any) -> Json:  # fmt: skip
     """A workload that takes the key JWT from the Secret ``api-secrets``, which was written at two minutes past two."""
-    told = {
-        "name": "api-secrets",
-        "exists": True,
-        "uid": "s1",
-        "immutable": False,
-        "keys": keys,
-        "written_at": TWO,
-        "owner": None,
-        **secret,
-    }
-    taken = [{"container": "api", "secret": "api-secrets", "key": "JWT"} if reference is None else reference]
-    releases = [release(2, secrets=taken), release(1, OLD)]
-    workload = secret.pop("workload", {})
-    return cluster(pods, logs or SERVES, releases, secrets=[told], limits={**LIMITS, **JWT}, workload=workload)
+    told = {"name": "api-secrets", "exists": True, "uid": "s1", "immutable": False, "keys": keys, "written": {"JWT": TWO}, "owner": None,
+            **secret}  # fmt: skip
+    mine = [{**one, "secrets": [reference]} for one in pods]
+    return cluster(mine, logs or SERVES, [release(2, secrets=[reference]), release(1, OLD)], secrets=[told],
+                   limits={**LIMITS, **JWT, **(limits or {})}, workload={"progress": "NewReplicaSetAvailable"})  # fmt: skip
 
 
-def refusing(name: str, requests: int, refused: int) -> Json:
-    return {**log(name, requests), "unauthorized": refused}
+def saying(name: str, text: str, count: int = 9, first: str = NEW, last: str = NOW) -> Json:
+    return {**log(name, 100), "templates": {text: {"count": count, "first": first, "last": last}}}
+
+
+UNSET = [saying(f"new{n}", "cannot sign: JWT is not set") for n in range(3)]
+FORGED = "token rejected: signature verification failed"
+MIXED = [saying("new0", FORGED), saying("old", FORGED)]
 
 
 def observed(facts: Json) -> list[Observation]:
@@ -165,21 +163,28 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
      [(NOBODY, "proven"), (PODS, "proven")]),
     ("pods that were up crash a minute later", cluster(CRASHED, workload={"progress": "NewReplicaSetAvailable", "progress_at": NEW}),
      [(BAD, "likely"), (NOBODY, "proven"), (PODS, "proven")]),
-    ("the key is not there, and all pods are newer", keyed(THREE, {"OTHER": 64}), [(MISSING, "proven")]),
-    ("the key is not there, and some pods may have it still", keyed([*THREE[:2], OLD_POD], {}), [(MISSING, "likely")]),
-    ("the key is not there, and all pods may have it still", keyed(OLDS, {}), [(MISSING, "possible")]),
-    ("the Secret is not there", keyed(THREE, {}, exists=False, uid="", written_at=""), [(MISSING, "likely")]),
-    ("the key is a word", keyed(THREE, {"JWT": 8}), [(MISSING, "proven")]),
-    ("the key has one byte less than needed", keyed(THREE, {"JWT": 31}), [(MISSING, "proven")]),
+    ("the key is not there, and the application says so", keyed(THREE, {"OTHER": 64}, logs=UNSET), [(MISSING, "proven")]),
+    ("the key is not there, and nobody misses it: they have it still", keyed(THREE, {}), [(MISSING, "possible")]),
+    ("the key is not there, and it was missed an hour ago", keyed(THREE, {}, logs=[saying("new0", "JWT is not set", last=OLD)]), [(MISSING, "possible")]),
+    ("the key is not there, and another one is missed", keyed(THREE, {}, logs=[saying("new0", "JWT_ISSUER is not set")]), [(MISSING, "possible")]),
+    ("a container cannot be made without it",
+     keyed([pod(f"new{n}", 2, ready=False, reason="CreateContainerConfigError", message="couldn't find key JWT in Secret", created_at=OLD) for n in range(3)], {}),
+     [(MISSING, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
+    ("the Secret is not there, and nobody misses it", keyed(THREE, {}, exists=False, uid=""), [(MISSING, "possible")]),
+    ("the key is a word, and the application says so", keyed(THREE, {"JWT": 8}, logs=UNSET), [(MISSING, "proven")]),
+    ("the key is short, and has always been good enough", keyed(THREE, {"JWT": 20}), [(MISSING, "possible")]),
     ("the key is just long enough", keyed(THREE, {"JWT": 32}), []),
-    ("all keys of the Secret are taken", keyed(THREE, {}, reference={"container": "api", "secret": "api-secrets", "key": ""}), [(MISSING, "proven")]),
-    ("another key is taken", keyed(THREE, {}, reference={"container": "api", "secret": "api-secrets", "key": "OTHER"}), []),
-    ("another Secret is taken", keyed(THREE, {}, reference={"container": "api", "secret": "others", "key": "JWT"}), []),
-    ("some pods are older than the key, and the others refuse", keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=[refusing("new0", 100, 30)]),
+    ("all keys of the Secret are taken", keyed(THREE, {}, reference={**TAKES, "key": ""}, logs=UNSET), [(MISSING, "proven")]),
+    ("another key is taken", keyed(THREE, {}, reference={**TAKES, "key": "OTHER"}, logs=UNSET), []),
+    ("another Secret is taken", keyed(THREE, {}, reference={**TAKES, "secret": "others"}, logs=UNSET), []),
+    ("the key is there again, and the pods say that they lack it", keyed(OLDS, {"JWT": 64}, logs=[saying("old0", "JWT is not set")]), [(STALE, "likely")]),
+    ("some pods are older than the key, and both do not know each other's tokens", keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=MIXED),
      [(STALE, "likely")]),
-    ("some pods are older than the key, and nobody is refused", keyed([THREE[0], OLD_POD], {"JWT": 64}), [(STALE, "possible")]),
-    ("some pods are older than the key, and a few refuse: mistyped passwords", keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=[refusing("new0", 100, 4)]),
-     [(STALE, "possible")]),
+    ("some pods are older than the key, and nobody says anything", keyed([THREE[0], OLD_POD], {"JWT": 64}), [(STALE, "possible")]),
+    ("some pods are older than the key, and forged tokens came before it", keyed([THREE[0], OLD_POD], {"JWT": 64},
+     logs=[saying("new0", FORGED, first=OLD), saying("old", FORGED, first=OLD)]), [(STALE, "possible")]),
+    ("a pod is older, and its container was started again since", keyed([THREE[0], {**OLD_POD, "started": {"api": NEW}}], {"JWT": 64}, logs=MIXED), []),
+    ("all pods are of the same second", keyed([{**THREE[0], "started": {"api": TWO}}], {"JWT": 64}, logs=MIXED), []),
     ("no pod can be made: a quota", cluster([], workload={"refused": "exceeded quota: pods"}), [(NOBODY, "proven"), (PODS, "proven")]),
     ("its pods never get ready, and the controller has given up", cluster([pod("new0", 2, ready=False)], workload={"progress": "ProgressDeadlineExceeded"}),
      [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
@@ -265,6 +270,23 @@ def test_what_is_found(name: str, facts: Json, expected: list[tuple[str, str]]) 
     assert sorted((one.id, one.confidence) for one in observed(facts) if isinstance(one, Finding)) == sorted(expected)
 
 
+def test_where_not_everything_was_read_nothing_is_ruled_out_of_the_key() -> None:
+    facts = {**keyed([], {"JWT": 64}), "gaps": [{"diagnostic": "pods", "reason": "HTTP 403"}]}
+    assert not [one for one in observed(facts) if isinstance(one, RuledOut) and one.id == MISSING]
+    assert [one for one in observed(facts) if isinstance(one, Gap) and one.what == "who takes the key JWT"]
+
+
+def test_a_workload_without_pods_has_no_key_ruled_out() -> None:
+    assert not [one for one in observed(keyed([], {"JWT": 64})) if isinstance(one, RuledOut) and one.id == MISSING]
+
+
+def test_what_one_rule_does_not_understand_leaves_the_others_judged() -> None:
+    facts = {**cluster(CRASHED), "secrets": None, "limits": {**LIMITS, **JWT}}
+    found = judge([facts, SICK], {}, shipped())
+    assert BAD in [one["id"] for one in found["findings"]]
+    assert [gap for gap in found["gaps"] if "the rule auth_key does not understand" in gap["why"] and gap["vital"]]
+
+
 def test_every_finding_of_the_catalogue_is_made() -> None:
     made = {identity for _name, _facts, found in FOUND for identity, _confidence in found}
     assert made == {entry.id for entry in shipped().entries.values() if entry.kind == "kubernetes"}
@@ -278,11 +300,15 @@ VERDICTS: list[tuple[str, list[Json], str, list[str], list[str]]] = [
     ("users fail, the pods serve", [cluster(THREE, SERVES), SICK], "unproven", [], []),
     ("a crashing pod beside those that serve", [cluster([*THREE[:2], CRASHED[2]], SERVES), WELL], "healthy", [], []),
     ("all is well", [cluster(THREE, SERVES), WELL], "healthy", [], []),
-    ("the key is not there", [keyed(THREE, {}), SICK], "cause_found", [MISSING], ["set_auth_key"]),
-    ("External Secrets writes it", [keyed(THREE, {}, owner=ARGO), SICK], "cause_found", [MISSING], []),
-    ("the Secret is immutable", [keyed(THREE, {}, immutable=True), SICK], "cause_found", [MISSING], []),
-    ("the Secret itself is not there", [keyed(THREE, {}, exists=False, uid=""), SICK], "cause_found", [MISSING], []),
-    ("pods have different keys", [keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=[refusing("new0", 100, 30)]), SICK], "cause_found", [STALE], ["restart_pods"]),
+    ("the key is not there", [keyed(THREE, {}, logs=UNSET), SICK], "cause_found", [MISSING], ["set_auth_key"]),
+    ("any text would not do", [keyed(THREE, {}, logs=UNSET, limits={"auth_generate": False}), SICK], "cause_found", [MISSING], []),
+    ("another workload takes it too",
+     [{**(two := keyed(THREE, {}, logs=UNSET)), "pods": [*two["pods"], pod("job", None, kind="StatefulSet", workload="job", secrets=[TAKES])]}, SICK],
+     "cause_found", [MISSING], []),
+    ("External Secrets writes it", [keyed(THREE, {}, logs=UNSET, owner=ARGO), SICK], "cause_found", [MISSING], []),
+    ("the Secret is immutable", [keyed(THREE, {}, logs=UNSET, immutable=True), SICK], "cause_found", [MISSING], []),
+    ("the Secret itself is not there", [keyed(THREE, {}, logs=UNSET, exists=False, uid=""), SICK], "cause_found", [MISSING], []),
+    ("pods have different keys", [keyed([THREE[0], OLD_POD], {"JWT": 64}, logs=MIXED), SICK], "cause_found", [STALE], ["restart_pods"]),
     ("users are well, and the next restart will hurt", [keyed(OLDS, {}), WELL], "healthy", [], []),
     ("Argo CD keeps it", [cluster(THREE, FAILS, owner=ARGO), SICK], "cause_found", [BAD], []),
     ("nothing of the cluster could be read",
@@ -320,7 +346,7 @@ def test_what_is_paused_is_resumed_first() -> None:
 def test_a_long_change_cause_and_a_hostile_name_do_no_harm() -> None:
     hostile = owner_of({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x; rm -rf /:apps"}}})
     assert hostile is not None
-    assert hostile["suspend"] == "argocd app set 'x; rm -rf /' --sync-policy none"
+    assert hostile["suspend"] == "argocd app set ITS-NAME --sync-policy none"
     long = cluster(THREE, FAILS, releases=[release(2, change_cause="word " * 9000, changes=["env X"] * 900), release(1, OLD)])
     (found,) = [one for one in observed(long) if isinstance(one, Finding) and one.id == BAD]
     assert len(shipped().summary(found)) < 800

@@ -332,7 +332,7 @@ def test_restart_and_pause() -> None:
     server = Server(**GOOD)
     rollout(server).restart(TARGET, "2026-11-24T02:14:00+00:00", dry_run=False)
     annotations = {"kubectl.kubernetes.io/restartedAt": "2026-11-24T02:14:00+00:00"}
-    assert server.patches[-1][1] == {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+    assert server.patches[-1][1] == {"metadata": {"uid": "u1"}, "spec": {"template": {"metadata": {"annotations": annotations}}}}
     rollout(server).pause(TARGET, paused=True, dry_run=False)
     assert server.patches[-1][1] == {"spec": {"paused": True}}
     assert rollout(server).pause(TARGET, paused=False, dry_run=False).changed is False

@@ -62,7 +62,7 @@ GENERATED: list[tuple[str, Json | None, list[Json]]] = [
     ("it is not there", {"OTHER": told("x" * 40)}, [WRITTEN]),
     ("the Secret has no data", None, [{"op": "add", "path": "/data", "value": {}}, WRITTEN]),
     ("it is too short, and kept", {"JWT": told("word")}, [WRITTEN, {"op": "add", "path": "/data/JWT.before", "value": told("word")}]),
-    ("it is empty", {"JWT": ""}, [WRITTEN]),
+    ("it is empty, and kept as that", {"JWT": ""}, [WRITTEN, {"op": "add", "path": "/data/JWT.before", "value": ""}]),
 ]  # fmt: skip
 
 
@@ -72,7 +72,8 @@ def test_one_key_is_written_and_no_other(name: str, data: Json | None, patch: li
     key = server.key()
     said = key.generate(KEY, 32, dry_run=False)
     assert server.sent == [(f"{PATH}?fieldManager=sre.runbooks", [*SAME, *patch])], name
-    assert key.made == {"uid": "s1", "digest": DIGEST}
+    kept = {"it is too short, and kept": digest_of(VALUE, b"word"), "it is empty, and kept as that": digest_of(VALUE, b"")}
+    assert key.made == {"uid": "s1", "digest": DIGEST, "kept": kept.get(name, "")}
     assert VALUE.decode() not in said + json.dumps(key.made)
 
 
@@ -93,6 +94,9 @@ REFUSED: list[tuple[str, Json, str]] = [
     ("External Secrets writes it", {"metadata": {"ownerReferences": [{"controller": True, "kind": "ExternalSecret", "name": "api"}]}},
      "ExternalSecret (api), which would write it back"),
     ("Argo CD keeps it", {"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "shop:/Secret:shop/api-secrets"}}}, "Argo CD"),
+    ("External Secrets merges into it", {"metadata": {"managedFields": [{"manager": "external-secrets", "fieldsV1": {"f:data": {"f:X": {}}}}]}},
+     "external-secrets"),
+    ("Sealed Secrets keeps it", {"metadata": {"annotations": {"sealedsecrets.bitnami.com/managed": "true"}}}, "sealedsecrets.bitnami.com/managed"),
     ("it is immutable", {"immutable": True}, "immutable; a new one needs a new name"),
 ]  # fmt: skip
 
@@ -101,9 +105,9 @@ REFUSED: list[tuple[str, Json, str]] = [
 @pytest.mark.parametrize("act", ["generate", "take_back"])
 def test_what_may_not_be_written_is_refused_before(name: str, changes: Json, why: str, act: str) -> None:
     server = Server(secret({"JWT": STORED} if act == "take_back" else {}, **copy.deepcopy(changes)))
-    given = {"generate": 32, "take_back": DIGEST}[act]
+    given: dict[str, tuple[t.Any, ...]] = {"generate": (32,), "take_back": (DIGEST, "")}
     with pytest.raises(KubernetesError, match=re.escape(why)):
-        getattr(server.key(), act)(KEY, given, dry_run=False)
+        getattr(server.key(), act)(KEY, *given[act], dry_run=False)
     assert server.sent == [], name
 
 
@@ -120,39 +124,75 @@ def test_an_answer_that_is_no_object_leaves_it_unknown() -> None:
         server.key().generate(KEY, 32, dry_run=False)
 
 
-TAKEN: list[tuple[str, Json, list[Json]]] = [
-    ("there was none", {"JWT": STORED, "OTHER": "eA=="}, [{"op": "remove", "path": "/data/JWT"}]),
-    ("there was a short one", {"JWT": STORED, "JWT.before": told("word")},
+TAKEN: list[tuple[str, Json, str, list[Json]]] = [
+    ("there was none", {"JWT": STORED, "OTHER": "eA=="}, "", [{"op": "remove", "path": "/data/JWT"}]),
+    ("there was a short one", {"JWT": STORED, "JWT.before": told("word")}, digest_of(VALUE, b"word"),
      [{"op": "add", "path": "/data/JWT", "value": told("word")}, {"op": "remove", "path": "/data/JWT.before"}]),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "data", "patch"), TAKEN, ids=[row[0] for row in TAKEN])
-def test_what_was_there_before_is_put_back(name: str, data: Json, patch: list[Json]) -> None:
+@pytest.mark.parametrize(("name", "data", "kept", "patch"), TAKEN, ids=[row[0] for row in TAKEN])
+def test_what_was_there_before_is_put_back(name: str, data: Json, kept: str, patch: list[Json]) -> None:
     server = Server(secret(data))
-    assert server.key().take_back(KEY, DIGEST, dry_run=False), name
+    assert server.key().take_back(KEY, DIGEST, kept, dry_run=False), name
     assert server.sent[0][1] == [*SAME, *patch]
 
 
-def test_what_somebody_else_wrote_since_is_not_taken_back() -> None:
-    server = Server(secret({"JWT": told("theirs" * 10)}))
+OTHERS: list[tuple[str, Json, str]] = [
+    ("another value", {"JWT": told("theirs" * 10)}, ""),
+    ("a value from before that is not the one that was kept", {"JWT": STORED, "JWT.before": told("known to an attacker")}, digest_of(VALUE, b"word")),
+    ("a value from before where there was none", {"JWT": STORED, "JWT.before": told("known to an attacker")}, ""),
+    ("what was kept is gone", {"JWT": STORED}, digest_of(VALUE, b"word")),
+    ("what is no base64", {"JWT": "%%%"}, ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "data", "kept"), OTHERS, ids=[row[0] for row in OTHERS])
+def test_what_somebody_else_wrote_since_is_not_taken_back(name: str, data: Json, kept: str) -> None:
+    server = Server(secret(data))
     with pytest.raises(KubernetesError, match="changed by somebody else since: nothing was taken back"):
-        server.key().take_back(KEY, DIGEST, dry_run=False)
+        server.key().take_back(KEY, DIGEST, kept, dry_run=False)
+    assert server.sent == [], name
+
+
+def test_what_was_kept_from_an_earlier_change_is_not_lost() -> None:
+    server = Server(secret({"JWT.before": told("word")}))
+    with pytest.raises(KubernetesError, match=r"there is a JWT\.before from an earlier change"):
+        server.key().generate(KEY, 32, dry_run=False)
     assert server.sent == []
+
+
+@pytest.mark.parametrize("status", [400, 403, 500])
+def test_what_a_webhook_says_of_what_it_was_sent_is_told_to_nobody(status: int) -> None:
+    server = Server(secret({}), status=status, answer={"message": f"denied: {STORED} {VALUE.decode()}"})
+    with pytest.raises(KubernetesError) as caught:
+        server.key().generate(KEY, 32, dry_run=False)
+    told_all = str(caught.value) + str(caught.value.__cause__) + str(caught.value.__suppress_context__)
+    assert STORED not in told_all
+    assert VALUE.decode() not in told_all
+
+
+@pytest.mark.parametrize("answer", [{}, {"metadata": []}, {"metadata": {"uid": "s1"}}, {**secret({}), "data": []}])
+def test_an_answer_that_is_no_secret_is_said_to_be_none(answer: Json) -> None:
+    with pytest.raises(KubernetesError, match="is no Secret"):
+        Server(answer).key().generate(KEY, 32, dry_run=False)
 
 
 def test_a_second_undo_does_nothing() -> None:
     server = Server(secret({"OTHER": "eA=="}))
-    assert server.key().take_back(KEY, DIGEST, dry_run=False) == ""
+    assert server.key().take_back(KEY, DIGEST, "", dry_run=False) == ""
     assert server.sent == []
 
 
 def test_a_secret_is_told_without_its_values() -> None:
-    books = [{"time": "2026-11-24T02:00:00Z", "fieldsV1": {"f:data": {}}}, {"time": "2026-11-24T02:09:00Z", "fieldsV1": {"f:metadata": {}}},
-             {"time": "2026-11-24T02:02:00Z", "fieldsV1": {"f:data": {}}}]  # fmt: skip
+    books = [
+        {"manager": "kubectl", "time": "2026-11-24T02:00:00Z", "fieldsV1": {"f:data": {"f:JWT": {}}}},
+        {"manager": "x", "time": "2026-11-24T02:09:00Z", "fieldsV1": {"f:metadata": {}}},
+        {"manager": "helm", "time": "2026-11-24T02:02:00Z", "fieldsV1": {"f:data": {"f:JWT": {}, "f:GONE": {}}}},
+    ]
     found = secret_of("api-secrets", secret({"JWT": told("hunter2-hunter2"), "BAD": "%%%"}, metadata={"managedFields": books}))
     assert found == {"name": "api-secrets", "exists": True, "uid": "s1", "immutable": False, "keys": {"JWT": 15, "BAD": 0},
-                     "written_at": "2026-11-24T02:02:00Z", "owner": None}  # fmt: skip
+                     "written": {"JWT": "2026-11-24T02:02:00Z"}, "owner": None}  # fmt: skip
 
 
 def test_a_secret_that_is_not_there_is_an_answer() -> None:

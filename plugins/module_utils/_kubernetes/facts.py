@@ -29,15 +29,15 @@ class Owner(t.TypedDict):
 
 
 class Secret(t.TypedDict):
-    """A Secret: its ``keys`` with the bytes that an application gets of each, and when its data was last written (empty where
-    the server's books do not say)."""
+    """A Secret: its ``keys`` with the bytes that an application gets of each, and when each was written last, as far as the
+    server's books say (at the latest then: they keep one time for all that somebody wrote, and none for what was removed)."""
 
     name: str
     exists: bool
     uid: str
     immutable: bool
     keys: dict[str, int]
-    written_at: str
+    written: dict[str, str]
     owner: Owner | None
 
 
@@ -103,7 +103,8 @@ class End(t.TypedDict):
 
 
 class Pod(t.TypedDict):
-    """A pod, what it belongs to, and why it is not ready. ``over``: it has ended for good and is only left over."""
+    """A pod, what it belongs to, and why it is not ready. ``over``: it has ended for good, and is left over; ``started``: since
+    when each container that runs does, which is when it got its environment; ``secrets``: what that takes from Secrets."""
 
     name: str
     uid: str
@@ -121,6 +122,8 @@ class Pod(t.TypedDict):
     message: str
     last: End | None
     containers: list[str]
+    started: dict[str, str]
+    secrets: list[Reference]
 
 
 class Service(t.TypedDict):

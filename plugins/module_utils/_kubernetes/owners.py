@@ -22,6 +22,12 @@ Json = dict[str, t.Any]
 # Kubernetes itself writes only what follows from the template.
 SYSTEM = ("kube-controller-manager", "kube-scheduler")
 LONGEST_NAME = 60
+# Who writes for a person who typed it; everything else that wrote a Secret's data may write it back.
+# One word, or the known names: it stands beside commands, and must be none.
+TOOL = re.compile(r"Argo CD|Config Sync|[A-Za-z][\w./-]{0,59}")
+NAME = re.compile(r"[A-Za-z0-9][\w.:/-]{0,252}")
+BY_HAND = ("kubectl", "helm", "sre.runbooks", "before-first-apply", "Mozilla", "k9s", "lens")
+SECRET_TOOLS = re.compile(r"external-secrets\.io|sealedsecrets|vault|reflector|kyverno|argocd\.argoproj\.io", re.IGNORECASE)
 CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
 
 
@@ -40,12 +46,28 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Owner | None:
     )
 
 
+def owner_of_secret(one: t.Mapping[str, t.Any]) -> Owner | None:
+    """The same of a Secret: also what is told by its labels, and whoever wrote its data and is no person's tool."""
+    meta = one.get("metadata") or {}
+    managers = [
+        str(entry.get("manager")) for entry in meta.get("managedFields") or [] if "f:data" in (entry.get("fieldsV1") or {})
+    ]
+    known = owner_of(one)
+    if known:
+        return known
+    marks = {*(meta.get("labels") or {}), *(meta.get("annotations") or {})}
+    mark = next((mark for mark in sorted(marks) if SECRET_TOOLS.search(mark)), None)
+    manager = next((one for one in managers if not one.startswith(BY_HAND)), None)
+    found = mark or manager
+    return _told(found, "its own resource", "find its owner") if found else None
+
+
 def _argo_cd(labels: Json, annotations: Json, managers: t.Sequence[str]) -> Owner | None:
     tracking = annotations.get("argocd.argoproj.io/tracking-id")
     name = str(tracking).partition(":")[0] if tracking else str(labels.get("argocd.argoproj.io/instance") or "")
     if not name and any(manager.startswith("argocd") for manager in managers):  # its label of old is shared with Helm
         name = str(labels.get("app.kubernetes.io/instance") or "unknown")
-    return _told("Argo CD", name, f"argocd app set {shlex.quote(name)} --sync-policy none") if name else None
+    return _told("Argo CD", name, f"argocd app set {_quoted(name)} --sync-policy none") if name else None
 
 
 def _flux(labels: Json) -> Owner | None:
@@ -53,7 +75,7 @@ def _flux(labels: Json) -> Owner | None:
         name = str(labels.get(f"{kind}.toolkit.fluxcd.io/name") or "")
         space = str(labels.get(f"{kind}.toolkit.fluxcd.io/namespace") or "flux-system")
         if name:
-            return _told("Flux", name, f"flux suspend {what} {shlex.quote(name)} -n {shlex.quote(space)}")
+            return _told("Flux", name, f"flux suspend {what} {_quoted(name)} -n {_quoted(space)}")
     return None
 
 
@@ -62,8 +84,7 @@ def _config_sync(meta: Json, annotations: Json) -> Owner | None:
         return None
     name, space = str(meta.get("name")), str(meta.get("namespace"))
     suspend = (
-        f"kubectl -n {shlex.quote(space)} annotate deployment {shlex.quote(name)} configmanagement.gke.io/managed=disabled "
-        "--overwrite"
+        f"kubectl -n {_quoted(space)} annotate deployment {_quoted(name)} configmanagement.gke.io/managed=disabled --overwrite"
     )
     return _told("Config Sync", name, suspend)
 
@@ -74,13 +95,13 @@ def _object(meta: Json) -> Owner | None:
     if owner is None:
         return None
     kind, name, space = (str(part) for part in (owner.get("kind"), owner.get("name"), meta.get("namespace")))
-    return _told(kind, name, f"kubectl -n {shlex.quote(space)} edit {shlex.quote(kind)} {shlex.quote(name)}")
+    return _told(kind, name, f"kubectl -n {_quoted(space)} edit {_quoted(kind)} {_quoted(name)}")
 
 
 def _manager(managers: t.Sequence[str]) -> Owner | None:
     """A controller that wrote the pod template, whatever it is."""
     found = next((one for one in managers if CONTROLLER.search(one) and not one.startswith(SYSTEM)), None)
-    return _told(found, "its own resource", f"suspend {shlex.quote(found)}") if found else None
+    return _told(found, "its own resource", f"suspend {_quoted(found)}") if found else None
 
 
 def _writers_of_the_template(meta: Json) -> list[str]:
@@ -89,6 +110,11 @@ def _writers_of_the_template(meta: Json) -> list[str]:
     return [str(one.get("manager")) for one in entries if "f:template" in ((one.get("fieldsV1") or {}).get("f:spec") or {})]
 
 
+def _quoted(name: str) -> str:
+    """A name as a word of a command that is pasted; what could be an option, or more than a name, is left for its reader."""
+    return shlex.quote(name) if NAME.fullmatch(name) else "ITS-NAME"
+
+
 def _told(tool: str, name: str, suspend: str) -> Owner:
     """A tool's name is anybody's text, and stands beside commands that are pasted."""
-    return {"tool": re.sub(r"[^\w .-]+", "?", tool)[:LONGEST_NAME], "name": name[:LONGEST_NAME], "suspend": suspend}
+    return {"tool": tool if TOOL.fullmatch(tool) else "another tool", "name": name[:LONGEST_NAME], "suspend": suspend}

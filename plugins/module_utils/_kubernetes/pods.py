@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import End, Pod, Workload
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import End, Pod, Reference, Workload
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 
 Json = dict[str, t.Any]
@@ -57,12 +57,33 @@ def pod_of(one: Json, workloads: t.Sequence[Workload]) -> Pod:
         "reason": reason,
         "message": shown_text(message),
         "last": _last_end(containers),
+        "started": {
+            container["name"]: str(container["state"]["running"].get("startedAt") or "")
+            for container in containers
+            if (container.get("state") or {}).get("running")
+        },
+        "secrets": references_of(one["spec"]),
         "containers": [
             container["name"]
             for container in (*one["spec"]["containers"], *(one["spec"].get("initContainers") or []))
             if container in one["spec"]["containers"] or container.get("restartPolicy") == "Always"
         ],
     }
+
+
+def references_of(spec: Json) -> list[Reference]:
+    """What the containers of a pod take from Secrets into their environment; of a source that puts something before each name,
+    nothing is known."""
+    found: list[Reference] = []
+    for one in [*spec["containers"], *(spec.get("initContainers") or [])]:
+        for variable in one.get("env") or []:
+            reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
+            if reference:
+                found.append({"container": one["name"], "secret": reference["name"], "key": reference["key"]})
+        for source in one.get("envFrom") or []:
+            if source.get("secretRef") and not source.get("prefix"):
+                found.append({"container": one["name"], "secret": source["secretRef"]["name"], "key": ""})
+    return found
 
 
 def _belongs(owner: Json, workloads: t.Sequence[Workload]) -> tuple[str | None, str | None, int | None]:

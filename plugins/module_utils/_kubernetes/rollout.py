@@ -163,12 +163,20 @@ class Rollout:
                 f"{owner['suspend']} first, or take the release back in its repository. Nothing was changed"
             )
 
-    def restart(self, target: Target, stamp: str, *, dry_run: bool) -> Outcome:
-        """New pods of the same release."""
+    def refuse_paused(self, target: Target) -> Json:
+        """The Deployment. Raises KubernetesError where new pods would not be made."""
         deployment = self.read(target)
         if deployment["spec"].get("paused"):
             raise KubernetesError(f"{target.said} is paused, so a restart would not be rolled out. Nothing was changed")
-        body = {"spec": {"template": {"metadata": {"annotations": {RESTARTED: stamp}}}}}
+        return deployment
+
+    def restart(self, target: Target, stamp: str, *, dry_run: bool) -> Outcome:
+        """New pods of the same release."""
+        deployment = self.refuse_paused(target)
+        body = {
+            "metadata": {"uid": deployment["metadata"]["uid"]},
+            "spec": {"template": {"metadata": {"annotations": {RESTARTED: stamp}}}},
+        }
         after = self._client.patch(target.path, body, STRATEGIC_PATCH, dry_run=dry_run)
         before, now = deployment["spec"]["template"], after["spec"]["template"]
         return Outcome(True, (f"restarted the pods of {target.said}",), before, now, after)

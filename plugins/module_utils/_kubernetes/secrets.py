@@ -14,19 +14,26 @@ import base64
 import binascii
 import dataclasses
 import hashlib
+import hmac
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, Client
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
+    KubernetesError,
+    OutcomeUnknownError,
+    RefusedError,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Secret
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of_secret
 
 Json = dict[str, t.Any]
-# No environment variable has a dot in its name, so no application takes it for its own.
+# A name that no application asks for.
 BEFORE = ".before"
 RANDOM_BYTES = 48
 NOT_FOUND = 404
 CONFLICTS = (409, 422)
+# A webhook, or a proxy, may say what it was sent.
+UNSAID = "its words are not shown, since they may hold values: kubectl auth can-i patch secrets, and the API server's audit log"
 LOOK_AGAIN = "nothing was changed; look again"
 
 
@@ -40,34 +47,31 @@ def look_at_secret(client: Client, namespace: str, name: str) -> Secret:
         return secret_of(name, client.get(path_of(namespace, name)))
     except RefusedError as error:
         if error.status == NOT_FOUND:
-            return {"name": name, "exists": False, "uid": "", "immutable": False, "keys": {}, "written_at": "", "owner": None}
+            return {"name": name, "exists": False, "uid": "", "immutable": False, "keys": {}, "written": {}, "owner": None}
         raise
 
 
 def secret_of(name: str, one: Json) -> Secret:
-    """The names of its keys with their lengths, and when the data was last written, as the server's own books say."""
-    written = [
-        str(entry.get("time") or "")
-        for entry in one["metadata"].get("managedFields") or []
-        if {"f:data", "f:stringData"} & set(entry.get("fieldsV1") or {})
-    ]
+    """The names of its keys with their lengths, and when each was written, as the server's own books say."""
+    written: dict[str, str] = {}
+    for entry in one["metadata"].get("managedFields") or []:
+        for field in (entry.get("fieldsV1") or {}).get("f:data") or {}:
+            name_of = str(field).removeprefix("f:")
+            written[name_of] = max(written.get(name_of, ""), str(entry.get("time") or ""))
     return {
         "name": name,
         "exists": True,
         "uid": one["metadata"]["uid"],
         "immutable": bool(one.get("immutable")),
         "keys": {key: length_of(value) for key, value in (one.get("data") or {}).items()},
-        "written_at": max(written, default=""),
-        "owner": owner_of(one),
+        "written": {key: at for key, at in written.items() if key in (one.get("data") or {})},
+        "owner": owner_of_secret(one),
     }
 
 
 def length_of(value: t.Any) -> int:
     """The bytes that an application gets, of a value as the API has it (base64)."""
-    try:
-        return len(base64.b64decode(str(value), validate=True))
-    except (binascii.Error, ValueError):
-        return 0
+    return len(decoded(value))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,9 +102,12 @@ class SecretKey:
     def read(self, key: Key) -> Json:
         """The Secret. Raises KubernetesError where it is not the one that was meant, or must not be written."""
         found = self._client.get(key.path)
+        meta, data = found.get("metadata"), found.get("data")
+        if not isinstance(meta, dict) or not {"uid", "resourceVersion"} <= set(meta) or not isinstance(data, dict | None):
+            raise KubernetesError(f"{key.said}: the API server's answer is no Secret. Nothing was changed")
         if key.uid and found["metadata"].get("uid") != key.uid:
             raise KubernetesError(f"{key.said}: it is another Secret than was looked at (its uid differs): {LOOK_AGAIN}")
-        owner = owner_of(found)
+        owner = owner_of_secret(found)
         if owner:
             raise KubernetesError(
                 f"{key.said} is written by {owner['tool']} ({owner['name']}), which would write it back: change it there "
@@ -118,26 +125,34 @@ class SecretKey:
         length = length_of(data[key.name]) if key.name in data else None
         if length is not None and length >= least:
             return ""
+        if key.name + BEFORE in data:
+            raise KubernetesError(
+                f"{key.said}: there is a {key.name}{BEFORE} from an earlier change, which would be lost: remove it first. "
+                "Nothing was changed"
+            )
         # The text itself is the secret, as most applications read it; decoded it is long enough too.
-        value = base64.b64encode(self._draw(RANDOM_BYTES))
-        self.made = {"uid": secret["metadata"]["uid"], "digest": digest_of(value)}
+        number = max(RANDOM_BYTES, least)
+        value = base64.b64encode(self._draw(number))
+        kept = digest_of(value, decoded(data[key.name])) if length is not None else ""
+        self.made = {"uid": secret["metadata"]["uid"], "digest": digest_of(value), "kept": kept}
         after = {**data, key.name: base64.b64encode(value).decode()}
-        if length:
+        if length is not None:
             after[key.name + BEFORE] = data[key.name]
         self._write(key, secret, after, dry_run=dry_run)
         was = f"it had {length} bytes" if length is not None else "it was not there"
-        return f"put {RANDOM_BYTES} random bytes (as {len(value)} letters) into {key.said}; {was}"
+        return f"put {number} random bytes (as {len(value)} letters) into {key.said}; {was}"
 
-    def take_back(self, key: Key, digest: str, *, dry_run: bool) -> str:
+    def take_back(self, key: Key, digest: str, kept: str, *, dry_run: bool) -> str:
         """Puts back what was there before ``generate``. Returns what was done; empty where what it wrote is not there."""
         secret = self.read(key)
         data = dict(secret.get("data") or {})
         now = data.get(key.name)
         if now is None:
             return ""
-        if digest_of(base64.b64decode(str(now))) != digest:
+        value, before = decoded(now), data.get(key.name + BEFORE)
+        if digest_of(value) != digest or (digest_of(value, decoded(before)) if before is not None else "") != kept:
             raise KubernetesError(f"{key.said} was changed by somebody else since: nothing was taken back")
-        before = data.pop(key.name + BEFORE, None)
+        data.pop(key.name + BEFORE, None)
         del data[key.name]
         if before is not None:
             data[key.name] = before
@@ -158,10 +173,21 @@ class SecretKey:
             self._client.patch(key.path, patch, JSON_PATCH, dry_run=dry_run)
         except RefusedError as error:
             if error.status in CONFLICTS:
-                raise KubernetesError(f"{key.said} was changed by somebody else in between: {LOOK_AGAIN}") from error
-            raise
+                raise KubernetesError(f"{key.said} was changed by somebody else in between: {LOOK_AGAIN}") from None
+            raise KubernetesError(f"{key.said}: the API server refused it (HTTP {error.status}); {UNSAID}") from None
+        except OutcomeUnknownError:
+            raise OutcomeUnknownError(f"{key.said}: whether it was written is not known; {UNSAID}") from None
 
 
-def digest_of(value: bytes) -> str:
-    """What tells a random value from others; of 384 random bits it gives nothing away."""
-    return hashlib.sha256(value).hexdigest()
+def digest_of(value: bytes, other: bytes | None = None) -> str:
+    """What tells a random value from others, and with it another value (a MAC under the random one): of 384 random bits neither
+    gives anything away."""
+    return hashlib.sha256(value).hexdigest() if other is None else hmac.new(value, other, hashlib.sha256).hexdigest()
+
+
+def decoded(value: t.Any) -> bytes:
+    """A value as an application gets it; empty for what is no base64."""
+    try:
+        return base64.b64decode(str(value), validate=True)
+    except (binascii.Error, ValueError):
+        return b""

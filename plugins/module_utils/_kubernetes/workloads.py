@@ -18,7 +18,6 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import (
     Gap,
     Namespace,
-    Reference,
     Release,
     Service,
     Warned,
@@ -30,6 +29,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods impo
     LONGEST_MESSAGE,
     is_owned,
     pod_of,
+    references_of,
     shown_text,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_configuration, is_restarted
@@ -176,22 +176,8 @@ def _release(newest_first: t.Sequence[Json], number: int, pods: list[Json]) -> R
         "changes": changes(earlier, template) if earlier is not None else [],
         "configuration": earlier is not None and is_configuration(earlier, template),
         "restart": earlier is not None and is_restarted(earlier, template),
-        "secrets": references_of(template),
+        "secrets": references_of(template["spec"]),
     }
-
-
-def references_of(template: Json) -> list[Reference]:
-    """What the containers of a pod template take from Secrets into their environment."""
-    found: list[Reference] = []
-    for one in template["spec"]["containers"]:
-        for variable in one.get("env") or []:
-            reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
-            if reference:
-                found.append({"container": one["name"], "secret": reference["name"], "key": reference["key"]})
-        for source in one.get("envFrom") or []:
-            if source.get("secretRef"):
-                found.append({"container": one["name"], "secret": source["secretRef"]["name"], "key": ""})
-    return found
 
 
 def _service(one: Json, slices: list[Json], pods: list[Json]) -> Service:

@@ -23,7 +23,6 @@ MOST_TOLD = 30
 LONGEST_LINE = 16384
 OTHERS = "(others)"
 NOT_FOUND = 404
-UNAUTHORIZED = 401
 # As a container's runtime writes it; what is no time is none.
 STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d[.\d]{0,10}(Z|[+-]\d\d:\d\d)")
 
@@ -70,7 +69,6 @@ class Source:
     lines: int = 0
     size: int = 0
     first_line: str = ""
-    unauthorized: int = 0
     all: Endpoint = dataclasses.field(default_factory=Endpoint)
     endpoints: dict[str, Endpoint] = dataclasses.field(default_factory=dict)
     templates: dict[str, Template] = dataclasses.field(default_factory=dict)
@@ -115,7 +113,6 @@ class Source:
         failed = status >= 500
         self.endpoints.setdefault(name, Endpoint()).take(stamp, failed=failed)
         self.all.take(stamp, failed=failed)
-        self.unauthorized += status == UNAUTHORIZED
 
     def as_data(self) -> facts.Told:
         """What the rules read; of the endpoints and templates those that tell most."""
@@ -127,7 +124,6 @@ class Source:
             "first_line": self.first_line,
             "requests": self.all.requests,
             "server_errors": self.all.server_errors,
-            "unauthorized": self.unauthorized,
             "minutes": self.all.minutes,
             "endpoints": {path: t.cast("facts.Endpoint", dataclasses.asdict(one)) for path, one in told[:MOST_TOLD]},
             "templates": {text: t.cast("facts.Template", dataclasses.asdict(one)) for text, one in errors[:MOST_TOLD]},

@@ -28,14 +28,13 @@ class Template(t.TypedDict):
 
 class Told(t.TypedDict):
     """What the lines of one source tell. ``minutes``: requests and 5xx over all paths; of ``endpoints`` (by path) and
-    ``templates`` (by masked text) those that tell most; ``unauthorized``: answers with 401; ``size``: bytes."""
+    ``templates`` (by masked text) those that tell most; ``size``: bytes."""
 
     lines: int
     size: int
     first_line: str
     requests: int
     server_errors: int
-    unauthorized: int
     minutes: dict[str, list[int]]
     endpoints: dict[str, Endpoint]
     templates: dict[str, Template]

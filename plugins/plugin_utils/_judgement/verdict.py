@@ -38,7 +38,13 @@ def observe(facts: Json, catalogue: Catalogue) -> t.Iterator[Observation]:
         yield Gap(facts["system"], facts["kind"], "no rule reads facts of this kind")
         return
     for rule in catalogue.systems[facts["kind"]].rules:
-        yield from rule(facts)
+        try:
+            yield from list(rule(facts))
+        except Exception as error:  # what one rule does not understand leaves the others, and other systems, judged
+            why = (
+                f"the rule {getattr(rule, '__name__', 'of this kind')} does not understand what was read ({type(error).__name__})"
+            )
+            yield Gap(facts["system"], EVERYTHING, why)
 
 
 def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: Catalogue) -> Verdict:

@@ -70,7 +70,7 @@ class Api:
     def apply(self, file: pathlib.Path) -> None:
         """Makes every object of a file, by server-side apply."""
         for one in yaml.safe_load_all(file.read_text()):
-            self.text(f"{path_of(one)}?fieldManager=lab&force=true", "PATCH", one, "application/apply-patch+yaml")
+            self.text(f"{path_of(one)}?fieldManager=kubectl&force=true", "PATCH", one, "application/apply-patch+yaml")
 
 
 def path_of(one: Json) -> str:

@@ -240,7 +240,7 @@ def set_secret(fault: Fault, value: str | None) -> None:
     older, or younger, by more than that."""
     data = None if value is None else base64.b64encode(value.encode()).decode()
     time.sleep(1.1)
-    Api.of(fault.lab).patch(SECRET, {"data": {"JWT_SECRET": data}})
+    Api.of(fault.lab).patch(f"{SECRET}?fieldManager=kubectl-patch", {"data": {"JWT_SECRET": data}})
     fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
     time.sleep(1.1)
 
@@ -284,7 +284,7 @@ def refusals(lab: Lab) -> list[str]:
 def secret_again(lab: Lab) -> None:
     """The Secret as it was, and pods that have it."""
     data = {"JWT_SECRET": base64.b64encode(JWT.encode()).decode(), "JWT_SECRET.before": None}
-    Api.of(lab).patch(SECRET, {"data": data})
+    Api.of(lab).patch(f"{SECRET}?fieldManager=kubectl-patch", {"data": data})
     restart(lab)
 
 

@@ -151,7 +151,7 @@ class Cluster:
             return 500, {"error": "internal error"}
         stranger = next((one for one in ready if one.environment.get("JWT_SECRET", "") != secret), None)
         if stranger is not None:
-            self.write(stranger.name, {"level": "warn", "msg": "token rejected: signature verification failed"})
+            self.write(stranger.name, {"level": "error", "msg": "token rejected: signature verification failed"})
             return 401, {"error": "invalid token"}
         return 200, {"status": "ok"}
 

@@ -92,7 +92,7 @@ def moment(text: str) -> datetime.datetime | None:
     """A time as the API server writes it, None for none."""
     try:
         found = datetime.datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, TypeError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 

@@ -19,6 +19,7 @@ class Limits(t.TypedDict):
     auth_secret: t.NotRequired[str]
     auth_key: t.NotRequired[str]
     auth_bytes_min: t.NotRequired[int]
+    auth_generate: t.NotRequired[bool]
 
 
 class Facts(Namespace):

@@ -128,11 +128,6 @@ def worst(facts: Facts, paths: t.Mapping[str, Path], minutes: t.Collection[str])
     return max(failing, key=lambda one: (one.within(minutes).errors, one.name), default=None)
 
 
-def unauthorized(facts: Facts, pods: t.Iterable[Pod]) -> Count:
-    """All that some pods were asked, and how often they did not know who asked (401)."""
-    return sum((Count(one["requests"], one["unauthorized"]) for one in logs_of(facts, pods)), Count())
-
-
 def are_read(facts: Facts, pods: t.Iterable[Pod]) -> bool:
     """Whether every log of these pods was read, and all of it."""
     if is_unread(facts, "logs"):
