@@ -312,7 +312,7 @@ ROOMS = {
     KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_kubernetes_rules.py"),
     "plugins/module_utils/_logs": ("test_logs.py",),
     SYSTEMS: ("test_rules.py", "test_ranking.py"),
-    f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py"),
+    f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py", "test_kubernetes_rules.py"),
     WITHIN: ("test_acts.py",),
     POSTGRESQL: (
         "test_text.py",

@@ -276,8 +276,15 @@ def test_where_not_everything_was_read_nothing_is_ruled_out_of_the_key() -> None
     assert [one for one in observed(facts) if isinstance(one, Gap) and one.what == "who takes the key JWT"]
 
 
-def test_a_workload_without_pods_has_no_key_ruled_out() -> None:
-    assert not [one for one in observed(keyed([], {"JWT": 64})) if isinstance(one, RuledOut) and one.id == MISSING]
+SAME_SECOND = [{**THREE[0], "started": {"api": TWO}}]
+NOT_KNOWN = [("no pods", []), ("the same second", SAME_SECOND), ("none runs", [{**THREE[0], "started": {}}])]
+
+
+@pytest.mark.parametrize(("name", "pods"), NOT_KNOWN, ids=[row[0] for row in NOT_KNOWN])
+def test_where_it_is_not_known_when_containers_started_no_key_is_ruled_out(name: str, pods: list[Json]) -> None:
+    seen = observed(keyed(pods, {"JWT": 64}))
+    assert not [one for one in seen if isinstance(one, RuledOut) and one.id == MISSING], name
+    assert [one for one in seen if isinstance(one, Gap) and one.what.startswith("the key JWT of")]
 
 
 def test_what_one_rule_does_not_understand_leaves_the_others_judged() -> None:
