@@ -17,7 +17,7 @@ description:
 notes:
   - M(kubernetes.core.k8s) would need the value as an argument, replaces what it is given, and cannot say that a key must still be
     as it was looked at.
-  - A Secret that another tool writes (External Secrets, Sealed Secrets, Argo CD, Flux) is refused: it would be written back.
+  - A Secret that another tool writes (External Secrets, Sealed Secrets, Argo CD, Flux) is refused, as it would be written back.
 author:
   - The sre.runbooks contributors (@sre-runbooks)
 extends_documentation_fragment:

@@ -114,13 +114,14 @@ MISSING, STALE = "k8s.auth_key_missing", "k8s.auth_key_stale"
 TAKES: Json = {"container": "api", "secret": "api-secrets", "key": "JWT"}
 
 
-def keyed(pods: list[Json], keys: Json, *, logs: list[Json] | None = None, reference: Json = TAKES, limits: Json | None = None,
+def keyed(pods: list[Json], keys: Json, *, logs: list[Json] | None = None, reference: Json | None = None, limits: Json | None = None,
           **secret: t.Any) -> Json:  # fmt: skip
     """A workload that takes the key JWT from the Secret ``api-secrets``, which was written at two minutes past two."""
     told = {"name": "api-secrets", "exists": True, "uid": "s1", "immutable": False, "keys": keys, "written": {"JWT": TWO}, "owner": None,
             **secret}  # fmt: skip
-    mine = [{**one, "secrets": [reference]} for one in pods]
-    return cluster(mine, logs or SERVES, [release(2, secrets=[reference]), release(1, OLD)], secrets=[told],
+    taken = reference or TAKES
+    mine = [{**one, "secrets": [taken]} for one in pods]
+    return cluster(mine, logs or SERVES, [release(2, secrets=[taken]), release(1, OLD)], secrets=[told],
                    limits={**LIMITS, **JWT, **(limits or {})}, workload={"progress": "NewReplicaSetAvailable"})  # fmt: skip
 
 
@@ -168,7 +169,8 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
     ("the key is not there, and it was missed an hour ago", keyed(THREE, {}, logs=[saying("new0", "JWT is not set", last=OLD)]), [(MISSING, "possible")]),
     ("the key is not there, and another one is missed", keyed(THREE, {}, logs=[saying("new0", "JWT_ISSUER is not set")]), [(MISSING, "possible")]),
     ("a container cannot be made without it",
-     keyed([pod(f"new{n}", 2, ready=False, reason="CreateContainerConfigError", message="couldn't find key JWT in Secret", created_at=OLD) for n in range(3)], {}),
+     keyed([pod(f"new{n}", 2, ready=False, reason="CreateContainerConfigError", message="no key JWT in Secret", created_at=OLD)
+            for n in range(3)], {}),
      [(MISSING, "proven"), (NOBODY, "proven"), (PODS, "proven")]),
     ("the Secret is not there, and nobody misses it", keyed(THREE, {}, exists=False, uid=""), [(MISSING, "possible")]),
     ("the key is a word, and the application says so", keyed(THREE, {"JWT": 8}, logs=UNSET), [(MISSING, "proven")]),

@@ -31,7 +31,7 @@ def argument_spec() -> Spec:
     return {
         **access_spec(),
         "services": {"type": "list", "elements": "str", "default": []},
-        "secrets": {"type": "list", "elements": "str", "default": []},
+        "secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
         "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
         "seconds_max": {"type": "float", "default": 15.0},
