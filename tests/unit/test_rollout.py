@@ -26,7 +26,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import MOST_LOGS, Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target, shown
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_restarted
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import look
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import look, revision_of
 
 Json = dict[str, t.Any]
 DEPLOYMENT = "/apis/apps/v1/namespaces/shop/deployments/api"
@@ -127,6 +127,15 @@ CHOSEN = [
     ("a revision", [1, 4, 7], {"to_revision": 1}, "h1"),
     ("a release by its hash", [1, 4, 7], {"to_hash": "h1"}, "h1"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("told", "revision"),
+    [("7", 7), ("10000000000", 10**10), (str(2**63 - 1), 2**63 - 1), ("9" * 40, 0), ("-1", 0), ("", 0), ("x", 0)],
+)
+def test_a_revision_is_any_that_a_controller_counts_to(told: str, revision: int) -> None:
+    """Somebody's ReplicaSet with ten nines makes the controller go on with eleven digits."""
+    assert revision_of({"metadata": {"annotations": {"deployment.kubernetes.io/revision": told}}}) == revision
 
 
 @pytest.mark.parametrize(("name", "revisions", "asked", "expected"), CHOSEN, ids=[row[0] for row in CHOSEN])

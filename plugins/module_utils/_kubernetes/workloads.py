@@ -130,7 +130,7 @@ def releases_of(workload: Json, replica_sets: t.Iterable[Json]) -> list[Json]:
 def revision_of(one: Json) -> int:
     """A ReplicaSet's revision, 0 where it has none."""
     told = str((one["metadata"].get("annotations") or {}).get(REVISION, "0"))
-    return int(told) if told.isdecimal() and len(told) < len("10000000000") else 0
+    return int(told) if told.isdecimal() and len(told) < len("10000000000000000000") else 0
 
 
 def _workload(one: Json, replica_sets: list[Json], pods: list[Json]) -> Workload:
