@@ -22,10 +22,10 @@ Json = dict[str, t.Any]
 # Kubernetes itself writes only what follows from the template.
 SYSTEM = ("kube-controller-manager", "kube-scheduler")
 LONGEST_NAME = 60
-# Who writes for a person who typed it; everything else that wrote a Secret's data may write it back.
 # One word, or the known names: it stands beside commands, and must be none.
 TOOL = re.compile(r"Argo CD|Config Sync|[A-Za-z][\w./-]{0,59}")
 NAME = re.compile(r"[A-Za-z0-9][\w.:/-]{0,252}")
+# Who writes for a person who typed it; everything else that wrote a Secret's data may write it back.
 BY_HAND = ("kubectl", "helm", "sre.runbooks", "before-first-apply", "Mozilla", "k9s", "lens")
 SECRET_TOOLS = re.compile(r"external-secrets\.io|sealedsecrets|vault|reflector|kyverno|argocd\.argoproj\.io", re.IGNORECASE)
 CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
@@ -48,13 +48,13 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Owner | None:
 
 def owner_of_secret(one: t.Mapping[str, t.Any]) -> Owner | None:
     """The same of a Secret: also what is told by its labels, and whoever wrote its data and is no person's tool."""
+    known = owner_of(one)
+    if known:
+        return known
     meta = one.get("metadata") or {}
     managers = [
         str(entry.get("manager")) for entry in meta.get("managedFields") or [] if "f:data" in (entry.get("fieldsV1") or {})
     ]
-    known = owner_of(one)
-    if known:
-        return known
     marks = {*(meta.get("labels") or {}), *(meta.get("annotations") or {})}
     mark = next((mark for mark in sorted(marks) if SECRET_TOOLS.search(mark)), None)
     manager = next((one for one in managers if not one.startswith(BY_HAND)), None)

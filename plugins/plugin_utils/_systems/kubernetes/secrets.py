@@ -14,7 +14,7 @@ import dataclasses
 import re
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Secret, Watched
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Reference, Secret, Watched
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -77,12 +77,17 @@ def auth_key(facts: Facts) -> t.Iterator[Observation]:
 def _takes(facts: Facts, workload: Watched, secret: str, key: str) -> bool:
     newest = next(iter(workload["releases"]), None)
     sources = [*(newest["secrets"] if newest else []), *(one for pod in all_pods_of(facts, workload) for one in pod["secrets"])]
-    return any(one["secret"] == secret and one["key"] in (key, "") for one in sources)
+    return any(_is_of(one, secret, key) for one in sources)
+
+
+def _is_of(reference: Reference, secret: str, key: str) -> bool:
+    """Whether a container takes a key; one that takes all of a Secret's keys does."""
+    return reference["secret"] == secret and reference["key"] in (key, "")
 
 
 def _since(pod: Pod, secret: str, key: str) -> str:
     """Since when the container that takes the key runs; empty where that is not known."""
-    containers = {one["container"] for one in pod["secrets"] if one["secret"] == secret and one["key"] in (key, "")}
+    containers = {one["container"] for one in pod["secrets"] if _is_of(one, secret, key)}
     return min((at for name, at in pod["started"].items() if name in containers), default="")
 
 
@@ -111,7 +116,6 @@ def _said(facts: Facts, pods: t.Sequence[Pod], words: re.Pattern[str], since: st
 
 def _judged(facts: Facts, taken: Taken, secret: Secret, key: str) -> t.Iterator[Observation]:
     length = secret["keys"].get(key)
-    what = f"the key {key} of {key_of(facts, taken.workload)}"
     says_so = taken.named >= LEAST_ERRORS
     if length is None or length < facts["limits"].get("auth_bytes_min", 0):
         yield _missing(facts, taken, secret, key)
@@ -125,7 +129,7 @@ def _judged(facts: Facts, taken: Taken, secret: Secret, key: str) -> t.Iterator[
         why = (
             "not all of its pods are known to have started after it was written; whether they have what is there now is not known"
         )
-        yield Gap(facts["system"], what, why)
+        yield Gap(facts["system"], f"the key {key} of {key_of(facts, taken.workload)}", why)
     else:
         why = f"{key} has {length} bytes, and by the server's books all pods are newer than it"
         yield RuledOut(facts["system"], "k8s.auth_key_missing", why)
