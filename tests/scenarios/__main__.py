@@ -39,7 +39,7 @@ def played(lab: Lab, scenario: Scenario, seed: int) -> Played:
     result = play(lab, scenario, seed)
     print(f"{result.scenario:<22} {seed:>4} {result.score:>6.2f} {result.baseline:>6.2f} {result.seconds:>5.1f} s", flush=True)
     for complaint in result.wrong:
-        print(f"    WRONG: {complaint}", flush=True)
+        print(f"    WRONG {result.scenario}: {complaint}", flush=True)
     return result
 
 

@@ -178,7 +178,7 @@ def run(lab: Lab, root: pathlib.Path, scenario: Scenario) -> harness.Run:
 def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played: harness.Run) -> t.Iterator[str]:
     """Everything beside the named causes that must hold after the run."""
     if played.code:
-        yield f"exit {played.code}: {played.output[-800:]}"
+        yield f"exit {played.code}: {' · '.join(said(played))}"
     named = {cause["id"] for cause in played.causes}
     if named & set(scenario.forbidden):
         yield f"named what is forbidden: {', '.join(sorted(named & set(scenario.forbidden)))}"
@@ -198,6 +198,13 @@ def complaints(lab: Lab, scenario: Scenario, told: t.Mapping[str, Json], played:
     for text in scenario.shows:
         if text not in played.output:
             yield f"does not show {text!r}"
+
+
+def said(played: harness.Run) -> list[str]:
+    """What the run said of how it ended, on one line: a CI keeps lines, and few of them."""
+    lines = [line.strip() for line in played.output.splitlines()]
+    ends = ("before", "after", "MITIGATED", "NOT ", "FAILED", "failed", "refused", "[ERROR]", "fatal")
+    return [line for line in lines if line.startswith(ends)][:8] or lines[-8:]
 
 
 def play(lab: Lab, scenario: Scenario, seed: int) -> Played:

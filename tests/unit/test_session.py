@@ -397,6 +397,7 @@ PROOFS: list[tuple[str, list[Json], str, bool]] = [
     ("no URL", [WELL[0], given.edge()], "nothing measured what users see", False),
     ("no edge", [WELL[0]], "nothing measured what users see", False),
     ("never three in a row", [WELL[0], UNSETTLED], "not well 3 times in a row", False),
+    ("which users", [WELL[0], {**SICK[1], "settled": False}], "org/health: 10 of 10 requests failed (10 × HTTP 503)", False),
     ("the cause is still there", [SICK[0], WELL[1]], "cause_found", False),
     ("the database could not be read", [WELL[1]], "db could not be read", False),
     ("the database refuses", [given.refused("unreachable", "x"), WELL[1]], "db could not be read", False),

@@ -390,10 +390,11 @@ def proof(verdict: Verdict, facts: t.Sequence[Json], catalogue: Catalogue) -> tu
     if not looks:
         return False, f"nothing measured what users see ({catalogue.to_measure()})"
     unsettled = [one for one in looks if not one.settled]
+    visible = [one["summary"] for one in verdict["findings"] if one["role"] in ("cause", "symptom")]
     if unsettled:
         seconds = max(one.within for one in unsettled)
-        return False, f"users were not well {unsettled[0].wanted} times in a row within {seconds:g} s"
-    visible = [one["summary"] for one in verdict["findings"] if one["role"] in ("cause", "symptom")]
+        last = f"; in the last look {'; '.join(visible)}" if visible else ""
+        return False, f"users were not well {unsettled[0].wanted} times in a row within {seconds:g} s{last}"
     if visible:
         return False, f"{verdict['verdict']}: {'; '.join(visible)}"
     missing = sorted({gap["system"] for gap in verdict["gaps"] if gap["vital"]})

@@ -163,7 +163,7 @@ def canary(fault: Fault) -> None:
         "error": fault.draw.choice(ERRORS),
     }
     fault.lab.write("cluster.json", {"images": {image: trouble}})
-    container = {"name": "api-server", "image": GOOD, "ports": [{"name": "http", "containerPort": 8080}]}
+    container = {**api.get(DEPLOYMENT)["spec"]["template"]["spec"]["containers"][0], "image": GOOD}
     labels = {"app": "api-server", "track": "canary"}
     api.create(path.rpartition("/")[0], deployment(CANARY, labels, container, 2))
     wait_until(lambda: is_available(api.get(path)), FELT_WITHIN, "the canary", 0.1)
