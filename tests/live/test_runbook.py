@@ -265,7 +265,7 @@ def test_each_tag_alone_ends_with_the_screen(lab: Lab, root: pathlib.Path, tag: 
     played = harness.play(lab, root, "--tags", tag, variables=FAST)
     assert played.code == 0, played.output
     assert played.line("INCIDENT")
-    assert played.line("HEALTHY" if tag == "diagnose" else "VERDICT" if tag != "verify" else "PROVEN")
+    assert played.line("HEALTHY" if tag == "diagnose" else "VERDICT" if tag != "verify" else "FIXED")
 
 
 def test_mitigate_alone_acts_on_fresh_findings_and_says_that_it_is_not_verified(lab: Lab, root: pathlib.Path) -> None:

@@ -12,6 +12,7 @@ LIMITS: Json = {
     "application_users": ["app"], "lock_wait_seconds_max": 1.0, "idle_in_transaction_seconds_max": 300.0,
     "long_statement_seconds_max": 60.0, "application_statement_ms_max": 100.0, "application_statement_seconds_max": 5.0,
     "waiters_min": 3, "scanned_rows_max": 100000, "cores": 2, "writable": True, "pools": {}, "monitor_user": "monitor",
+    "host": "db.example.org", "port": 5432,
 }  # fmt: skip
 SERVER: Json = {
     "database": "shop", "user": "monitor", "superuser": False, "member_of_pg_read_all_stats": True, "in_recovery": False,

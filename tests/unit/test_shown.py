@@ -177,6 +177,21 @@ def test_equal_causes_are_counted() -> None:
     assert "CAUSE    and 3 more of the same kind" in shown
 
 
+def test_each_command_says_which_of_several_causes_it_is_for() -> None:
+    first = SICK["findings"][0]
+    second = {**first, "id": "db.idle_blocker", "summary": "another one"}
+    offer = {**SICK["offers"][0], "finding": "db.idle_blocker", "mitigation": "terminate_blockers"}
+    shown = screen({**SICK, "findings": [first, second], "offers": [*SICK["offers"], offer]})
+    assert "CAUSE 1  db.queued_ddl" in shown and "CAUSE 2  db.idle_blocker" in shown, shown
+    assert shown.index("mitigate=terminate_blockers") < shown.index("for            cause 2"), shown
+    assert "cause 1" not in screen(SICK)
+
+
+def test_the_hand_has_the_address_of_a_server_that_is_not_reached() -> None:
+    shown = screen(verdict(given.refused("unreachable", "timeout expired"), given.edge(given.probe(failures=10))))
+    assert "pg_isready -h db.example.org -p 5432 (it says" in shown, shown
+
+
 def test_a_healthy_system_has_no_severity() -> None:
     well = verdict(given.database([]), given.edge(given.probe()))
     assert "P2" not in screen(well, incident={**INCIDENT, "declared_at": None})

@@ -40,7 +40,7 @@ SAME_CAUSES = 2
 MOST_GAPS = 3
 TRY = "the same with --check --diff shows what it would do, and changes and sends nothing"
 SAFETY = (
-    "each target is looked at again first, and left alone if it has changed; afterwards users are measured again: PROVEN, or "
+    "each target is looked at again first, and left alone if it has changed; afterwards users are measured again: FIXED, or "
     "NOT YET and why"
 )
 TOLD = "asks for your words, and posts them to everybody who was notified"
@@ -214,10 +214,11 @@ def _verdict(screen: Screen) -> list[str]:
     findings = verdict["findings"]
     lines: list[str] = []
     causes = [one for one in findings if one["role"] == "cause"]
+    numbers = _numbers(verdict)
     for number, finding in enumerate(causes):
         alike = [one["id"] for one in causes[:number]].count(finding["id"])
         if alike < SAME_CAUSES:
-            lines.append(_row("CAUSE", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
+            lines.append(_row(f"CAUSE {numbers.get(finding['id'], '')}", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
             lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
     more = sum(max(0, number - SAME_CAUSES) for number in collections.Counter(one["id"] for one in causes).values())
     if more:
@@ -244,6 +245,12 @@ def _verdict(screen: Screen) -> list[str]:
     gaps = (f"{gap['system']} {gap['what']}: {gap['why']}" for gap in verdict["gaps"])
     lines += _under("could not read", gaps, most=MOST_GAPS)
     return lines + (_next(screen) if verdict["verdict"] == "unproven" else [])
+
+
+def _numbers(verdict: Verdict) -> dict[str, int]:
+    """Several causes get numbers, and each command says which of them it is for; one alone has none."""
+    kinds = list(dict.fromkeys(one["id"] for one in verdict.get("findings", []) if one["role"] == "cause"))
+    return {kind: number for number, kind in enumerate(kinds, 1)} if len(kinds) > 1 else {}
 
 
 def _healthy(users: t.Sequence[MeasuredData], risks: t.Sequence[FindingData]) -> list[str]:
@@ -289,7 +296,7 @@ def _done(screen: Screen) -> list[str]:
         if event["kind"] == "outcome" and "system" in event:
             lines.append(_row("DONE", f"{event['effect']} on {event['system']}: {event['status']}, {event['detail']}"))
         elif event["kind"] == "verified":
-            label = "PROVEN" if event["proven"] else "NOT YET"
+            label = "FIXED" if event["proven"] else "NOT YET"
             lines.append(_row(label, event["why"]))
     return lines
 
@@ -303,6 +310,7 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         return []
     lines = [_row("ORDER", SEVERAL)] if len(offers) > 1 else []
     hands = [one for one in verdict.get("findings", []) if _is_for_hands(one)]
+    numbers = _numbers(verdict)
     for offer in offers:
         mitigation = catalogue.mitigations[offer["mitigation"]]
         label = "PREVENT" if offer["preventive"] else "DO" if offer["finding"] else "STEP"
@@ -310,6 +318,7 @@ def _do(screen: Screen, catalogue: Catalogue) -> list[str]:
         name = f"{mitigation.name}:NAME" if offer["by_name"] else mitigation.name
         lines.append(_row(label, f"{screen.command} -e mitigate={name}"))
         lines += _under("and", [LEFT_OUT]) if screen.others_typed and offer is offers[0] else []
+        lines += _under("for", [f"cause {numbers[offer['finding']]}"] if offer["finding"] in numbers else [])
         lines += _under("or by hand", [one["manual_command"] for one in hands if _of(offer, one)])
         where = f"{'.'.join(mitigation.identity)} {', '.join(keys)} on {offer['system']} (risk {mitigation.risk})"
         lines += _under("what", [f"{'NAME is one of ' if offer['by_name'] else ''}{where}: {mitigation.effect}"])

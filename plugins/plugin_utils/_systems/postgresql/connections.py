@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import collections
+import shlex
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._postgresql.names import quoted
@@ -51,7 +52,8 @@ def connection(facts: Facts) -> t.Iterator[Observation]:
         return
     kind, message = refusal["kind"], refusal["message"]
     user = facts["limits"]["monitor_user"]
-    evidence = {"database": system, "message": message, "user": user, "role": quoted(user), "kind": kind}
+    evidence = {"database": system, "message": message, "user": user, "role": quoted(user), "kind": kind,
+                "host": shlex.quote(facts["limits"]["host"]), "port": facts["limits"]["port"]}  # fmt: skip
     if kind in UNCLEAR:
         yield Gap(system, "PostgreSQL", f"no session was opened, and whether the server itself answered is not known: {message}")
         return

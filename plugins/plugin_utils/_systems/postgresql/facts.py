@@ -32,6 +32,8 @@ class Limits(t.TypedDict):
     writable: bool
     pools: t.NotRequired[dict[str, Pool]]
     monitor_user: str
+    host: str
+    port: int
 
 
 class Facts(t.TypedDict):
