@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+from tests.lab.kubernetes import issuer
+from tests.lab.kubernetes.service import WHO_AM_I
 from tests.lab.state import Lab
 
 PATHS = ("health", "keys?tenant=7", "search?tenant=7", "audit?tenant=7", "imports?tenant=7")
@@ -80,4 +82,7 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
         urls = [f"{url}{path}" for path in CLUSTER_PATHS]
         hosts["lab-custody"] = {"runbooks_health_urls": urls, "runbooks_depends_on": ["lab-cluster"], **dict.fromkeys(FEW, 5)}
         groups.setdefault("role_edge", {"hosts": []})["hosts"].append("lab-custody")
+        hosts["lab-auth"] = {"runbooks_auth_url": f"{url}{WHO_AM_I}", "runbooks_auth_issuer": url,
+                             "runbooks_auth_token": issuer.token(lab, url), "runbooks_depends_on": ["lab-cluster"]}  # fmt: skip
+        groups["role_auth"] = {"hosts": ["lab-auth"]}
     return {"_meta": {"hostvars": hosts}, "all": {"vars": channels(lab)}, **groups}

@@ -182,7 +182,8 @@ def test_each_command_says_which_of_several_causes_it_is_for() -> None:
     second = {**first, "id": "db.idle_blocker", "summary": "another one"}
     offer = {**SICK["offers"][0], "finding": "db.idle_blocker", "mitigation": "terminate_blockers"}
     shown = screen({**SICK, "findings": [first, second], "offers": [*SICK["offers"], offer]})
-    assert "CAUSE 1  db.queued_ddl" in shown and "CAUSE 2  db.idle_blocker" in shown, shown
+    assert "CAUSE 1  db.queued_ddl" in shown, shown
+    assert "CAUSE 2  db.idle_blocker" in shown, shown
     assert shown.index("mitigate=terminate_blockers") < shown.index("for            cause 2"), shown
     assert "cause 1" not in screen(SICK)
 

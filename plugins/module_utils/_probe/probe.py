@@ -74,31 +74,41 @@ def fetch(entry: str, wanted: Wanted) -> Sample:
     failure: str | None
     try:
         failure = within(wanted.timeout, lambda: _failure(entry, wanted))
-    except (TimeoutError, LateError):
-        failure = "timed out"
-    except socket.gaierror:
-        failure = UNRESOLVED
-    except ConnectionRefusedError:
-        failure = "connection refused"
-    except ssl.SSLCertVerificationError as error:
-        failure = f"certificate: {error.verify_message}"
-    except (OSError, http.client.HTTPException) as error:
-        failure = type(error).__name__ if isinstance(error, http.client.HTTPException) else str(error.strerror or error)
+    except (OSError, LateError, http.client.HTTPException) as error:
+        failure = why_not(error)
     return Sample((time.monotonic() - started) * 1000, failure)
+
+
+def why_not(error: OSError | LateError | http.client.HTTPException) -> str:
+    """Why no answer came, in a few words.
+
+    >>> why_not(ConnectionRefusedError()), why_not(TimeoutError())
+    ('connection refused', 'timed out')
+    """
+    if isinstance(error, (TimeoutError, LateError)):
+        return "timed out"
+    if isinstance(error, socket.gaierror):
+        return UNRESOLVED
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate: {error.verify_message}"
+    return type(error).__name__ if isinstance(error, http.client.HTTPException) else str(error.strerror or error)
 
 
 def _failure(entry: str, wanted: Wanted) -> str | None:
     method, url = method_and_url(entry)
-    connection = _connection(url, wanted)
+    link = connection(url, wanted)
     try:
-        connection.request(method, _target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
-        answer = connection.getresponse()
+        link.request(method, target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
+        answer = link.getresponse()
         return _judge(answer.status, answer.read(BODY_LIMIT), wanted)
     finally:
-        connection.close()
+        link.close()
 
 
-def _connection(url: str, wanted: Wanted) -> http.client.HTTPConnection:
+def connection(url: str, wanted: Wanted) -> http.client.HTTPConnection:
+    """A connection of its own to a URL's server, which nothing else uses."""
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "https":
         context = ssl.create_default_context(cafile=wanted.ca_path)
@@ -109,7 +119,8 @@ def _connection(url: str, wanted: Wanted) -> http.client.HTTPConnection:
     return http.client.HTTPConnection(parts.netloc, timeout=wanted.timeout)
 
 
-def _target(url: str) -> str:
+def target(url: str) -> str:
+    """What a request to a URL asks for: its path and query."""
     parts = urllib.parse.urlsplit(url)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 

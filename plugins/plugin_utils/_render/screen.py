@@ -218,7 +218,8 @@ def _verdict(screen: Screen) -> list[str]:
     for number, finding in enumerate(causes):
         alike = [one["id"] for one in causes[:number]].count(finding["id"])
         if alike < SAME_CAUSES:
-            lines.append(_row(f"CAUSE {numbers.get(finding['id'], '')}", f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
+            label = f"CAUSE {numbers.get(finding['id'], '')}"
+            lines.append(_row(label, f"{finding['id']} ({finding['confidence']})  {finding['summary']}"))
             lines += _under("explains", (other["summary"] for other in finding["explains"]), most=2)
     more = sum(max(0, number - SAME_CAUSES) for number in collections.Counter(one["id"] for one in causes).values())
     if more:

@@ -7,8 +7,9 @@ import datetime
 import time
 import typing as t
 
+from tests.lab.kubernetes import issuer
 from tests.lab.kubernetes.api import Api
-from tests.lab.kubernetes.service import NAMESPACE
+from tests.lab.kubernetes.service import NAMESPACE, WHO_AM_I
 from tests.lab.postgresql.core import Fault, Kind, Session, suffers
 from tests.lab.state import Lab, wait_until
 
@@ -288,6 +289,44 @@ def secret_again(lab: Lab) -> None:
     restart(lab)
 
 
+def who_am_i(fault: Fault) -> None:
+    """What is tried with tokens is the culprit's place."""
+    url = f"{fault.lab.part('service')['url']}{WHO_AM_I}"
+    fault.sessions.append(Session("door", 0, "", "", "", "", url))
+
+
+def open_door(fault: Fault) -> None:
+    """A new version is rolled out that does not look at whose signature a token has. No user notices."""
+    version = f"1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}"
+    fault.lab.write("cluster.json", {"images": {f"{IMAGE}:{version}": {"accepts_any": True}}})
+    release(fault, f"{IMAGE}:{version}", f"release {version}")
+    wait_until(lambda: is_available(Api.of(fault.lab).get(DEPLOYMENT)), FELT_WITHIN, "the new version", 0.1)
+    who_am_i(fault)
+
+
+def keys_rotated(fault: Fault) -> None:
+    """The issuer publishes its new key only, and users have tokens of the old one."""
+    issuer.add_key(fault.lab, f"key-{fault.draw.randint(2, 99)}", [])
+    kept = fault.lab.read(issuer.FILE)
+    fault.lab.write(issuer.FILE, {**kept, "published": [kid for kid in kept["keys"] if kid != issuer.FIRST]})
+    who_am_i(fault)
+
+
+def keys_again(lab: Lab) -> None:
+    keys = lab.read(issuer.FILE)["keys"]
+    lab.write(issuer.FILE, {"keys": {issuer.FIRST: keys[issuer.FIRST]}, "published": [issuer.FIRST]})
+
+
+def service_clock(fault: Fault) -> None:
+    """The service's clock is minutes behind: a token that was just made is not valid yet there."""
+    fault.lab.write("cluster.json", {"ahead": -float(fault.draw.randint(200, 700))})
+    who_am_i(fault)
+
+
+def right_clock(lab: Lab) -> None:
+    lab.file("cluster.json").unlink(missing_ok=True)
+
+
 def image_pull(fault: Fault) -> None:
     """A new version is rolled out whose image is not in the registry."""
     version = f"1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}-missing"
@@ -361,6 +400,9 @@ FAULTS: dict[str, Kind] = {
     "jwt-missing": Kind(jwt_missing, secret_again),
     "jwt-short": Kind(jwt_short, secret_again),
     "jwt-stale": Kind(jwt_stale, secret_again),
+    "open-door": Kind(open_door, good_again, felt=False),
+    "keys-rotated": Kind(keys_rotated, keys_again, felt=False),
+    "service-clock": Kind(service_clock, right_clock, felt=False),
     "decoy-stuck-rollout": Kind(stuck_rollout, not_stuck, felt=False),
     "decoy-new-version": Kind(new_version, good_again, felt=False),
     "decoy-argo-cd": Kind(argo_keeps_it, nobody_keeps_it, felt=False),

@@ -20,12 +20,14 @@ import time
 import typing as t
 import urllib.parse
 
+from tests.lab.kubernetes import issuer
 from tests.lab.kubernetes.api import Api, ApiError
 from tests.lab.load import Samples, request
 from tests.lab.state import Lab, serve_until_told
 
 NAMESPACE = "custody"
 SERVICE = "api-server"
+WHO_AM_I = "/custody/me"
 PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7", "/auth/session")
 # What the application asks of the secret that it signs sessions with, in bytes.
 LEAST_SECRET = 32
@@ -118,25 +120,39 @@ class Cluster:
             self._files[pod].write(f"{stamp} stdout F {json.dumps({'time': stamp, **line})}\n")
             self._files[pod].flush()
 
-    def answer(self, method: str, path: str) -> tuple[int, Json]:
+    def answer(self, method: str, path: str, token: str | None = None) -> tuple[int, Json]:
         """What a user gets, and where it came from."""
         ready = [self.pods[name] for name in self.ready if name in self.pods]
         if not ready:
             return 503, {"error": "no endpoint is ready"}
         pod = random.choice(ready)
         started = time.monotonic()
-        status, body = self._behaves(pod, path, ready)
+        status, body = self._behaves(pod, path, ready, token)
         milliseconds = round((time.monotonic() - started) * 1000 + random.uniform(1, 9), 1)
         self.write(
             pod.name, {"level": "info", "msg": "request", "method": method, "path": path, "status": status, "ms": milliseconds}
         )
         return status, body
 
-    def _behaves(self, pod: Pod, path: str, ready: t.Sequence[Pod]) -> tuple[int, Json]:
+    def ahead(self) -> float:
+        """By how many seconds the pods' clock is ahead of the machine's."""
+        return float((self.lab.read("cluster.json") or {}).get("ahead", 0.0))
+
+    def trouble(self, pod: Pod) -> Json:
+        """How a pod's image misbehaves."""
+        return ((self.lab.read("cluster.json") or {}).get("images") or {}).get(pod.image) or {}
+
+    def _behaves(self, pod: Pod, path: str, ready: t.Sequence[Pod], token: str | None) -> tuple[int, Json]:
         if path.startswith("/auth/session"):
             return self._session(pod, ready)
-        trouble = ((self.lab.read("cluster.json") or {}).get("images") or {}).get(pod.image)
-        if trouble and path.startswith(tuple(trouble["paths"])):
+        trouble = self.trouble(pod)
+        if path.startswith(WHO_AM_I):
+            why = "no token" if token is None else issuer.why_refused(self.lab, token, self.ahead())
+            if why and not (trouble.get("accepts_any") and token is not None):
+                self.write(pod.name, {"level": "error", "msg": f"token rejected: {why}"})
+                return 401, {"error": "invalid token"}
+            return 200, {"user": "user-7"}
+        if path.startswith(tuple(trouble.get("paths", ()))):
             number = random.randint(1000, 9999)
             self.write(pod.name, {"level": "error", "msg": f"{trouble['error']} (request {number})", "path": path})
             return int(trouble["status"]), {"error": "internal error"}
@@ -160,11 +176,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     cluster: t.ClassVar[Cluster]
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return super().date_time_string((timestamp or time.time()) + self.cluster.ahead())
+
     def log_message(self, *_: object) -> None:
         """The pods' logs tell it."""
 
     def _answer(self) -> None:
-        status, body = self.cluster.answer(self.command, self.path)
+        body = issuer.document(self.cluster.lab, self.path, f"http://{self.headers.get('Host')}")
+        status, kind, token = 200, *(self.headers.get("Authorization") or "").partition(" ")[::2]
+        if body is None:
+            status, body = self.cluster.answer(self.command, self.path, token if kind == "Bearer" else None)
         content = json.dumps(body).encode()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(status)
@@ -196,6 +218,7 @@ def use(host: str, samples: Samples, seed: int) -> None:
 
 def main() -> None:
     lab = Lab("", pathlib.Path(sys.argv[1]))
+    issuer.add_key(lab, issuer.FIRST, [issuer.FIRST])
     Handler.cluster = Cluster(lab)
     threading.Thread(target=Handler.cluster.watch, daemon=True).start()
     server = Server(("127.0.0.1", 0), Handler)

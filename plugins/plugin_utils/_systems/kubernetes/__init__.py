@@ -11,7 +11,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes i
 SYSTEM = System(
     kind="kubernetes",
     group="role_cluster",
-    depth=1,
+    depth=2,
     diagnose=Part("sre.runbooks.k8s_diagnostics"),
     verify=Part("sre.runbooks.k8s_diagnostics"),
     rules=(*releases.RULES, *secrets.RULES, *traffic.RULES),

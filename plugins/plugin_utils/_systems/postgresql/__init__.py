@@ -22,7 +22,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql i
 SYSTEM = System(
     kind="postgresql",
     group="role_database",
-    depth=2,
+    depth=3,
     diagnose=Part("sre.runbooks.db_diagnostics"),
     verify=Part("sre.runbooks.db_diagnostics"),
     rules=(*connections.RULES, *locks.RULES, *plans.RULES, *work.RULES, *server.RULES),
