@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 SEED=${SEED:-$((16#$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1)))}
-SAMPLE=${SAMPLE:-20}
+SAMPLE=${SAMPLE:-14}
 logs=.cache/test
 rm -rf "$logs"
 mkdir -p "$logs"
@@ -41,7 +41,7 @@ wait
 cat "$logs/style" "$logs/pure"
 step live python -m pytest tests/live
 step scenarios python -m tests.scenarios --sample "$SAMPLE" --draw "$SEED" --seeds 1
-step scenarios-15 python -m tests.scenarios --sample 5 --draw "$SEED" --seeds 2 --postgresql 15
+step scenarios-15 python -m tests.scenarios --sample 4 --draw "$SEED" --seeds 2 --postgresql 15
 step sweep python -m tests.sweep --sample "$([ "$SAMPLE" = all ] && echo 100000 || echo 4)" --seed "$SEED"
 step molecule quietly molecule make --no-print-directory molecule
 step oldest quietly oldest scripts/oldest.sh

@@ -25,6 +25,7 @@ EDGE = f"{SYSTEMS}/edge/rules.py"
 KUBERNETES = "plugins/module_utils/_kubernetes"
 ROLLOUT = f"{KUBERNETES}/rollout.py"
 RELEASES, REQUESTS, K8S_COMMON = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("releases", "requests", "common"))
+AUTH, TOKEN = f"{SYSTEMS}/auth/rules.py", "plugins/module_utils/_token/check.py"
 K8S_SECRETS = f"{SYSTEMS}/kubernetes/secrets.py"
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
@@ -257,6 +258,30 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that the server compares the Secret's version", f"{KUBERNETES}/secrets.py", 'in ("uid", "resourceVersion")', 'in ("uid",)'),
     ("that somebody else's value is not taken back", f"{KUBERNETES}/secrets.py", "if digest_of(value) != digest or", "if"),
     ("that what is replaced is kept", f"{KUBERNETES}/secrets.py", "        if length is not None:\n            after", "        if False:\n            after"),
+    ("the rule on what nobody signed", AUTH, "RULES = (door, expired, ", "RULES = (expired, "),
+    ("the rule on the issuer's keys", AUTH, "good_token, issuer_keys, clock)", "good_token, clock)"),
+    ("the rule on expired tokens", AUTH, "(door, expired, good_token", "(door, good_token"),
+    ("that only a refusal is a refusal", AUTH, 'if _count(one, REFUSED) < one["requests"]]', "if False]"),
+    ("that a URL which asks for no token proves nothing", AUTH, 'checked["body_asked"] and not needs_none', 'checked["body_asked"]'),
+    ("that a status alone proves no open door", AUTH, 'sure = checked["body_asked"] and', "sure ="),
+    ("that refusals prove something only beside a good token", AUTH, 'good is None or good["accepted"] < good["requests"] or checked["claims"] is None or _why_not_good(facts)', "False"),
+    ("that an expired token is no good one", AUTH, "    if why:\n        yield Gap(system, GOOD, why)", "    if False:\n        yield Gap(system, GOOD, why)"),
+    ("that a cache may keep an expired token", AUTH, "    if ago > CACHED_SECONDS:", "    if ago > 0:"),
+    ("that an issuer's newer keys were not tried", AUTH, "        if _not_tried(facts):\n", "        if False:\n"),
+    ("that an unknown key explains refusals only", AUTH, '"proven" if seen else "possible"', '"proven"'),
+    ("that another issuer's token has other keys", AUTH, 'if (claims["issuer"] or "").rstrip("/") != keys["issuer"].rstrip("/"):', "if False:"),
+    ("that shared keys are published by nobody", AUTH, ' in ("HS", "NO"):', " in ():"),
+    ("that keys without names are not understood", AUTH, '    if keys["unnamed"] and', "    if False and"),
+    ("that our own clock may be the wrong one", AUTH, "    if issuer is not None and _is_far(facts, issuer):", "    if False:"),
+    ("that a clock is a cause only with a second witness", AUTH, "sure = why is not None and issuer is not None and", "sure = why is not None and"),
+    ("that the clock of the refusing answers counts", AUTH, '(ahead if clocks["refusing"] is None else clocks["refusing"])', "ahead"),
+    ("that no false token is sent beside refused ones", TOKEN, "{} if refused else tried(", "tried("),
+    ("that keys are asked for at the issuer's own host only", TOKEN, "    if (here.scheme, here.netloc) != (there.scheme, there.netloc):\n", "    if False:\n"),
+    ("that a document is the issuer's own", TOKEN, 'if str(found.get("issuer") or "").rstrip("/") != issuer.rstrip("/"):', "if False:"),
+    ("that a token goes over TLS only", TOKEN, "if params[name] and not is_safe(params[name]):", "if False:"),
+    ("that a Date without a zone is in UTC", TOKEN, "(date if date.tzinfo else date.replace(tzinfo=datetime.UTC))", "date"),
+    ("that half a letter is no letter", TOKEN, '.encode("utf-8", "replace").decode() if isinstance(value, str)', ' if isinstance(value, str)'),
+    ("that a chunk which lies is read to the limit only", "plugins/module_utils/_probe/probe.py", "answer.read1(min(PIECE, limit - len(found)))", "answer.read(min(PIECE, limit - len(found)))"),
     ("that failing pods are weighed against all who serve", f"{SYSTEMS}/kubernetes/traffic.py", '"likely" if least < ENOUGH else "possible"', '"likely"'),
     ("that few requests say nothing", f"{SYSTEMS}/kubernetes/traffic.py", 'if bad is None and seen.requests < limits["requests_min"]:', "if False:"),
     ("that errors are ruled out only where all was read", f"{SYSTEMS}/kubernetes/traffic.py", "        if not are_read(facts, pods):\n", "        if False:\n"),
@@ -308,6 +333,9 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
 ]  # fmt: skip
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
 ROOMS = {
+    f"{SYSTEMS}/auth": ("test_tokens.py",),
+    "plugins/module_utils/_token": ("test_tokens.py",),
+    "plugins/module_utils/_probe": ("test_probe.py",),
     f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py",),
     KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_kubernetes_rules.py"),
     "plugins/module_utils/_logs": ("test_logs.py",),

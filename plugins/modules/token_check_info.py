@@ -40,6 +40,11 @@ options:
     description:
       - The address of the issuer's keys, where it is on another host than the issuer, or the issuer publishes no document.
     type: str
+  body_pattern:
+    description:
+      - A regular expression that the body of an accepted request contains, for services that answer 200 and refuse in the body.
+        Without it a status of 2xx is taken for accepted.
+    type: str
   requests:
     description: How many requests are made with each kind of token.
     type: int
@@ -73,21 +78,24 @@ checked:
       C(forged), with how often which HTTP status came, and why none did.
     - RV(ignore:claims) is what the good token says of itself, unverified, with times in seconds since 1970. V(none) where it says
       nothing that can be read.
-    - RV(ignore:clock) is by how many seconds the service's clock is ahead of the one here, to half a second.
-    - RV(ignore:keys) are the names of the issuer's keys, or why they are not known.
+    - RV(ignore:clocks) is by how many seconds the clocks of those who answered are ahead of the one here, to half a second.
+    - RV(ignore:keys) says whether the issuer publishes the key that the token names, or why that is not known, how many keys it
+      has, and by how much its clock is ahead. No word of its answer is returned.
     - RV(ignore:now) is the time here, in seconds since 1970.
   returned: success
   type: dict
   sample:
     url: https://api.example.org/v1/me
     attempts:
-      - {kind: token, requests: 5, statuses: {"200": 5}, failures: {}}
-      - {kind: forged, requests: 5, statuses: {"401": 5}, failures: {}}
+      - {kind: token, requests: 5, accepted: 5, statuses: {"200": 5}, failures: {}}
+      - {kind: forged, requests: 5, accepted: 0, statuses: {"401": 5}, failures: {}}
     claims: {kid: key-2, algorithm: RS256, issuer: "https://login.example.org", issued: 1764150000, not_before: null,
              expires: 1764153600}
-    clock: 0.2
-    keys: {url: "https://login.example.org/keys", kids: [key-1, key-2], refusal: null}
+    clocks: {least: -0.3, most: 0.2, refusing: null}
+    keys: {issuer: "https://login.example.org", url: "https://login.example.org", has: true, named: 2, unnamed: 0, refusal: null,
+           clock: 0.1}
     now: 1764150010.5
+    body_asked: false
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -17,7 +17,7 @@ import yaml
 from tests import collection, harness
 from tests.lab import faults
 from tests.lab.__main__ import CLUSTER
-from tests.lab.kubernetes import plane
+from tests.lab.kubernetes import issuer, plane
 from tests.lab.kubernetes.api import Api
 from tests.lab.state import PROJECT, Lab, wait_until
 
@@ -165,6 +165,17 @@ def test_no_secret_of_the_cluster_is_anywhere(cluster: Lab, root: pathlib.Path) 
     texts = [played.printed, *(path.read_text(errors="replace") for path in played.folder.rglob("*") if path.is_file())]
     for secret in (*secrets.values(), "lab-only-0123456789", "lab-only-session-key", token):
         assert not [text[:80] for text in texts if secret in text]
+
+
+def test_an_open_door_is_named_and_no_token_is_anywhere(cluster: Lab, root: pathlib.Path) -> None:
+    faults.break_it(cluster, "open-door", 4)
+    played = play(cluster, root, "-vvv", playbook="playbooks/runbook_auth_failure.yml")
+    assert [one["id"] for one in played.causes] == ["auth.open_door"], played.output[-2000:]
+    assert played.causes[0]["evidence"]["what"].count(" in 5 of 5 requests") == 3
+    # Each run of the lab's inventory makes a token; all of them begin with these words.
+    begins = issuer.token(cluster, cluster.part("service")["url"])[:60]
+    texts = [played.printed, *(path.read_text(errors="replace") for path in root.rglob("*") if path.is_file())]
+    assert not [text[:80] for text in texts if begins in text]
 
 
 # -- what else may stand in the way ---------------------------------------------------------------------------------------

@@ -178,7 +178,7 @@ def play(
     collections: pathlib.Path, inventory: pathlib.Path, playbook: str, *options: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """The installed playbook, as a user runs it who does not stand in the checkout."""
-    values = {"incident_record_root": str(inventory.parent / "incidents"), "recovery_check_within": 20, **variables}
+    values = {"incident_record_root": str(inventory.parent / "incidents"), "recovery_check_within": 8, **variables}
     return subprocess.run(
         [str(BIN / "ansible-playbook"), f"sre.runbooks.{playbook}", "-i", str(inventory), "-e", json.dumps(values), *options],
         cwd=inventory.parent, text=True, capture_output=True, check=False,

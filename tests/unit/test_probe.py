@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import io
+import socket
+import typing as t
+
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import (
     Sample,
@@ -9,6 +15,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import (
     percentile,
     probe,
     problem_with,
+    read_at_most,
     summary,
 )
 
@@ -82,3 +89,20 @@ URLS = [
 def test_urls(url: str, problem: str | None) -> None:
     found = problem_with(url)
     assert found is None if problem is None else problem in str(found)
+
+
+@pytest.mark.parametrize("length", [b"-1", b"ffffffff", b"-5"])
+def test_a_chunk_that_lies_about_its_length_is_read_to_the_limit_only(length: bytes) -> None:
+    class Socket:
+        def __init__(self) -> None:
+            self.file = io.BytesIO(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + length + b"\r\n" + b"x" * 3_000_000)
+
+        def makefile(self, _mode: str) -> io.BufferedReader:
+            return io.BufferedReader(t.cast("io.RawIOBase", self.file))
+
+    connected = Socket()
+    answer = http.client.HTTPResponse(t.cast("socket.socket", connected))
+    answer.begin()
+    with contextlib.suppress(ValueError, http.client.HTTPException):
+        assert len(read_at_most(answer, 50_000)) <= 50_000  # or what it says is refused
+    assert connected.file.tell() < 200_000

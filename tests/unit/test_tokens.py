@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import collections
 import json
+import time
 import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted
-from ansible_collections.sre.runbooks.plugins.module_utils._token.check import Answer, check_from, claims_of, false_token
+from ansible_collections.sre.runbooks.plugins.module_utils._token.check import Answer, check, check_from, claims_of, false_token
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import observe
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
@@ -25,7 +26,7 @@ def part(value: Json) -> str:
 
 TOKEN = f"{part({'alg': 'RS256', 'kid': 'key-1'})}.{part({'iss': ISSUER, 'sub': 'user-7', 'exp': NOW + 600})}.{'s' * 342}"
 SPEC: Json = {
-    "url": URL, "token": TOKEN, "issuer": None, "keys_url": None, "requests": 3, "timeout": 2.0, "validate_certs": True, "ca_path": None,
+    "url": URL, "token": TOKEN, "issuer": None, "keys_url": None, "requests": 3, "body_pattern": None, "timeout": 2.0, "validate_certs": True, "ca_path": None,
 }  # fmt: skip
 
 
@@ -44,7 +45,8 @@ class Service:
         self.accepts, self.documents = accepts, documents or {}
         self.asked: list[tuple[str, str | None]] = []
 
-    def __call__(self, url: str, token: str | None, wanted: Wanted) -> Answer:
+    def __call__(self, url: str, token: str | None, wanted: Wanted, with_body: bool) -> Answer:
+        assert with_body is (url != URL or wanted.body_pattern is not None)
         self.asked.append((url, token))
         if url != URL:
             found = self.documents.get(url)
@@ -91,10 +93,13 @@ def test_the_false_tokens_are_false() -> None:
 WRONG: list[tuple[Json, str]] = [
     ({"url": "http://api.example.org/me"}, "over https:// only"),
     ({"url": "ftp://x"}, "url: 'ftp://x' cannot be asked"),
+    ({"issuer": "http://login.example.org"}, "issuer: tokens and keys go over https"),
+    ({"token": f"{TOKEN}\n"}, "no Bearer token has"),
     ({"token": "a b"}, "no Bearer token has"),
     ({"token": "a\r\nX-Evil: 1"}, "no Bearer token has"),
     ({"issuer": "login"}, "issuer: 'login' cannot be asked"),
     ({"keys_url": "https://x.example.org/keys"}, "issuer"),
+    ({"body_pattern": "("}, "no regular expression|not a regular expression"),
 ]
 
 
@@ -109,35 +114,57 @@ def test_what_cannot_be_sent_is_refused(changes: Json, said: str) -> None:
 DOCUMENT = f"{ISSUER}/.well-known/openid-configuration"
 KEYS = f"{ISSUER}/keys"
 ISSUED: Json = {"issuer": ISSUER, "jwks_uri": KEYS}
-PUBLISHED: list[tuple[str, Json, list[str], str | None]] = [
-    ("its keys", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "b"}, {"kid": "a"}, {"n": "x"}, 7]}}, ["a", "b"], None),
-    ("no document", {}, [], "HTTP 404"),
-    ("another issuer", {DOCUMENT: {**ISSUED, "issuer": "https://evil.example.org"}}, [], "another issuer"),
-    ("another host", {DOCUMENT: {**ISSUED, "jwks_uri": "https://169.254.169.254/keys"}}, [], "on another host, 169.254.169.254"),
-    ("another port", {DOCUMENT: {**ISSUED, "jwks_uri": f"{ISSUER}:8443/keys"}}, [], "on another host"),
-    ("no address", {DOCUMENT: {"issuer": ISSUER}}, [], "names no address"),
-    ("no keys", {DOCUMENT: ISSUED, KEYS: {}}, [], "no list of keys"),
-    ("no JSON", {DOCUMENT: ISSUED, KEYS: b"\xff<html>"}, [], "is no JSON"),
-    ("deep JSON", {DOCUMENT: ISSUED, KEYS: b"[" * 200_000}, [], "is no JSON"),
-    ("a list", {DOCUMENT: [1]}, [], "no JSON object"),
-]
+PUBLISHED: list[tuple[str, Json, tuple[bool | None, int, int], str | None]] = [
+    ("its keys", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "b"}, {"kid": "key-1"}, {"n": "x"}, 7]}}, (True, 2, 2), None),
+    ("other keys", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "key-10"}]}}, (False, 1, 0), None),
+    ("behind many", {DOCUMENT: ISSUED, KEYS: {"keys": [*({"kid": str(one)} for one in range(150)), {"kid": "key-1"}]}}, (True, 151, 0), None),
+    ("half a letter", {DOCUMENT: ISSUED, KEYS: b'{"keys": [{"kid": "\\ud800"}]}'}, (False, 1, 0), None),
+    ("no document", {}, (None, 0, 0), "HTTP 404"),
+    ("another issuer", {DOCUMENT: {**ISSUED, "issuer": "https://evil.example.org"}}, (None, 0, 0), "another issuer"),
+    ("another host", {DOCUMENT: {**ISSUED, "jwks_uri": "https://169.254.169.254/keys"}}, (None, 0, 0), "on another host"),
+    ("another port", {DOCUMENT: {**ISSUED, "jwks_uri": f"{ISSUER}:8443/keys"}}, (None, 0, 0), "on another host"),
+    ("no address", {DOCUMENT: {"issuer": ISSUER}}, (None, 0, 0), "names no address"),
+    ("no keys", {DOCUMENT: ISSUED, KEYS: {}}, (None, 0, 0), "no list of keys"),
+    ("no JSON", {DOCUMENT: ISSUED, KEYS: b"\xff<html>"}, (None, 0, 0), "is no JSON"),
+    ("deep JSON", {DOCUMENT: ISSUED, KEYS: b"[" * 200_000}, (None, 0, 0), "is no JSON"),
+    ("a list", {DOCUMENT: [1]}, (None, 0, 0), "no JSON object"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "documents", "kids", "refusal"), PUBLISHED, ids=[one[0] for one in PUBLISHED])
-def test_published_keys(name: str, documents: Json, kids: list[str], refusal: str | None) -> None:
+@pytest.mark.parametrize(("name", "documents", "counted", "refusal"), PUBLISHED, ids=[one[0] for one in PUBLISHED])
+def test_published_keys(name: str, documents: Json, counted: tuple[bool | None, int, int], refusal: str | None) -> None:
     service = Service(documents=documents)
     keys = check_from({**SPEC, "issuer": ISSUER}, service)["keys"]
     assert keys
-    assert keys["kids"] == kids
+    assert (keys["has"], keys["named"], keys["unnamed"]) == counted
     assert (refusal is None and keys["refusal"] is None) or (refusal or "-") in str(keys["refusal"])
     assert {token for url, token in service.asked if url != URL} == {None}
     assert {url for url, _token in service.asked} <= {URL, DOCUMENT, KEYS}
 
 
+def test_no_word_of_an_answer_is_told() -> None:
+    """Who knows the token could give it back in pieces, which nobody would take for it."""
+    pieces = [{"kid": TOKEN[start : start + 9]} for start in range(0, len(TOKEN), 9)]
+    for documents in (
+        {DOCUMENT: ISSUED, KEYS: {"keys": pieces}},
+        {DOCUMENT: {**ISSUED, "issuer": TOKEN}},
+        {DOCUMENT: {**ISSUED, "jwks_uri": f"https://{TOKEN[:40]}/{TOKEN}"}},
+        {DOCUMENT: {**ISSUED, "jwks_uri": f"{ISSUER}/{TOKEN}"}, f"{ISSUER}/{TOKEN}": {"keys": []}},
+    ):
+        told = json.dumps(check_from({**SPEC, "issuer": ISSUER}, Service(documents=documents)))
+        assert not [start for start in range(len(TOKEN) - 8) if TOKEN[start : start + 9] in told]
+
+
 def test_keys_on_another_host_are_asked_for_where_the_inventory_says_so() -> None:
     service = Service(documents={"https://keys.example.org/all": {"keys": [{"kid": "a"}]}})
     keys = check_from({**SPEC, "issuer": ISSUER, "keys_url": "https://keys.example.org/all"}, service)["keys"]
-    assert keys == {"url": "https://keys.example.org/all", "kids": ["a"], "refusal": None}
+    assert keys
+    assert (keys["url"], keys["named"], keys["refusal"]) == ("https://keys.example.org/all", 1, None)
+
+
+def test_half_a_letter_in_a_token_can_be_written_down() -> None:
+    token = f"{part({'alg': 'RS256', 'kid': chr(0xD800)})}.{part({})}.x"
+    assert json.dumps(claims_of(token), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("token", ["opaque", "a.b.c", f"{part({})}.{part({})}.", "..", f"{'x' * 5000}.y.z"])
@@ -146,66 +173,111 @@ def test_any_token_has_claims_or_none(token: str) -> None:
     assert claims is None or set(claims.values()) == {None}
 
 
-def attempt(kind: str, status: str = "401", requests: int = 5, **failures: int) -> Json:
-    return {"kind": kind, "requests": requests, "statuses": {status: requests} if status else {}, "failures": failures}
+def attempt(kind: str, status: str = "401", requests: int = 5, accepted: int | None = None, **failures: int) -> Json:
+    good = requests if status.startswith("2") else 0
+    return {"kind": kind, "requests": requests, "accepted": good if accepted is None else accepted,
+            "statuses": {status: requests} if status else {}, "failures": failures}  # fmt: skip
 
 
-CLAIMS: Json = {"kid": "key-1", "algorithm": "RS256", "issuer": ISSUER, "issued": NOW, "not_before": None, "expires": NOW + 600}
+CLAIMS: Json = {"kid": "key-1", "algorithm": "RS256", "issuer": ISSUER, "issued": NOW, "not_before": NOW, "expires": NOW + 600}
 CLOSED = [attempt(kind) for kind in ("none", "garbage", "unsigned", "forged")]
 GOOD = attempt("token", "200")
 REFUSED = attempt("token", "401")
+OPEN = [*CLOSED[:3], attempt("forged", "200")]
+UNTRIED = "the negative test"
 
 
-def auth(*attempts: Json, claims: Json | None = None, clock: float | None = 0.2, keys: Json | None = None) -> Json:
+def auth(
+    *attempts: Json, claims: Json | None = CLAIMS, clocks: tuple[float, float] | None = (0.2, 0.4), refusing: float | None = None,
+    keys: Json | None = None, body_asked: bool = False,
+) -> Json:  # fmt: skip
+    told = None if clocks is None else {"least": clocks[0], "most": clocks[1], "refusing": refusing}
     return {
         "system": "login", "kind": "auth", "depends_on": ["pods"], "limits": {"clock_seconds_max": 30.0},
-        "checked": {"url": URL, "attempts": list(attempts), "claims": claims or CLAIMS, "clock": clock, "keys": keys, "now": NOW},
+        "checked": {"url": URL, "attempts": list(attempts), "claims": claims, "clocks": told, "keys": keys, "now": NOW,
+                    "body_asked": body_asked},
     }  # fmt: skip
 
 
-def keys_of(*kids: str, refusal: str | None = None) -> Json:
-    return {"url": KEYS, "kids": list(kids), "refusal": refusal}
+def keys_of(*kids: str, refusal: str | None = None, unnamed: int = 0, clock: float | None = 0.1) -> Json:
+    has = None if refusal else "key-1" in kids
+    return {"issuer": ISSUER, "url": KEYS, "has": has, "named": len(kids), "unnamed": unnamed, "refusal": refusal, "clock": clock}
 
 
+def ended(ago: float) -> Json:
+    return {**CLAIMS, "expires": NOW - ago}
+
+
+BEHIND: Json = {"clocks": (-300.0, -300.0), "refusing": -300.0}
 VERDICTS: list[tuple[str, Json, list[tuple[str, str]], list[str]]] = [
     ("all is well", auth(GOOD, *CLOSED, keys=keys_of("key-1")), [], []),
-    ("forged is accepted", auth(GOOD, *CLOSED[:3], attempt("forged", "200")), [("auth.open_door", "proven")], []),
-    ("one pod accepts it",
-     auth(GOOD, *CLOSED[:3], {**attempt("forged"), "statuses": {"200": 1, "401": 4}}), [("auth.open_door", "proven")], []),
-    ("accepts an unsigned one with 204", auth(GOOD, *CLOSED[:2], attempt("unsigned", "204"), CLOSED[3]),
-     [("auth.open_door", "proven")], []),
-    ("asks for no token", auth(GOOD, *(attempt(one["kind"], "200") for one in CLOSED)), [("auth.open_door", "likely")], []),
-    ("expired and accepted", auth(GOOD, *CLOSED, claims={**CLAIMS, "expires": NOW - 100}),
-     [("auth.open_door", "proven")], ["the good token"]),
-    ("expired within the leeway", auth(GOOD, *CLOSED, claims={**CLAIMS, "expires": NOW - 30}), [], []),
-    ("expired here, good by its own clock", auth(GOOD, *CLOSED, claims={**CLAIMS, "expires": NOW - 100}, clock=-120.0),
-     [("auth.clock_off", "possible")], []),
-    ("a redirect is no refusal", auth(GOOD, *(attempt(one["kind"], "302") for one in CLOSED)), [], ["the negative test"]),
-    ("an error is no refusal", auth(GOOD, *CLOSED[:3], attempt("forged", "500")), [], ["the negative test"]),
-    ("no answer is no refusal", auth(GOOD, *CLOSED[:3], attempt("forged", "", **{"timed out": 5})), [], ["the negative test"]),
-    ("no good token", auth(*CLOSED), [], ["the good token"]),
-    ("expired and refused", auth(REFUSED, claims={**CLAIMS, "expires": NOW - 100}), [], ["the good token", "the negative test"]),
-    ("may not read it", auth(attempt("token", "403"), *CLOSED), [], ["the good token"]),
-    ("its name does not resolve", auth(attempt("token", "", **{"name does not resolve": 5}),
-     *(attempt(one["kind"], "", **{"name does not resolve": 5}) for one in CLOSED)), [], ["the good token", "the negative test"]),
-    ("refused", auth(REFUSED), [("auth.token_refused", "proven")], ["the negative test"]),
-    ("refused by some", auth({**REFUSED, "statuses": {"200": 3, "401": 2}}), [("auth.token_refused", "proven")], ["the negative test"]),
-    ("fails", auth(attempt("token", "503"), *CLOSED), [("auth.token_refused", "proven")], []),
+    ("forged is accepted", auth(GOOD, *OPEN), [("auth.open_door", "likely")], []),
+    ("forged is accepted, as its body says", auth(GOOD, *OPEN, body_asked=True), [("auth.open_door", "proven")], []),
+    ("one pod accepts it", auth(GOOD, *CLOSED[:3], {**attempt("forged"), "accepted": 1, "statuses": {"200": 1, "401": 4}}),
+     [("auth.open_door", "likely")], []),
+    ("asks for no token", auth(GOOD, *(attempt(one["kind"], "200") for one in CLOSED), body_asked=True),
+     [("auth.open_door", "likely")], []),
+    ("200, and the body refuses", auth(GOOD, *(attempt(one["kind"], "200", accepted=0) for one in CLOSED)), [], [UNTRIED]),
+    ("expired long ago and accepted", auth(GOOD, *CLOSED, claims=ended(9000)), [("auth.expired_accepted", "likely")],
+     ["the good token", UNTRIED]),
+    ("expired, as a cache allows", auth(GOOD, *CLOSED, claims=ended(300)), [], ["the good token", UNTRIED]),
+    ("expired long ago by our clock alone", auth(GOOD, *CLOSED, claims=ended(9000), keys=keys_of("key-1", clock=-9000.0)), [],
+     ["the good token", UNTRIED, "the issuer's keys"]),
+    ("expired within the leeway", auth(GOOD, *CLOSED, claims=ended(30)), [], []),
+    ("a redirect is no refusal", auth(GOOD, *(attempt(one["kind"], "302") for one in CLOSED)), [], [UNTRIED]),
+    ("an error is no refusal", auth(GOOD, *CLOSED[:3], attempt("forged", "500")), [], [UNTRIED]),
+    ("no answer is no refusal", auth(GOOD, *CLOSED[:3], attempt("forged", "", **{"timed out": 5})), [], [UNTRIED]),
+    ("no good token", auth(*CLOSED, claims=None), [], ["the good token", UNTRIED]),
+    ("a good token that is no JWT", auth(GOOD, *CLOSED, claims=None), [], [UNTRIED]),
+    ("expired and refused", auth(REFUSED, claims=ended(100)), [], ["the good token", UNTRIED]),
+    ("expired by the service's clock, and the issuer tells none", auth(REFUSED, clocks=(900.0, 900.0), refusing=900.0),
+     [("auth.clock_off", "possible")], ["the good token", UNTRIED]),
+    ("may not read it", auth(attempt("token", "403"), *CLOSED), [], ["the good token", UNTRIED]),
+    ("a gateway lets nobody in", auth(*(attempt(one["kind"], "403") for one in (GOOD, *CLOSED))), [], ["the good token", UNTRIED]),
+    ("403 and 503", auth({**attempt("token"), "statuses": {"403": 1, "503": 4}}, *CLOSED), [("auth.token_refused", "proven")], [UNTRIED]),
+    ("a redirect is no answer", auth(attempt("token", "302"), *CLOSED), [], ["the good token", UNTRIED]),
+    ("too many requests", auth(attempt("token", "429"), *CLOSED), [], ["the good token", UNTRIED]),
+    ("its name does not resolve", auth(*(attempt(one["kind"], "", **{"name does not resolve": 5}) for one in (GOOD, *CLOSED))),
+     [], ["the good token", UNTRIED]),
+    ("refused", auth(REFUSED), [("auth.token_refused", "proven")], [UNTRIED]),
+    ("refused by some", auth({**REFUSED, "accepted": 3, "statuses": {"200": 3, "401": 2}}), [("auth.token_refused", "proven")], [UNTRIED]),
+    ("fails", auth(attempt("token", "503"), *CLOSED), [("auth.token_refused", "proven")], [UNTRIED]),
+    ("fails, and its key is not published", auth(attempt("token", "503"), *CLOSED, keys=keys_of("key-2")),
+     [("auth.token_refused", "proven"), ("auth.key_unknown", "possible")], [UNTRIED]),
     ("its key is not published", auth(REFUSED, keys=keys_of("key-2")),
-     [("auth.token_refused", "proven"), ("auth.key_unknown", "proven")], ["the negative test"]),
-    ("its key is not published and still accepted", auth(GOOD, *CLOSED, keys=keys_of("key-2")), [("auth.key_unknown", "proven")], []),
+     [("auth.token_refused", "proven"), ("auth.key_unknown", "proven")], [UNTRIED]),
+    ("its key is not published and still accepted", auth(GOOD, *CLOSED, keys=keys_of("key-2")), [("auth.key_unknown", "proven")],
+     ["the good token"]),
+    ("its key was retired, and it has expired", auth(REFUSED, claims=ended(100), keys=keys_of("key-2")), [],
+     ["the good token", UNTRIED, "the issuer's keys"]),
+    ("keys without names", auth(REFUSED, keys=keys_of(unnamed=2)), [("auth.token_refused", "proven")], [UNTRIED, "the issuer's keys"]),
+    ("signed with a shared key", auth(REFUSED, claims={**CLAIMS, "algorithm": "HS256"}, keys=keys_of("key-2")),
+     [("auth.token_refused", "proven")], [UNTRIED, "the issuer's keys"]),
+    ("another issuer's token", auth(REFUSED, claims={**CLAIMS, "issuer": "https://other.example.org"}, keys=keys_of("key-2")),
+     [("auth.token_refused", "proven")], [UNTRIED, "the issuer's keys"]),
+    ("a newer key that was not tried", auth(GOOD, *CLOSED, keys=keys_of("key-1", "key-2")), [], ["the good token"]),
     ("its key is published, and it is refused", auth(REFUSED, keys=keys_of("key-1")),
-     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible")], ["the negative test"]),
+     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible")], [UNTRIED]),
     ("the issuer does not answer", auth(GOOD, *CLOSED, keys=keys_of(refusal="timed out")), [], ["the issuer's keys"]),
-    ("a token without a key's name", auth(GOOD, *CLOSED, claims={**CLAIMS, "kid": None}, keys=keys_of("key-1")),
-     [], ["the issuer's keys"]),
-    ("the clock is behind", auth(REFUSED, clock=-300.0),
-     [("auth.token_refused", "proven"), ("auth.clock_off", "likely")], ["the negative test"]),
-    ("the clock is ahead of the token's end", auth(REFUSED, clock=900.0),
-     [("auth.token_refused", "proven"), ("auth.clock_off", "likely")], ["the negative test"]),
-    ("the clock is off and the token accepted", auth(GOOD, *CLOSED, clock=300.0), [("auth.clock_off", "possible")], []),
-    ("no clock", auth(GOOD, *CLOSED, clock=None), [], ["the service's clock"]),
-    ("a time that no calendar has", auth(REFUSED, claims={**CLAIMS, "expires": -9e11}), [], ["the good token", "the negative test"]),
+    ("a token without a key's name", auth(GOOD, *CLOSED, claims={**CLAIMS, "kid": None}, keys=keys_of()), [], ["the issuer's keys"]),
+    ("keys without names, and accepted", auth(GOOD, *CLOSED, keys=keys_of(unnamed=1)), [], ["the good token", "the issuer's keys"]),
+    ("the clock is behind, the issuer's is not", auth(REFUSED, keys=keys_of("key-1"), **BEHIND),
+     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible"), ("auth.clock_off", "likely")], [UNTRIED]),
+    ("the clock is behind, and the issuer tells none", auth(REFUSED, **BEHIND),
+     [("auth.token_refused", "proven"), ("auth.clock_off", "possible")], [UNTRIED]),
+    ("within what is allowed for", auth(REFUSED, keys=keys_of("key-1"), clocks=(-50.0, -50.0), refusing=-50.0),
+     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible"), ("auth.clock_off", "possible")], [UNTRIED]),
+    ("one pod's clock is behind, and it refuses", auth({**REFUSED, "accepted": 3, "statuses": {"200": 3, "401": 2}},
+     keys=keys_of("key-1"), clocks=(-300.0, 0.4), refusing=-300.0),
+     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible"), ("auth.clock_off", "likely")], [UNTRIED]),
+    ("one pod's clock is behind, and another one refuses", auth({**REFUSED, "accepted": 3, "statuses": {"200": 3, "401": 2}},
+     keys=keys_of("key-1"), clocks=(-300.0, 0.4), refusing=0.4),
+     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible"), ("auth.clock_off", "possible")], [UNTRIED]),
+    ("our clock is wrong", auth(REFUSED, keys=keys_of("key-1", clock=-290.0), **BEHIND),
+     [("auth.token_refused", "proven"), ("auth.keys_not_fetched", "possible")], [UNTRIED, "the service's clock"]),
+    ("the clock is off and the token accepted", auth(GOOD, *CLOSED, clocks=(300.0, 300.0)), [("auth.clock_off", "possible")], []),
+    ("no clock", auth(GOOD, *CLOSED, clocks=None), [], ["the service's clock"]),
+    ("a time that no calendar has", auth(REFUSED, claims={**CLAIMS, "expires": -9e11}), [], ["the good token", UNTRIED]),
 ]  # fmt: skip
 
 
@@ -219,3 +291,31 @@ def test_what_is_thought_of_it(name: str, facts: Json, found: list[tuple[str, st
     for one in findings:
         assert "{" not in shipped().summary(one) + shipped().message(one)
         assert shipped().manual_command(one) or one.id == "auth.token_refused"
+
+
+def test_what_a_body_says_is_asked_for() -> None:
+    class Polite(Service):
+        def __call__(self, url: str, token: str | None, wanted: Wanted, with_body: bool) -> Answer:
+            answer = super().__call__(url, token, wanted, with_body)
+            return Answer(200, None, b'{"user": 7}' if answer.status == 200 else b'{"errors": ["who are you?"]}')
+
+    checked = check_from({**SPEC, "body_pattern": '"user"'}, Polite())
+    assert [one["accepted"] for one in checked["attempts"]] == [3, 0, 0, 0, 0]
+
+
+def test_the_clock_of_each_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    dates = iter(["Fri Jan 15 08:00:00 2027", "Fri, 15 Jan 2027 07:55:00 GMT", "nonsense"])
+
+    def answer(_url: str, token: str | None, _wanted: Wanted, _with_body: bool) -> Answer:
+        if kind_of(token) != "token":
+            return Answer(401)
+        date = next(dates, None)
+        return Answer(401 if date and "07:55" in date else 200, date)
+
+    wanted = Wanted(requests=3, concurrency=1)
+    clocks = check(URL, TOKEN, [], wanted, get_one=answer, clock=lambda: NOW)["clocks"]
+    monkeypatch.undo()
+    time.tzset()
+    assert clocks == {"least": -299.5, "most": 0.5, "refusing": -299.5}

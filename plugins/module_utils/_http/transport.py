@@ -130,7 +130,7 @@ def is_loopback(url: str) -> bool:
 
 
 class _Readable(t.Protocol):
-    def read(self, amount: int) -> bytes: ...
+    def read1(self, amount: int) -> bytes: ...
 
 
 def _response(status: int, answer: _Readable, headers: t.Any) -> Response:
@@ -146,7 +146,7 @@ def _response(status: int, answer: _Readable, headers: t.Any) -> Response:
 
 def _read(answer: _Readable) -> bytes:
     pieces, size = [], 0
-    while piece := answer.read(PIECE):
+    while piece := answer.read1(PIECE):
         pieces.append(piece)
         size += len(piece)
         _refuse_more(size)

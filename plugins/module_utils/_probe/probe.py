@@ -22,6 +22,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 BODY_LIMIT = 1_000_000
+PIECE = 16_384
 METHODS = ("GET", "HEAD", "POST", "PUT")
 
 
@@ -102,9 +103,17 @@ def _failure(entry: str, wanted: Wanted) -> str | None:
     try:
         link.request(method, target(url), headers={"User-Agent": "sre.runbooks", "Accept": "*/*"})
         answer = link.getresponse()
-        return _judge(answer.status, answer.read(BODY_LIMIT), wanted)
+        return _judge(answer.status, read_at_most(answer, BODY_LIMIT), wanted)
     finally:
         link.close()
+
+
+def read_at_most(answer: http.client.HTTPResponse, limit: int) -> bytes:
+    """A body's beginning. In pieces: a chunk that says it has a negative length would be read to its end, whatever was asked."""
+    found = bytearray()
+    while len(found) < limit and (piece := answer.read1(min(PIECE, limit - len(found)))):
+        found += piece
+    return bytes(found[:limit])
 
 
 def connection(url: str, wanted: Wanted) -> http.client.HTTPConnection:

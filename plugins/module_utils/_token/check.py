@@ -12,24 +12,33 @@ import base64
 import binascii
 import collections
 import concurrent.futures
+import contextlib
 import dataclasses
+import datetime
 import email.utils
 import http.client
 import ipaddress
 import json
 import re
 import secrets
+import socket
 import time
 import typing as t
 import urllib.parse
 
-from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted, connection, problem_with, target, why_not
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import (
+    Wanted,
+    connection,
+    problem_with,
+    read_at_most,
+    target,
+    why_not,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
-from ansible_collections.sre.runbooks.plugins.module_utils._token.facts import Attempt, Checked, Claims, Keys, Kind
+from ansible_collections.sre.runbooks.plugins.module_utils._token.facts import Attempt, Checked, Claims, Clocks, Keys, Kind
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 BODY_LIMIT = 262_144
-MOST_KEYS = 100
 LONGEST_NAME = 200
 AT_ONCE = 5
 REFUSED = 401
@@ -48,33 +57,45 @@ class Answer:
     failure: str | None = None
 
 
-Get = t.Callable[[str, str | None, Wanted], Answer]
+Get = t.Callable[[str, str | None, Wanted, bool], Answer]
 
 
-def get(url: str, token: str | None, wanted: Wanted) -> Answer:
+def get(url: str, token: str | None, wanted: Wanted, with_body: bool) -> Answer:
     """One GET on a connection of its own, over in time. Redirects are not followed: the token goes nowhere else."""
+    link = connection(url, wanted)
 
     def ask() -> Answer:
         headers = {"User-Agent": "sre.runbooks", "Accept": "application/json, */*"}
         headers |= {"Authorization": f"Bearer {token}"} if token is not None else {}
-        link = connection(url, wanted)
-        try:
-            link.request("GET", target(url), headers=headers)
-            answer = link.getresponse()
-            return Answer(answer.status, answer.getheader("Date"), answer.read(BODY_LIMIT))
-        finally:
-            link.close()
+        link.request("GET", target(url), headers=headers)
+        answer = link.getresponse()
+        # What a cache kept has the time of then.
+        date = None if answer.getheader("Age") else answer.getheader("Date")
+        return Answer(answer.status, date, read_at_most(answer, BODY_LIMIT) if with_body else b"")
 
     try:
         return within(wanted.timeout, ask)
     except (OSError, LateError, http.client.HTTPException) as error:
         return Answer(None, failure=why_not(error))
-    except ValueError:  # an address that the issuer wrote
-        return Answer(None, failure="its address cannot be asked")
+    except ValueError:
+        return Answer(None, failure="its address or its answer is malformed")
+    finally:
+        _hang_up(link)
+
+
+def _hang_up(link: http.client.HTTPConnection) -> None:
+    """Ends a connection also under a thread that still reads from it."""
+    with contextlib.suppress(OSError, AttributeError):
+        link.sock.shutdown(socket.SHUT_RDWR)
+    link.close()
 
 
 def _part(value: Json) -> str:
-    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).rstrip(b"=").decode()
+    return (
+        base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace"))
+        .rstrip(b"=")
+        .decode()
+    )
 
 
 def _read(part: str) -> Json | None:
@@ -86,7 +107,8 @@ def _read(part: str) -> Json | None:
 
 
 def _text(value: object) -> str | None:
-    return value[:LONGEST_NAME] if isinstance(value, str) else None
+    # A lone surrogate is a text in JSON, and nowhere else.
+    return value[:LONGEST_NAME].encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
 def _moment(value: object) -> float | None:
@@ -113,6 +135,12 @@ def claims_of(token: str) -> Claims | None:
         "not_before": _moment(body.get("nbf")),
         "expires": _moment(body.get("exp")),
     }
+
+
+def kid_of(token: str) -> str | None:
+    """The whole name of the key that signed a token."""
+    kid = (_read(token.split(".")[0]) or {}).get("kid")
+    return kid if isinstance(kid, str) else None
 
 
 def false_token(kind: Kind, token: str | None, now: float) -> str | None:
@@ -148,92 +176,129 @@ def check(
     now = clock()
     with concurrent.futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
 
-        def tried(tokens: t.Mapping[Kind, str | None]) -> dict[Kind, list[tuple[Answer, float | None]]]:
+        def tried(tokens: t.Mapping[Kind, str | None]) -> dict[Kind, list[Timed]]:
             asked = {
-                kind: [pool.submit(_timed, get_one, url, one, wanted, clock) for _number in range(wanted.requests)]
+                kind: [
+                    pool.submit(_timed, get_one, url, one, wanted, wanted.body_pattern is not None, clock)
+                    for _number in range(wanted.requests)
+                ]
                 for kind, one in tokens.items()
             }
             return {kind: [one.result() for one in several] for kind, several in asked.items()}
 
-        published = pool.submit(published_keys, keys, wanted, get_one) if keys else None
+        kid = kid_of(token) if token else None
+        published = pool.submit(published_keys, keys, kid, wanted, get_one, clock) if keys else None
         answers = tried({"token": token} if token else {})
-        refused = any(answer.status == REFUSED for several in answers.values() for answer, _offset in several)
+        refused = any(one.answer.status == REFUSED for one in answers.get("token", []))
         answers |= {} if refused else tried({kind: false_token(kind, token, now) for kind in FALSE})
-        clocks = sorted(offset for several in answers.values() for _answer, offset in several if offset is not None)
         return {
             "url": url,
-            "attempts": [_attempt(kind, [answer for answer, _offset in several]) for kind, several in answers.items()],
+            "attempts": [_attempt(kind, [one.answer for one in several], wanted) for kind, several in answers.items()],
             "claims": claims_of(token) if token else None,
-            "clock": round(clocks[len(clocks) // 2], 1) if clocks else None,
+            "clocks": _clocks([one for several in answers.values() for one in several], answers.get("token", [])),
             "keys": published.result() if published else None,
             "now": now,
+            "body_asked": wanted.body_pattern is not None,
         }
 
 
-def _timed(
-    get_one: Get, url: str, token: str | None, wanted: Wanted, clock: t.Callable[[], float]
-) -> tuple[Answer, float | None]:
-    """An answer, and by how much its clock is ahead of ours in the middle of the request."""
+@dataclasses.dataclass(frozen=True)
+class Timed:
+    """An answer, and by how many seconds its clock was ahead of ours in the middle of the request (None where it told none)."""
+
+    answer: Answer
+    ahead: float | None
+
+
+def _timed(get_one: Get, url: str, token: str | None, wanted: Wanted, with_body: bool, clock: t.Callable[[], float]) -> Timed:
     started = clock()
-    answer = get_one(url, token, wanted)
+    answer = get_one(url, token, wanted, with_body)
     middle = (started + clock()) / 2
     try:
-        date = email.utils.parsedate_to_datetime(answer.date).timestamp() if answer.date else None
+        date = email.utils.parsedate_to_datetime(answer.date) if answer.date else None
+        # Without a zone it is in UTC (RFC 9110, 5.6.7), not in that of this machine. It tells whole seconds, cut off: half of one
+        # is what it lacks on the average.
+        ahead = (
+            None
+            if date is None
+            else round((date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).timestamp() + 0.5 - middle, 1)
+        )
     except (ValueError, TypeError, OverflowError):
-        date = None
-    # The header tells whole seconds, cut off: half of one is what it lacks on the average.
-    return answer, None if date is None else date + 0.5 - middle
+        ahead = None
+    return Timed(answer, ahead)
 
 
-def _attempt(kind: Kind, answers: t.Sequence[Answer]) -> Attempt:
+def _clocks(every: t.Sequence[Timed], good: t.Sequence[Timed]) -> Clocks | None:
+    known = [one.ahead for one in every if one.ahead is not None]
+    refusing = [one.ahead for one in good if one.ahead is not None and one.answer.status == REFUSED]
+    return {"least": min(known), "most": max(known), "refusing": max(refusing, key=abs, default=None)} if known else None
+
+
+def _attempt(kind: Kind, answers: t.Sequence[Answer], wanted: Wanted) -> Attempt:
     statuses = collections.Counter(str(one.status) for one in answers if one.status is not None)
     failures = collections.Counter(one.failure for one in answers if one.failure)
     return {
         "kind": kind,
         "requests": len(answers),
+        "accepted": sum(_is_accepted(one, wanted) for one in answers),
         "statuses": dict(sorted(statuses.items())),
         "failures": dict(sorted(failures.items())),
     }
 
 
-def published_keys(where: t.Sequence[str], wanted: Wanted, get_one: Get) -> Keys:
-    """The names of the keys that an issuer publishes; ``where``: its address, or that and the address of its keys."""
+def _is_accepted(answer: Answer, wanted: Wanted) -> bool:
+    """Some services answer 200 and say in the body that they refuse: there only the body tells."""
+    if answer.status is None or not 200 <= answer.status < 300:
+        return False
+    return wanted.body_pattern is None or bool(wanted.body_pattern.search(answer.body.decode("utf-8", "replace")))
+
+
+def published_keys(
+    where: t.Sequence[str], kid: str | None, wanted: Wanted, get_one: Get, clock: t.Callable[[], float] = time.time
+) -> Keys:
+    """Whether an issuer publishes a key; ``where``: its address, or that and the address of its keys. No word of its answer is
+    returned: one who knows the token could give it back in pieces, as the names of keys."""
     issuer, url = where[0], where[1] if len(where) > 1 else ""
+    found: Keys = {"issuer": issuer, "url": url or issuer, "has": None, "named": 0, "unnamed": 0, "refusal": None, "clock": None}
     if not url:
-        place = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
-        found, refusal = _document(place, wanted, get_one)
-        url = str(found.get("jwks_uri") or "")
-        refusal = refusal or _elsewhere(issuer, found, url)
+        told, refusal, found["clock"] = _document(
+            f"{issuer.rstrip('/')}/.well-known/openid-configuration", wanted, get_one, clock
+        )
+        url = str(told.get("jwks_uri") or "")
+        refusal = refusal or _elsewhere(issuer, told, url)
         if refusal:
-            return {"url": place, "kids": [], "refusal": refusal}
-    found, refusal = _document(url, wanted, get_one)
-    listed = found.get("keys")
-    if not refusal and not isinstance(listed, list):
-        refusal = "its answer has no list of keys"
-    kids = [_text(one.get("kid")) for one in listed[:MOST_KEYS] if isinstance(one, dict)] if isinstance(listed, list) else []
-    return {"url": url, "kids": sorted({one for one in kids if one}), "refusal": refusal}
+            return {**found, "refusal": refusal}
+    told, refusal, found["clock"] = _document(url, wanted, get_one, clock)
+    listed = told.get("keys")
+    if refusal or not isinstance(listed, list):
+        return {**found, "refusal": refusal or "its answer has no list of keys"}
+    names = [one.get("kid") if isinstance(one, dict) else None for one in listed]
+    named = {one for one in names if isinstance(one, str)}
+    unnamed = sum(not isinstance(one, str) for one in names)
+    return {**found, "has": None if kid is None else kid in named, "named": len(named), "unnamed": unnamed}
 
 
-def _document(url: str, wanted: Wanted, get_one: Get) -> tuple[Json, str | None]:
-    answer = get_one(url, None, wanted)
-    if answer.status != 200:
-        return {}, answer.failure or f"HTTP {answer.status}"
+def _document(url: str, wanted: Wanted, get_one: Get, clock: t.Callable[[], float]) -> tuple[Json, str | None, float | None]:
+    """A JSON object, or why there is none, and the clock of who answered."""
+    told = _timed(get_one, url, None, wanted, True, clock)
+    if told.answer.status != 200:
+        return {}, told.answer.failure or f"HTTP {told.answer.status}", told.ahead
     try:
-        found = json.loads(answer.body)
+        found = json.loads(told.answer.body)
     except (ValueError, RecursionError):
-        return {}, "its answer is no JSON"
-    return (found, None) if isinstance(found, dict) else ({}, "its answer is no JSON object")
+        return {}, "its answer is no JSON", told.ahead
+    return (found, None, told.ahead) if isinstance(found, dict) else ({}, "its answer is no JSON object", told.ahead)
 
 
 def _elsewhere(issuer: str, found: Json, url: str) -> str | None:
     """What an issuer's document says is followed to its own host only: whoever writes it chooses where we go otherwise."""
     if str(found.get("issuer") or "").rstrip("/") != issuer.rstrip("/"):
-        return f"its document is that of another issuer, {_text(str(found.get('issuer')))!r}"
+        return "its document says that it is another issuer's"
     if problem_with(url):
         return "its document names no address of keys"
     here, there = urllib.parse.urlsplit(issuer), urllib.parse.urlsplit(url)
     if (here.scheme, here.netloc) != (there.scheme, there.netloc):
-        return f"its keys are on another host, {there.netloc[:LONGEST_NAME]}: name their address (runbooks_auth_keys_url)"
+        return "its keys are on another host: name their address (runbooks_auth_keys_url)"
     return None
 
 
@@ -255,6 +320,7 @@ def argument_spec() -> Spec:
         "token": {"type": "str", "no_log": True},
         "issuer": {"type": "str"},
         "keys_url": {"type": "str", "no_log": False},
+        "body_pattern": {"type": "str"},
         "requests": {"type": "int", "default": 5},
         "timeout": {"type": "float", "default": 2.0},
         "validate_certs": {"type": "bool", "default": True},
@@ -270,12 +336,17 @@ def check_from(params: t.Mapping[str, t.Any], get_one: Get = get) -> Checked:
             raise ValueError(f"{name}: {params[name]!r} cannot be asked: {problem}")
     if params["keys_url"] and not params["issuer"]:
         raise ValueError("keys_url: whose keys they are is missing (issuer)")
-    token = (params["token"] or "").strip() or None
+    token = params["token"] or None
     if token and not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
         raise ValueError("token: it has a character that no Bearer token has (a blank, a line's end, a quote)")
-    if not is_safe(params["url"]):
-        raise ValueError(f"url: a token is sent over https:// only, or to this machine, not to {params['url']!r}")
+    for name in ("url", "issuer", "keys_url"):
+        if params[name] and not is_safe(params[name]):
+            raise ValueError(f"{name}: tokens and keys go over https:// only, or to this machine, not to {params[name]!r}")
     same = ("requests", "timeout", "validate_certs", "ca_path")
-    wanted = Wanted(**{name: params[name] for name in same})
+    try:
+        pattern = re.compile(params["body_pattern"]) if params["body_pattern"] else None
+    except re.error as error:
+        raise ValueError(f"body_pattern is not a regular expression: {error}") from error
+    wanted = Wanted(body_pattern=pattern, **{name: params[name] for name in same})
     keys = [one for one in (params["issuer"], params["keys_url"]) if one]
     return check(params["url"], token, keys, wanted, get_one=get_one)

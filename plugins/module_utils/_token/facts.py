@@ -11,11 +11,12 @@ Kind = t.Literal["token", "none", "garbage", "unsigned", "forged"]
 
 
 class Attempt(t.TypedDict):
-    """Requests with one kind of token. ``statuses``: how often which HTTP status came; ``failures``: why none came, each with how
-    often."""
+    """Requests with one kind of token. ``accepted``: how many were answered with 2xx and, where one is asked for, the right body;
+    ``statuses``: how often which HTTP status came; ``failures``: why none came, each with how often."""
 
     kind: Kind
     requests: int
+    accepted: int
     statuses: dict[str, int]
     failures: dict[str, int]
 
@@ -32,20 +33,36 @@ class Claims(t.TypedDict):
 
 
 class Keys(t.TypedDict):
-    """The names of an issuer's public keys, or why they are not known (``refusal``)."""
+    """Whether an issuer publishes the key that the token names (``has``: None where it names none), or why that is not known
+    (``refusal``); how many of its keys have names, and how many have none; by how many seconds the issuer's clock is ahead of
+    ours, None where it told none."""
 
+    issuer: str
     url: str
-    kids: list[str]
+    has: bool | None
+    named: int
+    unnamed: int
     refusal: str | None
+    clock: float | None
+
+
+class Clocks(t.TypedDict):
+    """By how many seconds the clocks of those who answered are ahead of ours (Date headers have whole seconds): the least, the
+    most, and the one furthest from ours among those who refused the good token."""
+
+    least: float
+    most: float
+    refusing: float | None
 
 
 class Checked(t.TypedDict):
-    """One URL tried with good and false tokens. ``claims``: None without a token that says any. ``clock``: by how many seconds
-    the service's clock is ahead of ours (its Date header has whole seconds), None where it told none. ``now``: our clock."""
+    """One URL tried with good and false tokens. ``claims``: None without a token that says any. ``clocks``: None where no answer
+    told one. ``now``: our clock, in seconds since 1970. ``body_asked``: whether the body says what accepted is."""
 
     url: str
     attempts: list[Attempt]
     claims: Claims | None
-    clock: float | None
+    clocks: Clocks | None
     keys: Keys | None
     now: float
+    body_asked: bool

@@ -60,7 +60,7 @@ def document(lab: Lab, path: str, issuer: str) -> Json | None:
 def token(lab: Lab, issuer: str, kid: str = FIRST, **claims: float) -> str:
     """What a user got who has just logged in."""
     now = int(time.time())
-    body = {"iss": issuer, "sub": "user-7", "iat": now, "exp": now + LIFE_SECONDS, **claims}
+    body = {"iss": issuer, "sub": "user-7", "iat": now, "nbf": now, "exp": now + LIFE_SECONDS, **claims}
     signed = ".".join(_encoded(json.dumps(one).encode()) for one in ({"alg": "RS256", "kid": kid}, body))
     signature = _private(lab, kid).sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
     return f"{signed}.{_encoded(signature)}"
@@ -80,6 +80,6 @@ def why_refused(lab: Lab, text: str, ahead: float = 0.0) -> str | None:
     except (ValueError, KeyError, TypeError):
         return "malformed"
     now = time.time() + ahead
-    if now < float(body["iat"]):
+    if now < float(body["nbf"]):
         return "not yet valid"
     return "expired" if now > float(body["exp"]) else None
