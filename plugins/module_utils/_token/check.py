@@ -57,7 +57,10 @@ class Answer:
     failure: str | None = None
 
 
-Get = t.Callable[[str, str | None, Wanted, bool], Answer]
+class Get(t.Protocol):
+    """One GET of an address, with a token or none, and with its body or without."""
+
+    def __call__(self, url: str, token: str | None, wanted: Wanted, with_body: bool, /) -> Answer: ...
 
 
 def get(url: str, token: str | None, wanted: Wanted, with_body: bool) -> Answer:
