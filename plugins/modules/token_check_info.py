@@ -13,7 +13,8 @@ description:
   - Sends GET requests to a URL that needs a Bearer token, with a good one if one is given, and with four that nobody signed. A
     service that accepts one of these does not verify what it is given.
   - The false ones are none at all, random text, the good token's own words with the algorithm C(none) and no signature, and
-    the same words with a random signature. Where the good token is refused they are not tried.
+    the same words with a random signature. Where the good token is refused, or nothing answers, they are
+    not tried.
   - Can ask the issuer (OpenID Connect) which keys it publishes, to see whether the one that signed the token is among them.
   - Returns by how much the service's clock differs from the one here.
 notes:

@@ -74,6 +74,18 @@ def test_where_a_good_token_is_refused_no_false_one_is_sent() -> None:
     assert {token for _url, token in service.asked} == {TOKEN}
 
 
+def test_where_nothing_answers_the_verdict_does_not_wait_for_false_ones() -> None:
+    asked = []
+
+    def silence(_url: str, token: str | None, _wanted: Wanted, _with_body: bool) -> Answer:
+        asked.append(token)
+        return Answer(None, failure="timed out")
+
+    checked = check_from(SPEC, silence)
+    assert asked == [TOKEN] * 3
+    assert checked["attempts"][0]["failures"] == {"timed out": 3}
+
+
 def test_the_false_tokens_are_false() -> None:
     forged, unsigned = false_token("forged", TOKEN, NOW), false_token("unsigned", TOKEN, NOW)
     assert forged
@@ -99,6 +111,7 @@ WRONG: list[tuple[Json, str]] = [
     ({"token": "a\r\nX-Evil: 1"}, "no Bearer token has"),
     ({"issuer": "login"}, "issuer: 'login' cannot be asked"),
     ({"keys_url": "https://x.example.org/keys"}, "issuer"),
+    ({"requests": 0}, "requests: without one nothing is known"),
     ({"body_pattern": "("}, "no regular expression|not a regular expression"),
 ]
 

@@ -174,7 +174,7 @@ def check(
     """The URL tried with every kind of token, ``wanted.requests`` times each: behind one name there may be several pods.
 
     ``keys``: the issuer's address or, second, that of its keys. Where the good token is refused, no false one is tried: what the
-    service logs of these would stand among the lines that tell of users.
+    service logs of these would stand among the lines that tell of users. Nor where nothing answers: the verdict would wait.
     """
     now = clock()
     with concurrent.futures.ThreadPoolExecutor(max_workers=AT_ONCE) as pool:
@@ -192,8 +192,9 @@ def check(
         kid = kid_of(token) if token else None
         published = pool.submit(published_keys, keys, kid, wanted, get_one, clock) if keys else None
         answers = tried({"token": token} if token else {})
-        refused = any(one.answer.status == REFUSED for one in answers.get("token", []))
-        answers |= {} if refused else tried({kind: false_token(kind, token, now) for kind in FALSE})
+        statuses = {one.answer.status for one in answers.get("token", [])}
+        if REFUSED not in statuses and statuses != {None}:
+            answers |= tried({kind: false_token(kind, token, now) for kind in FALSE})
         return {
             "url": url,
             "attempts": [_attempt(kind, [one.answer for one in several], wanted) for kind, several in answers.items()],
@@ -339,6 +340,8 @@ def check_from(params: t.Mapping[str, t.Any], get_one: Get = get) -> Checked:
             raise ValueError(f"{name}: {params[name]!r} cannot be asked: {problem}")
     if params["keys_url"] and not params["issuer"]:
         raise ValueError("keys_url: whose keys they are is missing (issuer)")
+    if params["requests"] < 1:
+        raise ValueError(f"requests: without one nothing is known, so {params['requests']} are too few")
     token = params["token"] or None
     if token and not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
         raise ValueError("token: it has a character that no Bearer token has (a blank, a line's end, a quote)")

@@ -101,7 +101,7 @@ def door(facts: Facts) -> t.Iterator[Observation]:
                     "unsure": unsure or ("" if sure else "; look once whether its body says otherwise")}  # fmt: skip
         yield Finding("auth.open_door", "proven" if sure else "likely", _subject(facts), evidence=evidence)
     elif not false:
-        yield Gap(facts["system"], DOOR, "a good token is refused, so no false ones were tried: they would stand in the same log")
+        yield Gap(facts["system"], DOOR, "a good token is refused, or nothing answers, so no false ones were tried")
     elif unclear:
         why = "; ".join(f"{WHAT[one['kind']]}: {answers(one)}" for one in unclear)
         yield Gap(facts["system"], DOOR, f"{checked['url']} does not say what it thinks of what nobody signed ({why})")
