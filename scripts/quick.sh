@@ -6,16 +6,18 @@ failed=0
 step() {
     local name=$1 started=$SECONDS
     shift
-    "$@" || failed=1
+    "$@"
+    local status=$?
     echo "== $name: $((SECONDS - started)) s"
+    return "$status"
 }
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 step lint make --no-print-directory lint >"$log" 2>&1 &
 lint=$!
-step unit python -m pytest -q tests/unit
+step unit python -m pytest -q tests/unit || failed=1
 wait "$lint" || failed=1
 cat "$log"
-step scenario python -m tests.scenarios --sample 1 --draw "${SEED:-$RANDOM}" --seeds 1
+step scenario python -m tests.scenarios --sample 1 --draw "${SEED:-$RANDOM}" --seeds 1 || failed=1
 echo "quick: $([ "$failed" -eq 0 ] && echo ok || echo FAILED), $SECONDS s"
 exit "$failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of, owner_of_secret
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import kubernetes, shipped
@@ -474,6 +474,13 @@ OWNERS: list[tuple[str, Json, str | None]] = [
 def test_who_would_write_it_back(name: str, meta: Json, tool: str | None) -> None:
     found = owner_of({"metadata": {"name": "api", "namespace": "shop", **meta}})
     assert (found["tool"] if found else None) == tool
+
+
+def test_the_command_that_suspends_a_tool_names_the_kind_of_object() -> None:
+    kept = {"metadata": {"name": "api", "namespace": "shop", "annotations": {"configmanagement.gke.io/managed": "enabled"}}}
+    for found, kind in ((owner_of(kept), "deployment"), (owner_of_secret(kept), "secret")):
+        assert found
+        assert f"annotate {kind} api " in found["suspend"]
 
 
 def test_what_was_not_read_is_a_gap_and_never_ruled_out() -> None:

@@ -31,7 +31,7 @@ SECRET_TOOLS = re.compile(r"external-secrets\.io|sealedsecrets|vault|reflector|k
 CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
 
 
-def owner_of(one: t.Mapping[str, t.Any]) -> Owner | None:
+def owner_of(one: t.Mapping[str, t.Any], kind: str = "deployment") -> Owner | None:
     """The tool that keeps an object as something else says: ``tool``, ``name`` and the command that ``suspend``s it, or shows
     what must be changed instead. A plain Helm release is none: nobody writes its objects back until the next upgrade."""
     meta = one.get("metadata") or {}
@@ -40,7 +40,7 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Owner | None:
     return (
         _argo_cd(labels, annotations, managers)
         or _flux(labels)
-        or _config_sync(meta, annotations)
+        or _config_sync(meta, annotations, kind)
         or _object(meta)
         or _manager(managers)
     )
@@ -48,7 +48,7 @@ def owner_of(one: t.Mapping[str, t.Any]) -> Owner | None:
 
 def owner_of_secret(one: t.Mapping[str, t.Any]) -> Owner | None:
     """The same of a Secret: also what is told by its labels, and whoever wrote its data and is no person's tool."""
-    known = owner_of(one)
+    known = owner_of(one, "secret")
     if known:
         return known
     meta = one.get("metadata") or {}
@@ -79,13 +79,11 @@ def _flux(labels: Json) -> Owner | None:
     return None
 
 
-def _config_sync(meta: Json, annotations: Json) -> Owner | None:
+def _config_sync(meta: Json, annotations: Json, kind: str) -> Owner | None:
     if annotations.get("configmanagement.gke.io/managed") != "enabled":
         return None
     name, space = str(meta.get("name")), str(meta.get("namespace"))
-    suspend = (
-        f"kubectl -n {_quoted(space)} annotate deployment {_quoted(name)} configmanagement.gke.io/managed=disabled --overwrite"
-    )
+    suspend = f"kubectl -n {_quoted(space)} annotate {kind} {_quoted(name)} configmanagement.gke.io/managed=disabled --overwrite"
     return _told("Config Sync", name, suspend)
 
 
