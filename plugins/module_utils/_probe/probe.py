@@ -250,6 +250,14 @@ def is_read(entry: str) -> bool:
     return method_and_url(entry)[0] in ("GET", "HEAD")
 
 
+def pattern_of(text: str | None) -> re.Pattern[str] | None:
+    """What a module's option body_pattern asks for. Raises ValueError for what is no regular expression."""
+    try:
+        return re.compile(text) if text else None
+    except re.error as error:
+        raise ValueError(f"body_pattern is not a regular expression: {error}") from error
+
+
 def probe_from(params: t.Mapping[str, t.Any], *, check_mode: bool = False) -> Rounds:
     """``probe`` with the options as a module has them; in check mode nothing is written, so that is not measured.
 
@@ -259,10 +267,7 @@ def probe_from(params: t.Mapping[str, t.Any], *, check_mode: bool = False) -> Ro
         problem = problem_with(url)
         if problem:
             raise ValueError(f"{url!r} cannot be probed: {problem}")
-    try:
-        pattern = re.compile(params["body_pattern"]) if params["body_pattern"] else None
-    except re.error as error:
-        raise ValueError(f"body_pattern is not a regular expression: {error}") from error
+    pattern = pattern_of(params["body_pattern"])
     same = ("requests", "concurrency", "timeout", "validate_certs", "ca_path", "p95_ms_max", "consecutive", "within", "interval")
     fields = {name: params[name] for name in same}
     wanted = Wanted(statuses=tuple(params["statuses"]), body_pattern=pattern, **fields)

@@ -17,7 +17,6 @@ import dataclasses
 import datetime
 import email.utils
 import http.client
-import ipaddress
 import json
 import re
 import secrets
@@ -26,9 +25,11 @@ import time
 import typing as t
 import urllib.parse
 
+from ansible_collections.sre.runbooks.plugins.module_utils._http.transport import is_loopback
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import (
     Wanted,
     connection,
+    pattern_of,
     problem_with,
     read_at_most,
     target,
@@ -306,17 +307,6 @@ def _elsewhere(issuer: str, found: Json, url: str) -> str | None:
     return None
 
 
-def is_safe(url: str) -> bool:
-    """Whether a token may be sent there: over TLS, or to this machine."""
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "https":
-        return True
-    try:
-        return ipaddress.ip_address(parts.hostname or "").is_loopback
-    except ValueError:
-        return parts.hostname == "localhost"
-
-
 def argument_spec() -> Spec:
     """The options of token_check_info."""
     return {
@@ -346,13 +336,9 @@ def check_from(params: t.Mapping[str, t.Any], get_one: Get = get) -> Checked:
     if token and not re.fullmatch(r"[A-Za-z0-9._~+/=-]+", token):
         raise ValueError("token: it has a character that no Bearer token has (a blank, a line's end, a quote)")
     for name in ("url", "issuer", "keys_url"):
-        if params[name] and not is_safe(params[name]):
+        if params[name] and urllib.parse.urlsplit(params[name]).scheme != "https" and not is_loopback(params[name]):
             raise ValueError(f"{name}: tokens and keys go over https:// only, or to this machine, not to {params[name]!r}")
     same = ("requests", "timeout", "validate_certs", "ca_path")
-    try:
-        pattern = re.compile(params["body_pattern"]) if params["body_pattern"] else None
-    except re.error as error:
-        raise ValueError(f"body_pattern is not a regular expression: {error}") from error
-    wanted = Wanted(body_pattern=pattern, **{name: params[name] for name in same})
+    wanted = Wanted(body_pattern=pattern_of(params["body_pattern"]), **{name: params[name] for name in same})
     keys = [one for one in (params["issuer"], params["keys_url"]) if one]
     return check(params["url"], token, keys, wanted, get_one=get_one)
