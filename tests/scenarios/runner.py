@@ -230,5 +230,7 @@ def _play(lab: Lab, scenario: Scenario, seed: int) -> Played:
         points = score(named, true, len(offers), findings["verdict"] == scenario.verdict)
         wrong = list(complaints(lab, scenario, told, played))
         if points < 1.0:
-            wrong.append(f"{findings['verdict']}, named {sorted(named)} where {sorted(true)} are to be named")
+            seen = [f"{one['id']} {one['confidence']} {one['subject']['key']}" for one in findings["findings"]]
+            wrong.append(f"{findings['verdict']}, named {sorted(named)} where {sorted(true)} are to be named; seen: {seen}")
+            wrong += [f"not known: {gap}" for gap in findings["gaps"]]
     return Played(scenario.name, seed, points, baseline, tuple(wrong), played.seconds)

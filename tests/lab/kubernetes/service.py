@@ -23,7 +23,7 @@ import urllib.parse
 from tests.lab.kubernetes import issuer
 from tests.lab.kubernetes.api import Api, ApiError
 from tests.lab.load import Samples, request
-from tests.lab.state import Lab, serve_until_told
+from tests.lab.state import Lab, serve_until_told, wait_until
 
 NAMESPACE = "custody"
 SERVICE = "api-server"
@@ -34,6 +34,7 @@ LEAST_SECRET = 32
 WORKERS = 4
 PAUSE_SECONDS = 0.08
 LOOK_SECONDS = 0.1
+READY_WITHIN = 20
 Json = dict[str, t.Any]
 
 
@@ -237,6 +238,7 @@ def main() -> None:
             time.sleep(0.25)
 
     threading.Thread(target=publish, daemon=True).start()
+    wait_until(lambda: bool(Handler.cluster.ready), READY_WITHIN, "a ready pod behind the Service", LOOK_SECONDS)
     serve_until_told(lab, "service", {"url": f"http://{host}"})
 
 
