@@ -274,7 +274,7 @@ def jwt_stale(fault: Fault) -> None:
     api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pods[0]['metadata']['name']}")
     felt(fault)
     older = {one["metadata"]["name"] for one in pods[1:]}
-    wait_until(lambda: min(refused(fault.lab, older)) >= MANY_REFUSALS, FELT_WITHIN, "tokens that older and newer pods refuse", 0.1)
+    wait_until(lambda: min(refused(fault.lab, older)) >= MANY_REFUSALS, FELT_WITHIN, "tokens that both refuse", 0.1)
 
 
 def refused(lab: Lab, older: set[str]) -> tuple[int, int]:
@@ -288,8 +288,8 @@ def refused(lab: Lab, older: set[str]) -> tuple[int, int]:
 
 
 def secret_again(lab: Lab) -> None:
-    """The Secret as it was, and pods that have it and never refused a token: during the first restart they stand beside those with
-    another key, and refuse what these sign."""
+    """The Secret as it was, and pods that have it and never refused a token: during the first restart they stand beside those
+    with another key, and refuse what these sign."""
     data = {"JWT_SECRET": base64.b64encode(JWT.encode()).decode(), "JWT_SECRET.before": None}
     Api.of(lab).patch(f"{SECRET}?fieldManager=kubectl-patch", {"data": data})
     restart(lab)
