@@ -26,7 +26,7 @@ KUBERNETES = "plugins/module_utils/_kubernetes"
 ROLLOUT = f"{KUBERNETES}/rollout.py"
 RELEASES, REQUESTS, K8S_COMMON = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("releases", "requests", "common"))
 AUTH, TOKEN = f"{SYSTEMS}/auth/rules.py", "plugins/module_utils/_token/check.py"
-K8S_SECRETS = f"{SYSTEMS}/kubernetes/secrets.py"
+K8S_SECRETS, K8S_CONFIGS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("secrets", "configs"))
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
 POSTGRESQL = "plugins/module_utils/_postgresql"
@@ -248,14 +248,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a key is generated only where any text will do", K8S_SECRETS, 'facts["limits"].get("auth_generate") and ', ""),
     ("that without the pods nothing is said of the key", K8S_SECRETS, 'if is_unread(facts, "workloads"', 'if False and is_unread(facts, "workloads"'),
     ("that a rule that fails leaves the others", f"{UTILS}/_judgement/verdict.py", "        except Exception as error:", "        except RecursionError as error:"),
+    ("that a feature's pods separate", K8S_CONFIGS, "    if not separates(bad, beside):", "    if False:"),
+    ("that pods of two releases tell nothing of a feature", K8S_CONFIGS, '    if len({pod["hash"] for pod in taken.pods}) > 1:', "    if False:"),
+    ("that other keys may have been changed", K8S_CONFIGS, 'isinstance(judged, Shown) and config["beside"]', "False"),
+    ("that errors of before are not a feature's", K8S_CONFIGS, "    if later < 0:", "    if False:"),
+    ("that a feature's errors begin soon", K8S_CONFIGS, "    if later > SEEN_WITHIN:", "    if False:"),
+    ("that many were well before a feature", K8S_CONFIGS, "    if bad.expected_errors < SERVED_WELL:", "    if False:"),
+    ("that a key that others take is not written", K8S_CONFIGS, "if not (is_alone and ", "if not ("),
+    ("that what is there is what was looked at", f"{KUBERNETES}/configs.py", "        if data.get(key.key) != self._was:", "        if False:"),
+    ("that a ConfigMap that another tool writes is refused", f"{KUBERNETES}/configs.py", "        if owner:", "        if False:"),
+    ("that a secret of a ConfigMap is not shown", f"{KUBERNETES}/configs.py", " and without_secrets(value) == value", ""),
     ("that a webhook's words are not told", f"{KUBERNETES}/secrets.py", "(HTTP {error.status}); {UNSAID}", "{error}"),
     ("that a name that could be an option is left out", f"{KUBERNETES}/owners.py", 'shlex.quote(name) if NAME.fullmatch(name) else "ITS-NAME"', "shlex.quote(name)"),
     ("that a Secret's writers are its owners", f"{KUBERNETES}/owners.py", "found = mark or manager", "found = mark"),
     ("that a value from before must be the one that was kept", f"{KUBERNETES}/secrets.py", ' or (digest_of(value, decoded(before)) if before is not None else "") != kept', ""),
     ("that what was kept before is not lost", f"{KUBERNETES}/secrets.py", "        if key.name + BEFORE in data:", "        if False:"),
-    ("the comparison of the Secret's uid", f"{KUBERNETES}/secrets.py", 'if key.uid and found["metadata"].get("uid") != key.uid:', "if False:"),
+    ("the comparison of an object's uid", f"{KUBERNETES}/data.py", 'if uid and meta.get("uid") != uid:', "if False:"),
     ("that a Secret that another tool writes is refused", f"{KUBERNETES}/secrets.py", "        if owner:", "        if False:"),
-    ("that the server compares the Secret's version", f"{KUBERNETES}/secrets.py", 'in ("uid", "resourceVersion")', 'in ("uid",)'),
+    ("that the server compares an object's version", f"{KUBERNETES}/data.py", 'in ("uid", "resourceVersion")', 'in ("uid",)'),
     ("that somebody else's value is not taken back", f"{KUBERNETES}/secrets.py", "if digest_of(value) != digest or", "if"),
     ("that what is replaced is kept", f"{KUBERNETES}/secrets.py", "        if length is not None:\n            after", "        if False:\n            after"),
     ("the rule on what nobody signed", AUTH, "RULES = (door, expired, ", "RULES = (expired, "),
@@ -338,8 +348,8 @@ ROOMS = {
     f"{SYSTEMS}/auth": ("test_tokens.py",),
     "plugins/module_utils/_token": ("test_tokens.py",),
     "plugins/module_utils/_probe": ("test_probe.py",),
-    f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py",),
-    KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_kubernetes_rules.py"),
+    f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py", "test_features.py"),
+    KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_features.py", "test_kubernetes_rules.py"),
     "plugins/module_utils/_logs": ("test_logs.py",),
     SYSTEMS: ("test_rules.py", "test_ranking.py"),
     f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py", "test_kubernetes_rules.py"),

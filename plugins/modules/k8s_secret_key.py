@@ -109,25 +109,16 @@ made:
       returned: where something was written
 """
 
-import datetime
 import secrets
-import time
+import typing as t
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import (
-    KUBERNETES_IMPORT_ERROR,
-    Client,
-    access_from,
-    connect,
-)
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import KUBERNETES_IMPORT_ERROR, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.restarts import carry_out, restart_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import Key, SecretKey
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
-from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
-ACT_SECONDS = 60.0
 ARGUMENT_SPEC: Spec = {
     "secret": {"type": "str", "required": True, "no_log": False},
     "key": {"type": "str", "required": True, "no_log": False},
@@ -136,41 +127,22 @@ ARGUMENT_SPEC: Spec = {
     "bytes_min": {"type": "int", "default": 32},
     "digest": {"type": "str"},
     "kept": {"type": "str", "default": ""},
-    "restart": {"type": "str"},
-    "restart_uid": {"type": "str"},
-    "wait_seconds": {"type": "float", "default": 120.0},
+    **restart_spec(),
 }
 
 
-class Change:
-    """What is done, in order: the key, the restart, the wait. ``done`` grows with it."""
+class Write:
+    """Puts a value there, or takes it back."""
 
-    def __init__(self, module: AnsibleModule, client: Client) -> None:
-        self.params, self.dry_run = module.params, bool(module.check_mode)
-        self.keys, self.rollout = SecretKey(client, secrets.token_bytes), Rollout(client, time.monotonic, time.sleep)
-        self.done: list[str] = []
+    def __init__(self, params: t.Mapping[str, t.Any], client: Client) -> None:
+        self.params, self.keys = params, SecretKey(client, secrets.token_bytes)
+        self.key = Key(params["namespace"], params["secret"], params["key"], params["uid"])
+        self.made = self.keys.made
 
-    def write(self) -> None:
-        params = self.params
-        if params["restart"]:  # what cannot be restarted afterwards is found out before anything is written
-            self.rollout.refuse_paused(Target(params["namespace"], params["restart"], params["restart_uid"]))
-        key = Key(params["namespace"], params["secret"], params["key"], params["uid"])
-        if params["state"] == "present":
-            said = self.keys.generate(key, params["bytes_min"], dry_run=self.dry_run)
-        else:
-            said = self.keys.take_back(key, params["digest"], params["kept"], dry_run=self.dry_run)
-        self.done += [said] if said else []
-
-    def restart(self) -> None:
-        params = self.params
-        if not (params["restart"] and self.done):
-            return
-        target = Target(params["namespace"], params["restart"], params["restart_uid"])
-        stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        outcome = self.rollout.restart(target, stamp, dry_run=self.dry_run)
-        self.done += outcome.done
-        if params["wait_seconds"] and not self.dry_run:
-            self.rollout.wait(target, params["wait_seconds"], outcome.deployment)
+    def write(self, *, dry_run: bool) -> str:
+        if self.params["state"] == "present":
+            return self.keys.generate(self.key, self.params["bytes_min"], dry_run=dry_run)
+        return self.keys.take_back(self.key, self.params["digest"], self.params["kept"], dry_run=dry_run)
 
 
 def main() -> None:
@@ -178,19 +150,10 @@ def main() -> None:
     module = AnsibleModule(argument_spec={**access_spec(), **ARGUMENT_SPEC}, required_if=needs, supports_check_mode=True)
     if KUBERNETES_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)
-    try:
-        client = within(ACT_SECONDS, lambda: connect(access_from(module.params)))
-    except (KubernetesError, LateError) as error:
-        module.fail_json(msg=str(error))
-    change = Change(module, client)
-    try:
-        within(ACT_SECONDS, change.write)
-        within(ACT_SECONDS + module.params["wait_seconds"], change.restart)
-    except Exception as error:  # what may have been stored is told as changed, whatever failed, so that it can be undone
-        known = isinstance(error, (KubernetesError, LateError))
-        said = "; ".join([*change.done, str(error) if known else f"{type(error).__name__} in an answer of the API server"])
-        module.fail_json(msg=said, changed=client.wrote, done=change.done, made=change.keys.made)
-    module.exit_json(changed=bool(change.done), done=change.done, made=change.keys.made)
+    result = carry_out(module.params, lambda client: Write(module.params, client), dry_run=bool(module.check_mode))
+    if "msg" in result:
+        module.fail_json(**result)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

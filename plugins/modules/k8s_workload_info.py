@@ -36,6 +36,27 @@ options:
     elements: str
     default: []
     version_added: 0.3.0
+  features:
+    description:
+      - What can be switched off by a key of a ConfigMap. It is told what the key holds, where that is short and does not look
+        like a secret, and when it was written.
+    type: list
+    elements: dict
+    default: []
+    version_added: 0.3.0
+    suboptions:
+      configmap:
+        description: The ConfigMap's name.
+        type: str
+        required: true
+      key:
+        description: The key.
+        type: str
+        required: true
+      off_value:
+        description: What it holds where the feature is off, in quotes; returned as it is.
+        type: raw
+        required: true
   log_seconds:
     description: How far back logs are read, in seconds.
     type: int
@@ -101,6 +122,13 @@ cluster:
     secrets:
       description: Of each Secret that was asked for its keys with their length in bytes, when its data was last written, and who
         else writes it.
+      type: list
+      elements: dict
+      returned: always
+    configs:
+      description:
+        - Of each key that was asked for its value, when it was written at the latest, how many keys have the same time, and who
+          else writes it.
       type: list
       elements: dict
       returned: always

@@ -29,7 +29,7 @@ def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
     return {"name": name, "uid": name, "kind": "Deployment", "workload": "api", "over": False,
             "revision": revision, "hash": f"hash{revision}", "phase": "Running",
             "ready": True, "terminating": False, "created_at": NEW, "restarts": 0, "reason": None, "message": "", "last": None,
-            "containers": ["api"], "started": {"api": changes.get("created_at", NEW)}, "secrets": [], **changes}  # fmt: skip
+            "containers": ["api"], "started": {"api": changes.get("created_at", NEW)}, "secrets": [], "configs": [], **changes}  # fmt: skip
 
 
 def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, first: str = "2026-11-24T02:10:05.000Z",
@@ -84,7 +84,7 @@ def cluster(pods: list[Json], logs: list[Json] | None = None, releases: list[Jso
     facts = {"system": "db", "kind": "kubernetes", "depends_on": [], "limits": LIMITS, "namespace": "shop", "watched": ["api"],
              "at": NOW, "log_seconds": 600,
              "workloads": [workload, *others], "pods": pods, "services": [service(pods, **changes.pop("service", {}))],
-             "warnings": [], "secrets": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
+             "warnings": [], "secrets": [], "configs": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
     return {**facts, **changes}
 
 
@@ -108,7 +108,7 @@ ARGO = {"tool": "Argo CD", "name": "shop", "suspend": "argocd app set shop --syn
 
 
 JWT = {"auth_secret": "api-secrets", "auth_key": "JWT", "auth_bytes_min": 32, "auth_generate": True}
-MISSING, STALE = "k8s.auth_key_missing", "k8s.auth_key_stale"
+MISSING, STALE, CHANGED = "k8s.auth_key_missing", "k8s.auth_key_stale", "k8s.config_changed"
 
 
 TAKES: Json = {"container": "api", "secret": "api-secrets", "key": "JWT"}
@@ -123,6 +123,14 @@ def keyed(pods: list[Json], keys: Json, *, logs: list[Json] | None = None, refer
     mine = [{**one, "secrets": [taken]} for one in pods]
     return cluster(mine, logs or SERVES, [release(2, secrets=[taken]), release(1, OLD)], secrets=[told],
                    limits={**LIMITS, **JWT, **(limits or {})}, workload={"progress": "NewReplicaSetAvailable"})  # fmt: skip
+
+
+def switched(pods: list[Json], logs: list[Json]) -> Json:
+    """A workload that takes a feature's key, which was written at five minutes past two."""
+    reference = {"container": "api", "configmap": "api-config", "key": "BULK", "is_live": False}
+    config = {"configmap": "api-config", "key": "BULK", "off_value": "false", "uid": "c1", "immutable": False, "value": "true",
+              "is_shown": True, "written": FIVE, "beside": 0, "owner": None}  # fmt: skip
+    return {**cluster([{**one, "configs": [reference]} for one in pods], logs), "configs": [config]}
 
 
 def saying(name: str, text: str, count: int = 9, first: str = NEW, last: str = NOW) -> Json:
@@ -187,6 +195,8 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
      logs=[saying("new0", FORGED, first=OLD), saying("old", FORGED, first=OLD)]), [(STALE, "possible")]),
     ("a pod is older, and its container was started again since", keyed([THREE[0], {**OLD_POD, "started": {"api": NEW}}], {"JWT": 64}, logs=MIXED), []),
     ("all pods are of the same second", keyed([{**THREE[0], "started": {"api": TWO}}], {"JWT": 64}, logs=MIXED), []),
+    ("pods that have a feature fail beside those that do not", switched([THREE[0], pod("old", 2, created_at=OLD)], [FAILS[0], log("old", 100)]),
+     [(BAD, "possible"), (CHANGED, "likely"), (ERRORS, "proven")]),
     ("no pod can be made: a quota", cluster([], workload={"refused": "exceeded quota: pods"}), [(NOBODY, "proven"), (PODS, "proven")]),
     ("its pods never get ready, and the controller has given up", cluster([pod("new0", 2, ready=False)], workload={"progress": "ProgressDeadlineExceeded"}),
      [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),

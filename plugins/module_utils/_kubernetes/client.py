@@ -142,7 +142,7 @@ class Client:
             raise
         try:
             after = self._parsed("PATCH", path, answer.body())
-            is_whole = after.get("kind") == "Secret" or isinstance(after.get("spec"), dict)
+            is_whole = after.get("kind") in ("Secret", "ConfigMap") or isinstance(after.get("spec"), dict)
             if not isinstance(after.get("metadata"), dict) or not is_whole:
                 raise KubernetesError("the answer is no object of the API's")
             return after

@@ -41,6 +41,38 @@ class Secret(t.TypedDict):
     owner: Owner | None
 
 
+class Feature(t.TypedDict):
+    """What is switched by one key of a ConfigMap, and what that holds for off, as the inventory says: no text if its quotes were
+    forgotten."""
+
+    configmap: str
+    key: str
+    off_value: t.Any
+
+
+class Config(Feature):
+    """How a feature's key stands. ``value``: None where it is not there, or (``is_shown``) must not be shown; ``written``: when,
+    at the latest; ``beside``: how many other keys were written with it, for all that the server's books tell."""
+
+    uid: str
+    immutable: bool
+    value: str | None
+    is_shown: bool
+    written: str
+    beside: int
+    owner: Owner | None
+
+
+class ConfigReference(t.TypedDict):
+    """What a container takes from a ConfigMap; without a ``key`` all of its keys. ``is_live``: as a file that the kubelet keeps
+    up to date; else it has what was there when it was started."""
+
+    container: str
+    configmap: str
+    key: str
+    is_live: bool
+
+
 class Reference(t.TypedDict):
     """An environment variable that a container takes from a Secret; without a ``key`` all of its keys are taken."""
 
@@ -104,7 +136,8 @@ class End(t.TypedDict):
 
 class Pod(t.TypedDict):
     """A pod, what it belongs to, and why it is not ready. ``over``: it has ended for good, and is left over; ``started``: since
-    when each container that runs does, which is when it got its environment; ``secrets``: what that takes from Secrets."""
+    when each container that runs does, which is when it got its environment; ``secrets`` and ``configs``: what
+    that takes from there."""
 
     name: str
     uid: str
@@ -124,6 +157,7 @@ class Pod(t.TypedDict):
     containers: list[str]
     started: dict[str, str]
     secrets: list[Reference]
+    configs: list[ConfigReference]
 
 
 class Service(t.TypedDict):
@@ -166,4 +200,5 @@ class Namespace(t.TypedDict):
     services: list[Service]
     warnings: list[Warned]
     secrets: list[Secret]
+    configs: list[Config]
     gaps: list[Gap]

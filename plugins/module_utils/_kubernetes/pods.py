@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import End, Pod, Reference, Workload
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import ConfigReference, End, Pod, Reference, Workload
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 
 Json = dict[str, t.Any]
@@ -63,6 +63,7 @@ def pod_of(one: Json, workloads: t.Sequence[Workload]) -> Pod:
             if (container.get("state") or {}).get("running")
         },
         "secrets": references_of(one["spec"]),
+        "configs": configs_of(one["spec"]),
         "containers": [
             container["name"]
             for container in (*one["spec"]["containers"], *(one["spec"].get("initContainers") or []))
@@ -84,6 +85,41 @@ def references_of(spec: Json) -> list[Reference]:
             if source.get("secretRef") and not source.get("prefix"):
                 found.append({"container": one["name"], "secret": source["secretRef"]["name"], "key": ""})
     return found
+
+
+def configs_of(spec: Json) -> list[ConfigReference]:
+    """What the containers of a pod take from ConfigMaps: variables, and files. Of a source that puts something before each name,
+    nothing is known."""
+    return [
+        {"container": one["name"], "configmap": name, "key": key, "is_live": is_live}
+        for one in [*spec["containers"], *(spec.get("initContainers") or [])]
+        for name, key, is_live in [*_variables(one), *_files(one, spec.get("volumes") or [])]
+    ]
+
+
+def _variables(container: Json) -> t.Iterator[tuple[str, str, bool]]:
+    for variable in container.get("env") or []:
+        reference = (variable.get("valueFrom") or {}).get("configMapKeyRef")
+        if reference:
+            yield reference["name"], reference["key"], False
+    for source in container.get("envFrom") or []:
+        if source.get("configMapRef") and not source.get("prefix"):
+            yield source["configMapRef"]["name"], "", False
+
+
+def _files(container: Json, volumes: t.Sequence[Json]) -> t.Iterator[tuple[str, str, bool]]:
+    """The kubelet keeps files up to date, but not one that is mounted by itself (subPath)."""
+    mounts = {
+        mount["name"]: not (mount.get("subPath") or mount.get("subPathExpr")) for mount in container.get("volumeMounts") or []
+    }
+    for volume in volumes:
+        sources = [
+            volume.get("configMap"),
+            *(one.get("configMap") for one in (volume.get("projected") or {}).get("sources") or []),
+        ]
+        for source in sources if volume["name"] in mounts else ():
+            for item in (source.get("items") or [{"key": ""}]) if source else ():
+                yield source["name"], item["key"], mounts[volume["name"]]
 
 
 def _belongs(owner: Json, workloads: t.Sequence[Workload]) -> tuple[str | None, str | None, int | None]:

@@ -17,7 +17,15 @@ import hashlib
 import hmac
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.data import (
+    CONFLICTS,
+    LOOK_AGAIN,
+    NOT_FOUND,
+    checked,
+    write_data,
+    written_of,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import (
     KubernetesError,
     OutcomeUnknownError,
@@ -30,11 +38,8 @@ Json = dict[str, t.Any]
 # A name that no application asks for.
 BEFORE = ".before"
 RANDOM_BYTES = 48
-NOT_FOUND = 404
-CONFLICTS = (409, 422)
 # A webhook, or a proxy, may say what it was sent.
 UNSAID = "its words are not shown, since they may hold values: kubectl auth can-i patch secrets, and the API server's audit log"
-LOOK_AGAIN = "nothing was changed; look again"
 
 
 def path_of(namespace: str, name: str) -> str:
@@ -53,18 +58,13 @@ def look_at_secret(client: Client, namespace: str, name: str) -> Secret:
 
 def secret_of(name: str, one: Json) -> Secret:
     """The names of its keys with their lengths, and when each was written, as the server's own books say."""
-    written: dict[str, str] = {}
-    for entry in one["metadata"].get("managedFields") or []:
-        for field in (entry.get("fieldsV1") or {}).get("f:data") or {}:
-            name_of = str(field).removeprefix("f:")
-            written[name_of] = max(written.get(name_of, ""), str(entry.get("time") or ""))
     return {
         "name": name,
         "exists": True,
         "uid": one["metadata"]["uid"],
         "immutable": bool(one.get("immutable")),
         "keys": {key: length_of(value) for key, value in (one.get("data") or {}).items()},
-        "written": {key: at for key, at in written.items() if key in (one.get("data") or {})},
+        "written": written_of(one),
         "owner": owner_of_secret(one),
     }
 
@@ -101,20 +101,13 @@ class SecretKey:
 
     def read(self, key: Key) -> Json:
         """The Secret. Raises KubernetesError where it is not the one that was meant, or must not be written."""
-        found = self._client.get(key.path)
-        meta, data = found.get("metadata"), found.get("data")
-        if not isinstance(meta, dict) or not {"uid", "resourceVersion"} <= set(meta) or not isinstance(data, dict | None):
-            raise KubernetesError(f"{key.said}: the API server's answer is no Secret. Nothing was changed")
-        if key.uid and found["metadata"].get("uid") != key.uid:
-            raise KubernetesError(f"{key.said}: it is another Secret than was looked at (its uid differs): {LOOK_AGAIN}")
+        found = checked(key.said, "Secret", self._client.get(key.path), key.uid)
         owner = owner_of_secret(found)
         if owner:
             raise KubernetesError(
                 f"{key.said} is written by {owner['tool']} ({owner['name']}), which would write it back: change it there "
                 f"({owner['suspend']}). Nothing was changed"
             )
-        if found.get("immutable"):
-            raise KubernetesError(f"{key.said}: the Secret is immutable; a new one needs a new name. Nothing was changed")
         return found
 
     def generate(self, key: Key, least: int, *, dry_run: bool) -> str:
@@ -134,7 +127,7 @@ class SecretKey:
         number = max(RANDOM_BYTES, least)
         value = base64.b64encode(self._draw(number))
         kept = digest_of(value, decoded(data[key.name])) if length is not None else ""
-        self.made = {"uid": secret["metadata"]["uid"], "digest": digest_of(value), "kept": kept}
+        self.made.update(uid=secret["metadata"]["uid"], digest=digest_of(value), kept=kept)
         after = {**data, key.name: base64.b64encode(value).decode()}
         if length is not None:
             after[key.name + BEFORE] = data[key.name]
@@ -160,17 +153,8 @@ class SecretKey:
         return f"{'put the value from before back into' if before is not None else 'took away'} {key.said}"
 
     def _write(self, key: Key, secret: Json, data: Json, *, dry_run: bool) -> None:
-        """Only what differs, and only if nobody wrote the Secret in between: the server itself compares."""
-        meta, now = secret["metadata"], secret.get("data") or {}
-        patch = [{"op": "test", "path": f"/metadata/{name}", "value": meta[name]} for name in ("uid", "resourceVersion")]
-        if "data" not in secret:
-            patch.append({"op": "add", "path": "/data", "value": {}})
-        patch += [
-            {"op": "add", "path": f"/data/{name}", "value": value} for name, value in data.items() if now.get(name) != value
-        ]
-        patch += [{"op": "remove", "path": f"/data/{name}"} for name in now if name not in data]
         try:
-            self._client.patch(key.path, patch, JSON_PATCH, dry_run=dry_run)
+            write_data(self._client, key.path, secret, data, dry_run=dry_run)
         except RefusedError as error:
             if error.status in CONFLICTS:
                 raise KubernetesError(f"{key.said} was changed by somebody else in between: {LOOK_AGAIN}") from None

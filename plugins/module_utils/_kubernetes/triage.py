@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 import typing as t
 
@@ -14,7 +15,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
     connect,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.configs import look_at_config
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Namespace
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import look_at_secret
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import DIAGNOSTICS, look
@@ -32,6 +35,16 @@ def argument_spec() -> Spec:
         **access_spec(),
         "services": {"type": "list", "elements": "str", "default": []},
         "secrets": {"type": "list", "elements": "str", "default": [], "no_log": False},
+        "features": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "configmap": {"type": "str", "required": True},
+                "key": {"type": "str", "required": True, "no_log": False},
+                "off_value": {"type": "raw", "required": True},
+            },
+        },
         "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
         "seconds_max": {"type": "float", "default": 15.0},
@@ -46,7 +59,7 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
     except (KubernetesError, LateError) as error:
         gaps = [{"diagnostic": name, "reason": str(error)} for name in DIAGNOSTICS]
         return {"namespace": params["namespace"], "at": "", "workloads": [], "pods": [], "services": [], "warnings": [],
-                "secrets": [],
+                "secrets": [], "configs": [],
                 "logs": [], "log_seconds": params["log_seconds"], "watched": [], "gaps": gaps}  # fmt: skip
     serving = facts.pop("serving")
     pods = [pod for pod in facts["pods"] if pod["name"] in serving]
@@ -58,11 +71,7 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
 def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
     client = connect(access_from(params))
     facts = look(client, params["namespace"], LOOK_SHARE * params["seconds_max"])
-    for name in params["secrets"]:
-        try:
-            facts["secrets"].append(look_at_secret(client, params["namespace"], name))
-        except (KubernetesError, KeyError, TypeError, AttributeError) as error:
-            facts["gaps"].append({"diagnostic": f"secret {name}", "reason": str(error) or type(error).__name__})
+    _look_at_data(client, params, facts)
     named = params["services"]
     there = {service["name"] for service in facts["services"]}
     unread = {gap["diagnostic"] for gap in facts["gaps"]}
@@ -71,3 +80,18 @@ def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
     watched = [one for one in facts["services"] if one["name"] in named or (not named and one["selector"])]
     serving = {name for service in watched for name in service["pods"]}
     return client, {**facts, "watched": [service["name"] for service in watched], "serving": serving}
+
+
+def _look_at_data(client: Client, params: t.Mapping[str, t.Any], facts: Namespace) -> None:
+    """Secrets, and keys of ConfigMaps, each by itself: one that cannot be read is a gap, and takes nothing of the others."""
+    space = params["namespace"]
+    looks: list[tuple[str, list[t.Any], t.Callable[[], t.Any]]] = []
+    for name in params["secrets"]:
+        looks.append((f"secret {name}", facts["secrets"], functools.partial(look_at_secret, client, space, name)))
+    for one in params["features"]:
+        looks.append((f"configmap {one['configmap']}", facts["configs"], functools.partial(look_at_config, client, space, one)))
+    for name, found, look_at in looks:
+        try:
+            found.append(look_at())
+        except (KubernetesError, KeyError, TypeError, AttributeError) as error:
+            facts["gaps"].append({"diagnostic": name, "reason": str(error) or type(error).__name__})

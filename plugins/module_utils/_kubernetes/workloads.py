@@ -105,6 +105,7 @@ def look(client: Client, namespace: str, seconds: float) -> Namespace:
         "services": read.each("services", lambda one: _service(one, slices, every)),
         "warnings": _newest(read.each("warnings", _warning)),
         "secrets": [],
+        "configs": [],
         "gaps": read.gaps,
     }
 
