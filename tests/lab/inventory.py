@@ -58,6 +58,9 @@ def channels(lab: Lab) -> dict[str, t.Any]:
     return told
 
 
+BULK_SIGN = {"configmap": "api-config", "key": "FEATURE_BULK_SIGN", "off_value": "false"}
+
+
 def inventory(lab: Lab) -> dict[str, t.Any]:
     """The lab as a dynamic inventory: one database, one edge, and the variables that point at them."""
     hosts: dict[str, dict[str, t.Any]] = {}
@@ -76,7 +79,7 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
             "runbooks_k8s_kubeconfig": part["accounts"]["reader"], "runbooks_k8s_admin_kubeconfig": part["accounts"]["operator"],
             "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody", "runbooks_k8s_services": ["api-server"],
             "runbooks_k8s_auth_secret": "api-secrets", "runbooks_k8s_auth_key": "JWT_SECRET",
-            "runbooks_k8s_auth_generate": True,
+            "runbooks_k8s_auth_generate": True, "runbooks_k8s_features": [BULK_SIGN],
         }  # fmt: skip
         groups["role_cluster"] = {"hosts": ["lab-cluster"]}
         urls = [f"{url}{path}" for path in CLUSTER_PATHS]

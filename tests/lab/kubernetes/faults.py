@@ -18,6 +18,7 @@ IMAGE = "registry.example.org/api-server"
 GOOD = f"{IMAGE}:1.4.0"
 SECRET = f"/api/v1/namespaces/{NAMESPACE}/secrets/api-secrets"
 JWT = "lab-only-0123456789-abcdefghijklmnopqrstuvwxyz"
+CONFIG = f"/api/v1/namespaces/{NAMESPACE}/configmaps/api-config"
 QUOTAS, QUOTA = f"/api/v1/namespaces/{NAMESPACE}/resourcequotas", "no-pods"
 CANARY = "api-canary"
 TRACKING = "argocd.argoproj.io/tracking-id"
@@ -25,6 +26,7 @@ FELT_WITHIN = 30
 # For how long the version serves before something else makes it fail: enough requests of each pod to tell.
 SERVED_SECONDS = 6.0
 MANY_REFUSALS = 10
+MANY_REQUESTS = 30
 ERRORS = (
     "TypeError: cannot read properties of undefined (reading 'rounds')",
     "KeyError: 'signature_policy'",
@@ -246,6 +248,47 @@ def set_secret(fault: Fault, value: str | None) -> None:
     time.sleep(1.1)
 
 
+def config_push(fault: Fault) -> None:
+    """Somebody switched a feature on; two of three pods were started again since, and it fails in them."""
+    api = Api.of(fault.lab)
+    time.sleep(1.1)  # the API server's times are whole seconds
+    api.patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"FEATURE_BULK_SIGN": "true"}})
+    fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
+    time.sleep(1.1)
+    older = pods_of(fault.lab)[0]
+    for name in pods_of(fault.lab)[1:]:
+        api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
+    felt(fault)
+    answered = "the same requests to both"
+    wait_until(lambda: min(told(fault.lab, {older}, '"path": "/custody/sign')) >= MANY_REQUESTS, FELT_WITHIN, answered, 0.1)
+
+
+def config_again(lab: Lab) -> None:
+    """The feature is off, and no pod has it."""
+    Api.of(lab).patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"FEATURE_BULK_SIGN": "false"}})
+    restart(lab)
+
+
+def flag_after(fault: Fault) -> None:
+    """Somebody switched a feature on when requests failed already. No pod has it."""
+    Api.of(fault.lab).patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"FEATURE_BULK_SIGN": "true"}})
+    fault.sessions.append(Session("innocent", 0, "", "", "", "", f"{NAMESPACE}/ConfigMap/api-config"))
+
+
+def pods_of(lab: Lab) -> list[str]:
+    pods = Api.of(lab).get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app=api-server")["items"]
+    return [one["metadata"]["name"] for one in pods]
+
+
+def told(lab: Lab, older: set[str], words: str) -> tuple[int, int]:
+    """How often the logs of these pods say something, and how often those of the living others do."""
+    counts = [0, 0]
+    for name in pods_of(lab):
+        path = lab.file("kubernetes", "logs") / f"{name}.log"
+        counts[name not in older] += path.read_text().count(words) if path.exists() else 0
+    return counts[0], counts[1]
+
+
 def restart(lab: Lab) -> None:
     stamp = {"kubectl.kubernetes.io/restartedAt": datetime.datetime.now(datetime.UTC).isoformat()}
     Api.of(lab).patch(DEPLOYMENT, {"spec": {"template": {"metadata": {"annotations": stamp}}}})
@@ -269,22 +312,11 @@ def jwt_short(fault: Fault) -> None:
 def jwt_stale(fault: Fault) -> None:
     """Somebody changed the key, and only one pod was started since: it does not accept what the others sign."""
     set_secret(fault, f"{JWT}-{fault.draw.randint(1000, 9999)}")
-    api = Api.of(fault.lab)
-    pods = api.get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app=api-server")["items"]
-    api.delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{pods[0]['metadata']['name']}")
+    first, *older = pods_of(fault.lab)
+    Api.of(fault.lab).delete(f"/api/v1/namespaces/{NAMESPACE}/pods/{first}")
     felt(fault)
-    older = {one["metadata"]["name"] for one in pods[1:]}
-    wait_until(lambda: min(refused(fault.lab, older)) >= MANY_REFUSALS, FELT_WITHIN, "tokens that both refuse", 0.1)
-
-
-def refused(lab: Lab, older: set[str]) -> tuple[int, int]:
-    """How many foreign signatures these pods refused, and how many the living others."""
-    pods = Api.of(lab).get(f"/api/v1/namespaces/{NAMESPACE}/pods?labelSelector=app=api-server")["items"]
-    counts = [0, 0]
-    for name in (one["metadata"]["name"] for one in pods):
-        path = lab.file("kubernetes", "logs") / f"{name}.log"
-        counts[name not in older] += path.read_text().count("signature verification failed") if path.exists() else 0
-    return counts[0], counts[1]
+    words = "signature verification failed"
+    wait_until(lambda: min(told(fault.lab, set(older), words)) >= MANY_REFUSALS, FELT_WITHIN, "tokens that both refuse", 0.1)
 
 
 def secret_again(lab: Lab) -> None:
@@ -407,6 +439,7 @@ FAULTS: dict[str, Kind] = {
     "jwt-missing": Kind(jwt_missing, secret_again),
     "jwt-short": Kind(jwt_short, secret_again),
     "jwt-stale": Kind(jwt_stale, secret_again),
+    "config-push": Kind(config_push, config_again),
     "open-door": Kind(open_door, good_again, felt=False),
     "keys-rotated": Kind(keys_rotated, keys_again, felt=False),
     "service-clock": Kind(service_clock, right_clock, felt=False),
@@ -414,5 +447,6 @@ FAULTS: dict[str, Kind] = {
     "decoy-new-version": Kind(new_version, good_again, felt=False),
     "decoy-argo-cd": Kind(argo_keeps_it, nobody_keeps_it, felt=False),
     "decoy-exporter": Kind(crashing_exporter, no_exporter, felt=False),
+    "decoy-flag": Kind(flag_after, config_again, felt=False),
     "decoy-other-release": Kind(other_release, felt=False),
 }

@@ -171,7 +171,8 @@ class Plane:
     def accounts(self) -> dict[str, str]:
         """Kubeconfigs of service accounts that have what the documentation tells a user to grant."""
         found = {}
-        self.api.apply(PROJECT / "docs" / "rbac" / "auth.yaml")
+        for name in ("auth", "features"):
+            self.api.apply(PROJECT / "docs" / "rbac" / f"{name}.yaml")
         for name in ("reader", "operator"):
             self.api.apply(PROJECT / "docs" / "rbac" / f"{name}.yaml")
             path = f"/api/v1/namespaces/sre-runbooks/serviceaccounts/{name}/token"

@@ -101,7 +101,10 @@ class Cluster:
         self.pods[name] = pod
 
     def _environment(self, container: Json) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
+        for source in container.get("envFrom", []):
+            with contextlib.suppress(ApiError, KeyError):
+                found |= self.api.get(f"/api/v1/namespaces/{NAMESPACE}/configmaps/{source['configMapRef']['name']}")["data"]
         for one in container.get("env", []):
             reference = one.get("valueFrom", {}).get("secretKeyRef")
             if reference is None:
@@ -153,6 +156,9 @@ class Cluster:
                 self.write(pod.name, {"level": "error", "msg": f"token rejected: {why}"})
                 return 401, {"error": "invalid token"}
             return 200, {"user": "user-7"}
+        if path.startswith("/custody/sign") and pod.environment.get("FEATURE_BULK_SIGN") == "true":
+            self.write(pod.name, {"level": "error", "msg": "bulk signing: batch 0 has no approver", "path": path})
+            return 500, {"error": "internal error"}
         if path.startswith(tuple(trouble.get("paths", ()))):
             number = random.randint(1000, 9999)
             self.write(pod.name, {"level": "error", "msg": f"{trouble['error']} (request {number})", "path": path})
