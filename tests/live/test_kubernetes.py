@@ -134,6 +134,30 @@ def test_a_key_is_written_and_taken_back_and_no_value_is_told(cluster: Lab, root
             assert told not in tried.output + done.output + back.output + written
 
 
+def config_data(lab: Lab) -> dict[str, str]:
+    return t.cast("dict[str, str]", Api.of(lab).get("/api/v1/namespaces/custody/configmaps/api-config")["data"])
+
+
+def test_a_feature_is_switched_off_and_on_again(cluster: Lab, root: pathlib.Path) -> None:
+    faults.break_it(cluster, "config-push", 1)
+    before = config_data(cluster)
+    tried = play(cluster, root, "-e", "mitigate=disable_feature", "--check", "--diff")
+    assert (tried.code, config_data(cluster)) == (0, before), tried.output[-2000:]
+    done = play(cluster, root, "-e", "mitigate=disable_feature")
+    assert (done.code, done.incident["state"]) == (0, "resolved"), done.output[-2000:]
+    assert config_data(cluster) == {**before, "FEATURE_BULK_SIGN": "false"}
+    again = play(cluster, root, "-e", "mitigate=disable_feature")
+    assert (again.code, config_data(cluster)["FEATURE_BULK_SIGN"]) == (0, "false"), "twice is once"
+    back = play(cluster, root, "-e", f"incident_id={done.folder.name}", playbook="playbooks/undo.yml")
+    assert (back.code, config_data(cluster)) == (0, before), back.output[-2000:]
+
+
+def test_without_the_grant_a_feature_is_a_gap_that_says_so(cluster: Lab) -> None:
+    asked = {"configmap": "another", "key": "X", "off_value": "off"}
+    (gap,) = [one for one in triage(cluster, features=[asked])["gaps"] if one["diagnostic"] == "configmap another"]
+    assert "403" in gap["reason"]
+
+
 def test_without_the_grant_the_key_is_a_gap_that_says_so(cluster: Lab) -> None:
     found = triage(cluster, secrets=["another-secret"])
     (gap,) = [one for one in found["gaps"] if one["diagnostic"] == "secret another-secret"]
