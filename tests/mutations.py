@@ -329,6 +329,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a pod belongs by uid", f"{KUBERNETES}/pods.py", 'if release["uid"] == owner.get("uid"):', "if True:"),
     ("that a status is no list", f"{KUBERNETES}/client.py", "            if not isinstance(items, list) and items is not None:\n", "            items = items if isinstance(items, list) else []\n            if False:\n"),
     ("that the first field of a name counts", LINES, "in reversed(LOGFMT.findall(text[:LONGEST]))", "in LOGFMT.findall(text[:LONGEST])"),
+    ("that times in a log are masked", LINES, '"<time>"),', '"<n>"),'),
     ("that a token in a log is masked", LINES, "found['key'] or found['header'] or found['element'] or ''", "found[0]"),
     ("that outgoing calls are nobody's requests", LINES, 'path.startswith("/") and ', ""),
     ("that scanners push nobody out", ANALYSER, "        if status == NOT_FOUND:\n", "        if False:\n"),

@@ -10,7 +10,7 @@ Sources: https://httpd.apache.org/docs/2.4/logs.html#combined, https://brandur.o
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import json
 import re
 import typing as t
@@ -43,6 +43,11 @@ GRPC_ERRORS = {
     "unavailable",
     "dataloss",
 }
+GRPC_FIELDS = ("grpc_status", "grpc.status", "grpc.code", "grpc_code")
+DIRECTION_FIELDS = ("direction", "span.kind", "kind")
+AGENT_FIELDS = ("user_agent", "userAgent", "http_user_agent", "ua", "agent")
+SPECIAL = frozenset((*GRPC_FIELDS, *DIRECTION_FIELDS, *AGENT_FIELDS))
+STATUS = re.compile("[1-5][0-9]{2}")
 OUTGOING = {"client", "outbound", "outgoing", "egress", "upstream"}
 _KEY = (
     r"\w{0,40}(?:passw(?:or)?d|passphrase|pass(?![a-z])|pwd|secret|tokens?|api[_-]?key|account[_-]?key|access[_-]?key|private[_-]?key"
@@ -61,16 +66,16 @@ SECRET = re.compile(
 )
 MASKS = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?(?!\w)"), "<time>"),
     (re.compile(r"\b[\w.+-]{1,64}@[\w-]{1,64}\.[\w.-]{1,64}\b"), "<mail>"),
     (re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b"), "<address>"),
     (re.compile(r"\b(?=[0-9a-f]{0,64}\d)(?:0x)?[0-9a-f]{8,}\b", re.IGNORECASE), "<hex>"),
-    (re.compile(r"(?<![\w<])\d+(?:\.\d+)?(?![\w>])"), "<n>"),
+    (re.compile(r"(?<![\w<])\d+(?:\.\d+)?(?:ns|us|ms|s|m|h|[kKMG]i?B|B)?(?![\w>])"), "<n>"),
 )
 LONGEST_PART = 32
 
 
-@dataclasses.dataclass(frozen=True)
-class Line:
+class Line(t.NamedTuple):
     """What a line says: its level in lower case, the request that it answered (``path`` without its query and its ids,
     ``status``), and, of an error, its message with everything that changes masked."""
 
@@ -105,6 +110,7 @@ def masked(text: str) -> str:
     return " ".join(text.split())[:LONGEST_TEMPLATE]
 
 
+@functools.lru_cache(maxsize=4096)
 def shape_of(path: str) -> str:
     """A path as its endpoint is called: without query, and without what names one thing among many.
 
@@ -169,18 +175,22 @@ def _json(text: str) -> dict[str, t.Any] | None:
 
 
 def _first(fields: t.Mapping[str, t.Any], *names: str) -> str:
-    return next((str(fields[name]) for name in names if fields.get(name) not in (None, "")), "")
+    for name in names:
+        value = fields.get(name)
+        if value is not None and value != "":
+            return str(value)
+    return ""
 
 
 def _from_fields(fields: t.Mapping[str, t.Any]) -> Line:
-    message = _first(fields, "msg", "message", "error", "event")
     level = _first(fields, "level", "severity", "lvl").lower()[:20]
+    message = _first(fields, "msg", "message", "error", "event") if level in ERROR_LEVELS else ""
     path = _first(fields, "path", "uri", "url", "request_path")
     status = _first(fields, "status", "status_code", "code")
-    if path and _first(fields, "grpc_status", "grpc.status", "grpc.code", "grpc_code").lower() in GRPC_ERRORS:
+    is_special = not SPECIAL.isdisjoint(fields)  # most lines have none of them, and there are millions
+    if is_special and path and _first(fields, *GRPC_FIELDS).lower() in GRPC_ERRORS:
         status = "500"
-    made = _first(fields, "direction", "span.kind", "kind").lower() in OUTGOING
-    if made or not path or not re.fullmatch("[1-5][0-9]{2}", status):
+    made = is_special and _first(fields, *DIRECTION_FIELDS).lower() in OUTGOING
+    if made or not path or not STATUS.fullmatch(status):
         return _line(level, message)
-    agent = _first(fields, "user_agent", "userAgent", "http_user_agent", "ua", "agent")
-    return _request(level, message, path, int(status), agent)
+    return _request(level, message, path, int(status), _first(fields, *AGENT_FIELDS) if is_special else "")
