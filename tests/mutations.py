@@ -26,7 +26,7 @@ KUBERNETES = "plugins/module_utils/_kubernetes"
 ROLLOUT = f"{KUBERNETES}/rollout.py"
 RELEASES, REQUESTS, K8S_COMMON = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("releases", "requests", "common"))
 AUTH, TOKEN = f"{SYSTEMS}/auth/rules.py", "plugins/module_utils/_token/check.py"
-K8S_SECRETS, K8S_CONFIGS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("secrets", "configs"))
+K8S_SECRETS, K8S_CONFIGS, TAKERS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("secrets", "configs", "takers"))
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
 POSTGRESQL = "plugins/module_utils/_postgresql"
@@ -248,16 +248,31 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that a key is generated only where any text will do", K8S_SECRETS, 'facts["limits"].get("auth_generate") and ', ""),
     ("that without the pods nothing is said of the key", K8S_SECRETS, 'if is_unread(facts, "workloads"', 'if False and is_unread(facts, "workloads"'),
     ("that a rule that fails leaves the others", f"{UTILS}/_judgement/verdict.py", "        except Exception as error:", "        except RecursionError as error:"),
-    ("that a feature's pods separate", K8S_CONFIGS, "    if not separates(bad, beside):", "    if False:"),
-    ("that pods of two releases tell nothing of a feature", K8S_CONFIGS, '    if len({pod["hash"] for pod in taken.pods}) > 1:', "    if False:"),
-    ("that other keys may have been changed", K8S_CONFIGS, 'isinstance(judged, Shown) and config["beside"]', "False"),
+    ("that a feature's pods separate", K8S_CONFIGS, " or not separates(bad, beside):", ":"),
+    ("that pods of two releases tell nothing of a feature", TAKERS, '    if not all(pod["revision"] in revisions for pod in pods):', "    if False:"),
+    ("that other sources may stand before a feature's", TAKERS, '    if not all(one["is_sure"] for one in every):', "    if False:"),
+    ("that other keys may have been changed", K8S_CONFIGS, 'isinstance(judged, Shown) and not config["is_alone"]', "False"),
+    ("that several features fit", K8S_CONFIGS, "_among_others(shown, len(found) - 1)", "shown"),
+    ("that one that has a feature is well", K8S_CONFIGS, "    good = that_answer_well(facts, taken.since, bad)", "    good: list[str] = []"),
+    ("that all see a feature's file", K8S_CONFIGS, "    good = that_answer_well(facts, taken.pods, bad)", "    good: list[str] = []"),
+    ("that pods were well with a feature", K8S_CONFIGS, "    if bad.expected_errors >= MAY_BE_CHANCE:", "    if False:"),
+    ("that pods of a feature are there", K8S_CONFIGS, 'taken.is_known and all(pod["ready"] for pod in taken.pods) and are_read(facts, taken.pods)', "True"),
     ("that errors of before are not a feature's", K8S_CONFIGS, "    if later < 0:", "    if False:"),
     ("that a feature's errors begin soon", K8S_CONFIGS, "    if later > SEEN_WITHIN:", "    if False:"),
     ("that many were well before a feature", K8S_CONFIGS, "    if bad.expected_errors < SERVED_WELL:", "    if False:"),
-    ("that a key that others take is not written", K8S_CONFIGS, "if not (is_alone and ", "if not ("),
+    ("that a key that others take is not written", K8S_CONFIGS, " or others_take(facts, workload, config)", ""),
     ("that what is there is what was looked at", f"{KUBERNETES}/configs.py", "        if data.get(key.key) != self._was:", "        if False:"),
     ("that a ConfigMap that another tool writes is refused", f"{KUBERNETES}/configs.py", "        if owner:", "        if False:"),
-    ("that a secret of a ConfigMap is not shown", f"{KUBERNETES}/configs.py", " and without_secrets(value) == value", ""),
+    ("that a secret of a ConfigMap is not shown", f"{KUBERNETES}/configs.py", "for text in (value, f\"{key}={value}\")", "for text in ()"),
+    ("that a feature may have come with a release", f"{SYSTEMS}/kubernetes/releases.py", '"likely" if beside and shown.confidence == "proven" else ', ""),
+    ("that the good token is asked again", f"{SYSTEMS}/auth/rules.py", '    elif again is None or again["accepted"] < again["requests"]:', "    elif False:"),
+    ("that only a body's beginning is searched", "plugins/module_utils/_probe/probe.py", "body[:SEARCHED]", "body"),
+    ("that a password in an address is not said", "plugins/module_utils/_token/check.py", '"it" if "@" in params[name] else ', ""),
+    ("that a key of the name may be of another kind", "plugins/module_utils/_token/check.py", 'fits = kind is None or one.get("kty") in (None, kind)', "fits = True"),
+    ("that another tool is called helm too", f"{KUBERNETES}/owners.py", "BY_HAND.fullmatch(one)", "BY_HAND.match(one)"),
+    ("that an owner's name is a name", f"{KUBERNETES}/owners.py", 'name[:LONGEST_NAME] if NAME.fullmatch(name) or name in OWN_WORDS else "ITS-NAME"', "name"),
+    ("that only our own is taken back", f"{KUBERNETES}/configs.py", "if self._own and ", "if False and "),
+    ("that a time without its writer's is none", f"{KUBERNETES}/data.py", " if all(times) else \"\"", ""),
     ("that a webhook's words are not told", f"{KUBERNETES}/secrets.py", "(HTTP {error.status}); {UNSAID}", "{error}"),
     ("that a name that could be an option is left out", f"{KUBERNETES}/owners.py", 'shlex.quote(name) if NAME.fullmatch(name) else "ITS-NAME"', "shlex.quote(name)"),
     ("that a Secret's writers are its owners", f"{KUBERNETES}/owners.py", "found = mark or manager", "found = mark"),

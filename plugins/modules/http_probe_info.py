@@ -47,7 +47,7 @@ options:
     elements: int
     default: [200]
   body_pattern:
-    description: A regular expression that the body of a good answer contains.
+    description: A regular expression that the body of a good answer contains, in its first 16 KiB.
     type: str
   p95_ms_max:
     description: The 95th percentile that a good round does not exceed, in milliseconds.

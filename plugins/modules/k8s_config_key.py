@@ -11,7 +11,7 @@ short_description: Puts another value into one key of a ConfigMap, and restarts 
 version_added: 0.3.0
 description:
   - Writes one key of a ConfigMap, only while it holds what was looked at, and restarts a Deployment, so that its pods get it.
-  - Called with O(value) and O(was) changed for each other, it takes itself back.
+  - Called with O(value) and O(was) changed for each other, and O(own), it takes itself back.
 notes:
   - M(kubernetes.core.k8s) writes whatever is there meanwhile, and cannot say that a key must still hold what was looked at.
   - A ConfigMap that another tool writes (Argo CD, Flux) is refused, as it would be written back.
@@ -50,6 +50,10 @@ options:
     description: What must be there before. Where it is anything else than this or O(value), nothing is written.
     type: str
     required: true
+  own:
+    description: Write only where this collection wrote O(was), by the server's books (C(managedFields)), and nobody since.
+    type: bool
+    default: false
   restart:
     description:
       - The Deployment that is restarted afterwards; none by default.
@@ -108,13 +112,14 @@ ARGUMENT_SPEC: Spec = {
     "uid": {"type": "str"},
     "value": {"type": "str", "required": True},
     "was": {"type": "str", "required": True},
+    "own": {"type": "bool", "default": False},
     **restart_spec(),
 }
 
 
 def writer(params: t.Mapping[str, t.Any], client: Client) -> ConfigWriter:
     key = ConfigKey(params["namespace"], params["configmap"], params["key"], params["uid"])
-    return ConfigWriter(client, key, params["value"], params["was"])
+    return ConfigWriter(client, key, params["value"], params["was"], own=params["own"])
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ options:
   body_pattern:
     description:
       - A regular expression that the body of an accepted request contains, for services that answer 200 and refuse in the body.
-        Without it a status of 2xx is taken for accepted.
+        Without it a status of 2xx is taken for accepted. The first 16 KiB are searched.
     type: str
   requests:
     description: How many requests are made with each kind of token.
@@ -75,8 +75,9 @@ EXAMPLES = r"""
 RETURN = r"""
 checked:
   description:
-    - What came of it. RV(ignore:attempts) has an entry for each kind of token, C(token), C(none), C(garbage), C(unsigned) and
-      C(forged), with how often which HTTP status came, and why none did.
+    - What came of it. RV(ignore:attempts) has an entry for each kind of token, C(token), C(none), C(garbage), C(unsigned),
+      C(unsigned_other), C(stripped), C(forged), C(unknown_key) and, for the good token after these, C(again), with how often
+      which HTTP status came, and why none did.
     - RV(ignore:claims) is what the good token says of itself, unverified, with times in seconds since 1970. V(none) where it says
       nothing that can be read.
     - RV(ignore:clocks) is by how many seconds the clocks of those who answered are ahead of the one here, to half a second.

@@ -127,9 +127,9 @@ def keyed(pods: list[Json], keys: Json, *, logs: list[Json] | None = None, refer
 
 def switched(pods: list[Json], logs: list[Json]) -> Json:
     """A workload that takes a feature's key, which was written at five minutes past two."""
-    reference = {"container": "api", "configmap": "api-config", "key": "BULK", "is_live": False}
+    reference = {"container": "api", "configmap": "api-config", "key": "BULK", "is_live": False, "is_sure": True, "but": []}
     config = {"configmap": "api-config", "key": "BULK", "off_value": "false", "uid": "c1", "immutable": False, "value": "true",
-              "is_shown": True, "written": FIVE, "beside": 0, "owner": None}  # fmt: skip
+              "is_shown": True, "written": FIVE, "is_alone": True, "beside": "", "owner": None}  # fmt: skip
     return {**cluster([{**one, "configs": [reference]} for one in pods], logs), "configs": [config]}
 
 
@@ -365,7 +365,7 @@ def test_what_is_paused_is_resumed_first() -> None:
 def test_a_long_change_cause_and_a_hostile_name_do_no_harm() -> None:
     hostile = owner_of({"metadata": {"annotations": {"argocd.argoproj.io/tracking-id": "x; rm -rf /:apps"}}})
     assert hostile is not None
-    assert hostile["suspend"] == "argocd app set ITS-NAME --sync-policy none"
+    assert (hostile["name"], hostile["suspend"]) == ("ITS-NAME", "argocd app set ITS-NAME --sync-policy none")
     long = cluster(THREE, FAILS, releases=[release(2, change_cause="word " * 9000, changes=["env X"] * 900), release(1, OLD)])
     (found,) = [one for one in observed(long) if isinstance(one, Finding) and one.id == BAD]
     assert len(shipped().summary(found)) < 800

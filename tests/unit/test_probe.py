@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import re
 import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import (
     Sample,
     Wanted,
+    matches,
     percentile,
     probe,
     problem_with,
@@ -105,3 +107,10 @@ def test_a_chunk_that_lies_about_its_length_is_read_to_the_limit_only(length: by
     with contextlib.suppress(ValueError, http.client.HTTPException):
         assert len(read_at_most(answer, 50_000)) <= 50_000  # or what it says is refused
     assert connected.file.tell() < 200_000
+
+
+def test_only_a_body_s_beginning_is_searched() -> None:
+    """On a body that was made for it, a search takes a time that grows with the square of the length; nothing can stop it."""
+    assert matches(re.compile("found"), b"x" * 16_000 + b"found")
+    assert not matches(re.compile("found"), b"x" * 20_000 + b"found")
+    assert matches(None, b"")

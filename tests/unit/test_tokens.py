@@ -10,7 +10,14 @@ import typing as t
 
 import pytest
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import Wanted
-from ansible_collections.sre.runbooks.plugins.module_utils._token.check import Answer, check, check_from, claims_of, false_token
+from ansible_collections.sre.runbooks.plugins.module_utils._token.check import (
+    FALSE,
+    Answer,
+    check,
+    check_from,
+    claims_of,
+    false_token,
+)
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import observe
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import shipped
@@ -62,10 +69,31 @@ def test_every_kind_of_token_is_tried_as_often_as_asked() -> None:
     service = Service()
     checked = check_from(SPEC, service)
     counted = collections.Counter(kind_of(token) for _url, token in service.asked)
-    assert counted == dict.fromkeys(("token", "none", "garbage", "unsigned", "forged"), 3)
+    assert counted == {"token": 6, "none": 3, "garbage": 3, "unsigned": 9, "forged": 6}
+    assert service.asked[-3:] == [(URL, TOKEN)] * 3
     assert [(one["kind"], one["statuses"]) for one in checked["attempts"]] == [
-        ("token", {"200": 3}), ("none", {"401": 3}), ("garbage", {"401": 3}), ("unsigned", {"401": 3}), ("forged", {"401": 3}),
+        ("token", {"200": 3}), *((kind, {"401": 3}) for kind in FALSE), ("again", {"200": 3}),
     ]  # fmt: skip
+
+
+def test_each_false_token_is_false_in_its_own_way() -> None:
+    made = {kind: false_token(kind, TOKEN, NOW) or "" for kind in FALSE}
+    assert [claims["algorithm"] for kind in ("unsigned", "unsigned_other") if (claims := claims_of(made[kind]))] == [
+        "none",
+        "nOnE",
+    ]
+    assert made["stripped"] == f"{TOKEN.rpartition('.')[0]}."
+    header = json.loads(base64.urlsafe_b64decode(f"{made['unknown_key'].partition('.')[0]}=="))
+    assert header["alg"] == "RS256"
+    assert header["kid"].startswith("sre.runbooks-")
+    assert made["unknown_key"].split(".")[1] == TOKEN.split(".")[1]
+
+
+def test_a_password_in_an_address_is_not_said() -> None:
+    for name in ("url", "issuer"):
+        with pytest.raises(ValueError, match="a password") as caught:
+            check_from({**SPEC, name: "https://svc:S3cretPw@api.example.org/me"}, Service())
+        assert "S3cretPw" not in str(caught.value)
 
 
 def test_where_a_good_token_is_refused_no_false_one_is_sent() -> None:
@@ -129,6 +157,9 @@ KEYS = f"{ISSUER}/keys"
 ISSUED: Json = {"issuer": ISSUER, "jwks_uri": KEYS}
 PUBLISHED: list[tuple[str, Json, tuple[bool | None, int, int], str | None]] = [
     ("its keys", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "b"}, {"kid": "key-1"}, {"n": "x"}, 7]}}, (True, 2, 2), None),
+    ("a key of its name that signs nothing so", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "key-1", "kty": "oct"}]}}, (False, 1, 0), None),
+    ("a key of its name for encryption", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "key-1", "kty": "RSA", "use": "enc"}]}}, (False, 1, 0), None),
+    ("its key, whole", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "key-1", "kty": "RSA", "use": "sig"}]}}, (True, 1, 0), None),
     ("other keys", {DOCUMENT: ISSUED, KEYS: {"keys": [{"kid": "key-10"}]}}, (False, 1, 0), None),
     ("behind many", {DOCUMENT: ISSUED, KEYS: {"keys": [*({"kid": str(one)} for one in range(150)), {"kid": "key-1"}]}}, (True, 151, 0), None),
     ("half a letter", {DOCUMENT: ISSUED, KEYS: b'{"keys": [{"kid": "\\ud800"}]}'}, (False, 1, 0), None),
@@ -193,7 +224,7 @@ def attempt(kind: str, status: str = "401", requests: int = 5, accepted: int | N
 
 
 CLAIMS: Json = {"kid": "key-1", "algorithm": "RS256", "issuer": ISSUER, "issued": NOW, "not_before": NOW, "expires": NOW + 600}
-CLOSED = [attempt(kind) for kind in ("none", "garbage", "unsigned", "forged")]
+CLOSED = [*(attempt(kind) for kind in FALSE), attempt("again", "200")]
 GOOD = attempt("token", "200")
 REFUSED = attempt("token", "401")
 OPEN = [*CLOSED[:3], attempt("forged", "200")]
@@ -224,7 +255,12 @@ def ended(ago: float) -> Json:
 BEHIND: Json = {"clocks": (-300.0, -300.0), "refusing": -300.0}
 VERDICTS: list[tuple[str, Json, list[tuple[str, str]], list[str]]] = [
     ("all is well", auth(GOOD, *CLOSED, keys=keys_of("key-1")), [], []),
-    ("forged is accepted", auth(GOOD, *OPEN), [("auth.open_door", "likely")], []),
+    ("who counts requests lets nobody in any more", auth(GOOD, *CLOSED[:-1], attempt("again", "403")), [], [UNTRIED]),
+    ("who counts requests lets some in", auth(GOOD, *CLOSED[:-1], {**attempt("again", "200"), "accepted": 4}), [], [UNTRIED]),
+    ("the good one was not asked again", auth(GOOD, *CLOSED[:-1]), [], [UNTRIED]),
+    *((f"{kind} is accepted", auth(GOOD, *(attempt(one, "200" if one == kind else "401") for one in FALSE), attempt("again", "200")),
+       [("auth.open_door", "likely")], []) for kind in FALSE),
+    ("forged is accepted where it was tried", auth(GOOD, *OPEN), [("auth.open_door", "likely")], []),
     ("forged is accepted, as its body says", auth(GOOD, *OPEN, body_asked=True), [("auth.open_door", "proven")], []),
     ("one pod accepts it", auth(GOOD, *CLOSED[:3], {**attempt("forged"), "accepted": 1, "statuses": {"200": 1, "401": 4}}),
      [("auth.open_door", "likely")], []),
@@ -313,7 +349,7 @@ def test_what_a_body_says_is_asked_for() -> None:
             return Answer(200, None, b'{"user": 7}' if answer.status == 200 else b'{"errors": ["who are you?"]}')
 
     checked = check_from({**SPEC, "body_pattern": '"user"'}, Polite())
-    assert [one["accepted"] for one in checked["attempts"]] == [3, 0, 0, 0, 0]
+    assert [one["accepted"] for one in checked["attempts"]] == [3, *[0] * len(FALSE), 3]
 
 
 def test_the_clock_of_each_answer_counts(monkeypatch: pytest.MonkeyPatch) -> None:

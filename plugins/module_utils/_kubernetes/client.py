@@ -42,6 +42,7 @@ MOST_BYTES = 67108864
 # How many exchanges may go on side by side.
 AT_ONCE = 16
 LONGEST_MESSAGE = 400
+MANAGER = "sre.runbooks"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 UNKNOWN = "so nobody knows whether it was done: look again before you act"
@@ -131,7 +132,7 @@ class Client:
     def patch(self, path: str, body: t.Any, content_type: str, *, dry_run: bool) -> Json:
         """Changes one object. With ``dry_run`` the server checks everything and stores nothing. Raises KubernetesError, and
         OutcomeUnknownError where it may have been done."""
-        whole = f"{path}?{urllib.parse.urlencode({'fieldManager': 'sre.runbooks', **({'dryRun': 'All'} if dry_run else {})})}"
+        whole = f"{path}?{urllib.parse.urlencode({'fieldManager': MANAGER, **({'dryRun': 'All'} if dry_run else {})})}"
         before, self.wrote = self.wrote, self.wrote or not dry_run
         try:
             answer = self._exchange("PATCH", whole, json.dumps(body).encode(), content_type)

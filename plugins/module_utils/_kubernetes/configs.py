@@ -11,13 +11,16 @@ from __future__ import annotations
 import dataclasses
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Client
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import MANAGER, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.data import (
     CONFLICTS,
     LOOK_AGAIN,
     NOT_FOUND,
     checked,
+    is_written_alone,
+    last_writers,
     write_data,
+    written_beside,
     written_of,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
@@ -26,44 +29,47 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners im
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 
 Json = dict[str, t.Any]
-# A switch is short; what is longer is a document, and stays where it is.
-LONGEST_VALUE = 100
+# A switch is a short word; what is longer may be a document, or a secret, and stays where it is.
+LONGEST_VALUE = 24
 
 
 def path_of(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/configmaps/{name}"
 
 
-def look_at_config(client: Client, namespace: str, feature: Feature) -> Config:
-    """How a feature's key stands. Raises KubernetesError where it cannot be read; a ConfigMap that is not there is an answer."""
+def look_at_configs(client: Client, namespace: str, features: t.Sequence[Feature]) -> list[Config]:
+    """How the keys of one ConfigMap stand. Raises KubernetesError where it cannot be read; one that is not there is an answer."""
     try:
-        return config_of(feature, client.get(path_of(namespace, feature["configmap"])))
+        one = client.get(path_of(namespace, features[0]["configmap"]))
     except RefusedError as error:
-        if error.status == NOT_FOUND:
-            return {**feature, "uid": "", "immutable": False, "value": None, "is_shown": True, "written": "", "beside": 0,
-                    "owner": None}  # fmt: skip
-        raise
+        if error.status != NOT_FOUND:
+            raise
+        one = {"metadata": {"uid": ""}}
+    return [config_of(feature, one) for feature in features]
 
 
 def config_of(feature: Feature, one: Json) -> Config:
     """The key's value, where it is short and no secret, and when it was written, as the server's own books say."""
     key, data, written = feature["key"], one.get("data") or {}, written_of(one)
-    value, at = data.get(key), written.get(key, "")
+    value = data.get(key)
     return {
         **feature,
         "uid": one["metadata"]["uid"],
         "immutable": bool(one.get("immutable")),
-        "value": value if is_plain(value) else None,
-        "is_shown": key not in data or is_plain(value),
-        "written": at,
-        "beside": sum(other == at for other in written.values()) - 1 if at else 0,
+        "value": value if is_switch(key, value) else None,
+        "is_shown": key not in data or is_switch(key, value),
+        "written": written.get(key, ""),
+        "is_alone": is_written_alone(one, key),
+        "beside": written_beside(one, key),
         "owner": owner_of_config(one),
     }
 
 
-def is_plain(value: t.Any) -> bool:
+def is_switch(key: str, value: t.Any) -> bool:
     """Whether a value may stand on a screen and in the record: short, one line, and nothing that looks like a secret."""
-    return isinstance(value, str) and len(value) <= LONGEST_VALUE and value.isprintable() and without_secrets(value) == value
+    if not isinstance(value, str) or len(value) > LONGEST_VALUE or not value.isprintable():
+        return False
+    return all(without_secrets(text) == text for text in (value, f"{key}={value}"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,10 +91,11 @@ class ConfigKey:
 
 
 class ConfigWriter:
-    """Puts ``value`` where ``was`` is. ``made``: the uid of what may have been written."""
+    """Puts ``value`` where ``was`` is; with ``own`` only where this collection wrote that. ``made``: the uid of what may have
+    been written."""
 
-    def __init__(self, client: Client, key: ConfigKey, value: str, was: str) -> None:
-        self._client, self._key, self._value, self._was = client, key, value, was
+    def __init__(self, client: Client, key: ConfigKey, value: str, was: str, *, own: bool = False) -> None:
+        self._client, self._key, self._value, self._was, self._own = client, key, value, was, own
         self.made: Json = {}
 
     def write(self, *, dry_run: bool) -> str:
@@ -106,6 +113,10 @@ class ConfigWriter:
             return ""
         if data.get(key.key) != self._was:
             raise KubernetesError(f"{key.said} does not hold {self._was!r}: {LOOK_AGAIN}")
+        if self._own and last_writers(found, key.key) != {MANAGER}:
+            raise KubernetesError(
+                f"{key.said} was written by somebody else since: what they put there stays. Nothing was changed"
+            )
         self.made.update(uid=found["metadata"]["uid"])
         try:
             write_data(self._client, key.path, found, {**data, key.key: self._value}, dry_run=dry_run)

@@ -21,12 +21,46 @@ LOOK_AGAIN = "nothing was changed; look again"
 
 def written_of(one: Json) -> dict[str, str]:
     """When each key was written, at the latest: the server keeps one time for all that somebody wrote in one way."""
-    written: dict[str, str] = {}
-    for entry in one["metadata"].get("managedFields") or []:
-        for field in (entry.get("fieldsV1") or {}).get("f:data") or {}:
-            name = str(field).removeprefix("f:")
-            written[name] = max(written.get(name, ""), str(entry.get("time") or ""))
-    return {key: at for key, at in written.items() if key in (one.get("data") or {})}
+    return {
+        key: at for key in one.get("data") or {}
+        if (at := _newest(entry for entry in _entries(one) if f"f:{key}" in _data_of(entry)))
+    }  # fmt: skip
+
+
+def _newest(entries: t.Iterable[Json]) -> str:
+    """The newest time of some entries; empty where there is none, or one has none."""
+    times = [str(entry.get("time") or "") for entry in entries]
+    return max(times, default="") if all(times) else ""
+
+
+def _entries(one: Json) -> list[Json]:
+    return [entry for entry in one["metadata"].get("managedFields") or [] if isinstance(entry, dict)]
+
+
+def is_written_alone(one: Json, key: str) -> bool:
+    """Whether the books show that a key was written by itself: whoever owns it owns nothing else. An entry's time moves with
+    anything that is written in the same way, be it a label, or another key that was taken away."""
+    entries = [entry for entry in _entries(one) if f"f:{key}" in _data_of(entry)]
+    return bool(entries) and all(
+        set(entry["fieldsV1"]) <= {"f:data"} and set(_data_of(entry)) <= {".", f"f:{key}"} for entry in entries
+    )
+
+
+def written_beside(one: Json, key: str) -> str:
+    """When anything else of an object's data was written last; empty where nothing was."""
+    kinds = {"f:data", "f:binaryData"}
+    others = [one for one in _entries(one) if f"f:{key}" not in _data_of(one) and kinds & set(one.get("fieldsV1") or {})]
+    return _newest(others)
+
+
+def last_writers(one: Json, key: str) -> set[str]:
+    """Who owns a key, by the server's books."""
+    return {str(entry.get("manager")) for entry in _entries(one) if f"f:{key}" in _data_of(entry)}
+
+
+def _data_of(entry: Json) -> Json:
+    found = (entry.get("fieldsV1") or {}).get("f:data")
+    return found if isinstance(found, dict) else {}
 
 
 def checked(said: str, kind: str, found: Json, uid: str | None) -> Json:

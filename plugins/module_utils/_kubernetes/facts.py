@@ -52,25 +52,30 @@ class Feature(t.TypedDict):
 
 class Config(Feature):
     """How a feature's key stands. ``value``: None where it is not there, or (``is_shown``) must not be shown; ``written``: when,
-    at the latest; ``beside``: how many other keys were written with it, for all that the server's books tell."""
+    at the latest; ``is_alone``: nothing else was written with it, by the server's books, so that it is when it was changed;
+    ``beside``: when anything else of the ConfigMap was written last."""
 
     uid: str
     immutable: bool
     value: str | None
     is_shown: bool
     written: str
-    beside: int
+    is_alone: bool
+    beside: str
     owner: Owner | None
 
 
 class ConfigReference(t.TypedDict):
-    """What a container takes from a ConfigMap; without a ``key`` all of its keys. ``is_live``: as a file that the kubelet keeps
-    up to date; else it has what was there when it was started."""
+    """What a container takes from a ConfigMap; without a ``key`` all of its keys, ``but`` those that it has from elsewhere.
+    ``is_live``: as a file that the kubelet keeps up to date; else it has what was there when it was started. ``is_sure``: no
+    other source may stand before it."""
 
     container: str
     configmap: str
     key: str
     is_live: bool
+    is_sure: bool
+    but: list[str]
 
 
 class Reference(t.TypedDict):

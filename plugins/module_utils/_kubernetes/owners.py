@@ -22,11 +22,15 @@ Json = dict[str, t.Any]
 # Kubernetes itself writes only what follows from the template.
 SYSTEM = ("kube-controller-manager", "kube-scheduler")
 LONGEST_NAME = 60
+OWN_WORDS = ("its own resource",)
 # One word, or the known names: it stands beside commands, and must be none.
 TOOL = re.compile(r"Argo CD|Config Sync|[A-Za-z][\w./-]{0,59}")
 NAME = re.compile(r"[A-Za-z0-9][\w.:/-]{0,252}")
 # Who writes for a person who typed it; everything else that wrote a Secret's data may write it back.
-BY_HAND = ("kubectl", "helm", "sre.runbooks", "before-first-apply", "Mozilla", "k9s", "lens")
+BY_HAND = re.compile(
+    r"kubectl(-(client-side-apply|last-applied|create|apply|edit|patch|replace|label|annotate|set|rollout))?|[Hh]elm|k9s|lens"
+    r"|sre\.runbooks|before-first-apply|Mozilla"
+)
 SECRET_TOOLS = re.compile(r"external-secrets\.io|sealedsecrets|vault|reflector|kyverno|argocd\.argoproj\.io", re.IGNORECASE)
 CONTROLLER = re.compile(r"(controller|operator|reconciler)", re.IGNORECASE)
 
@@ -66,7 +70,7 @@ def _owner_of_data(one: t.Mapping[str, t.Any], kind: str) -> Owner | None:
     ]
     marks = {*(meta.get("labels") or {}), *(meta.get("annotations") or {})}
     mark = next((mark for mark in sorted(marks) if SECRET_TOOLS.search(mark)), None)
-    manager = next((one for one in managers if not one.startswith(BY_HAND)), None)
+    manager = next((one for one in managers if not BY_HAND.fullmatch(one)), None)
     found = mark or manager
     return _told(found, "its own resource", "find its owner") if found else None
 
@@ -124,4 +128,5 @@ def _quoted(name: str) -> str:
 
 def _told(tool: str, name: str, suspend: str) -> Owner:
     """A tool's name is anybody's text, and stands beside commands that are pasted."""
-    return {"tool": tool if TOOL.fullmatch(tool) else "another tool", "name": name[:LONGEST_NAME], "suspend": suspend}
+    shown = name[:LONGEST_NAME] if NAME.fullmatch(name) or name in OWN_WORDS else "ITS-NAME"
+    return {"tool": tool if TOOL.fullmatch(tool) else "another tool", "name": shown, "suspend": suspend}

@@ -88,38 +88,47 @@ def references_of(spec: Json) -> list[Reference]:
 
 
 def configs_of(spec: Json) -> list[ConfigReference]:
-    """What the containers of a pod take from ConfigMaps: variables, and files. Of a source that puts something before each name,
-    nothing is known."""
+    """What the containers of a pod take from ConfigMaps: variables, and files."""
     return [
-        {"container": one["name"], "configmap": name, "key": key, "is_live": is_live}
+        t.cast("ConfigReference", {"container": one["name"], **reference})
         for one in [*spec["containers"], *(spec.get("initContainers") or [])]
-        for name, key, is_live in [*_variables(one), *_files(one, spec.get("volumes") or [])]
+        for reference in [*_variables(one), *_files(one, spec.get("volumes") or [])]
     ]
 
 
-def _variables(container: Json) -> t.Iterator[tuple[str, str, bool]]:
-    for variable in container.get("env") or []:
+def _variables(container: Json) -> t.Iterator[t.Any]:
+    """What is named by itself counts before what comes with all keys, and of two such sources the later one."""
+    named, sources = container.get("env") or [], container.get("envFrom") or []
+    for variable in named:
         reference = (variable.get("valueFrom") or {}).get("configMapKeyRef")
         if reference:
-            yield reference["name"], reference["key"], False
-    for source in container.get("envFrom") or []:
-        if source.get("configMapRef") and not source.get("prefix"):
-            yield source["configMapRef"]["name"], "", False
+            yield {"configmap": reference["name"], "key": reference["key"], "is_live": False, "is_sure": True, "but": []}
+    names = [variable["name"] for variable in named]
+    for number, source in enumerate(sources):
+        if source.get("configMapRef"):
+            is_last = number == len(sources) - 1
+            yield {"configmap": source["configMapRef"]["name"], "key": "", "is_live": False, "but": names,
+                   "is_sure": is_last and not source.get("prefix")}  # fmt: skip
 
 
-def _files(container: Json, volumes: t.Sequence[Json]) -> t.Iterator[tuple[str, str, bool]]:
+def _files(container: Json, volumes: t.Sequence[Json]) -> t.Iterator[t.Any]:
     """The kubelet keeps files up to date, but not one that is mounted by itself (subPath)."""
-    mounts = {
-        mount["name"]: not (mount.get("subPath") or mount.get("subPathExpr")) for mount in container.get("volumeMounts") or []
-    }
+    mounts = container.get("volumeMounts") or []
     for volume in volumes:
+        ways = [not (one.get("subPath") or one.get("subPathExpr")) for one in mounts if one["name"] == volume["name"]]
         sources = [
             volume.get("configMap"),
             *(one.get("configMap") for one in (volume.get("projected") or {}).get("sources") or []),
         ]
-        for source in sources if volume["name"] in mounts else ():
+        for source in sources if ways else ():
             for item in (source.get("items") or [{"key": ""}]) if source else ():
-                yield source["name"], item["key"], mounts[volume["name"]]
+                yield {
+                    "configmap": source["name"],
+                    "key": item["key"],
+                    "is_live": all(ways),
+                    "is_sure": len(set(ways)) == 1,
+                    "but": [],
+                }
 
 
 def _belongs(owner: Json, workloads: t.Sequence[Workload]) -> tuple[str | None, str | None, int | None]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 import typing as t
@@ -15,19 +16,21 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
     connect,
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.configs import look_at_config
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.configs import look_at_configs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Namespace
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import look_at_secret
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import DIAGNOSTICS, look
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
-from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
+from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within, within_each
 
 Json = dict[str, t.Any]
 LEAST_SECONDS = 1.0
 # How much of the time the lists may take, so that what one of them takes leaves the others told.
 LOOK_SHARE = 0.6
+# And how much Secrets and ConfigMaps may take after them.
+DATA_SHARE = 0.2
 
 
 def argument_spec() -> Spec:
@@ -83,15 +86,30 @@ def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
 
 
 def _look_at_data(client: Client, params: t.Mapping[str, t.Any], facts: Namespace) -> None:
-    """Secrets, and keys of ConfigMaps, each by itself: one that cannot be read is a gap, and takes nothing of the others."""
-    space = params["namespace"]
-    looks: list[tuple[str, list[t.Any], t.Callable[[], t.Any]]] = []
+    """Secrets and ConfigMaps, each by itself: one that cannot be read in time is a gap, and takes nothing of the others."""
+    space, looks = params["namespace"], Looks()
     for name in params["secrets"]:
-        looks.append((f"secret {name}", facts["secrets"], functools.partial(look_at_secret, client, space, name)))
-    for one in params["features"]:
-        looks.append((f"configmap {one['configmap']}", facts["configs"], functools.partial(look_at_config, client, space, one)))
-    for name, found, look_at in looks:
-        try:
-            found.append(look_at())
-        except (KubernetesError, KeyError, TypeError, AttributeError) as error:
-            facts["gaps"].append({"diagnostic": name, "reason": str(error) or type(error).__name__})
+        looks.add(f"secret {name}", functools.partial(look_at_secret, client, space, name), facts["secrets"].append)
+    for name in sorted({one["configmap"] for one in params["features"]}):
+        own = [one for one in params["features"] if one["configmap"] == name]
+        looks.add(f"configmap {name}", functools.partial(look_at_configs, client, space, own), facts["configs"].extend)
+    answers = within_each(DATA_SHARE * params["seconds_max"], looks.calls, len(looks.calls)) if looks.calls else []
+    for name, keep, answer in zip(looks.names, looks.keep, answers, strict=True):
+        if isinstance(answer, Exception):
+            facts["gaps"].append({"diagnostic": name, "reason": str(answer) or type(answer).__name__})
+        else:
+            keep(answer)
+
+
+@dataclasses.dataclass
+class Looks:
+    """What is read: under which name a gap of it is told, how, and where it is kept."""
+
+    names: list[str] = dataclasses.field(default_factory=list)
+    calls: list[t.Callable[[], t.Any]] = dataclasses.field(default_factory=list)
+    keep: list[t.Callable[[t.Any], None]] = dataclasses.field(default_factory=list)
+
+    def add(self, name: str, call: t.Callable[[], t.Any], keep: t.Callable[[t.Any], None]) -> None:
+        self.names.append(name)
+        self.calls.append(call)
+        self.keep.append(keep)

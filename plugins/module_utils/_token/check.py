@@ -29,6 +29,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._http.transport impor
 from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import (
     Wanted,
     connection,
+    matches,
     pattern_of,
     problem_with,
     read_at_most,
@@ -44,7 +45,9 @@ LONGEST_NAME = 200
 AT_ONCE = 5
 REFUSED = 401
 # Nobody's signature, and nobody's token: what a service accepts of these it does not verify.
-FALSE: tuple[Kind, ...] = ("none", "garbage", "unsigned", "forged")
+FALSE: tuple[Kind, ...] = ("none", "garbage", "unsigned", "unsigned_other", "stripped", "forged", "unknown_key")
+# Which keys verify what an algorithm signs, by the letters that it begins with (RFC 7518, 3.1 and 6.1; RFC 8037).
+KEY_TYPES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "ED": "OKP"}
 Json = dict[str, t.Any]
 
 
@@ -156,11 +159,15 @@ def false_token(kind: Kind, token: str | None, now: float) -> str | None:
     parts = token.split(".") if token is not None and claims_of(token) else []
     header = (_read(parts[0]) if parts else None) or {"alg": "HS256", "typ": "JWT"}
     body = parts[1] if parts else _part({"sub": "sre.runbooks-negative-test", "iat": int(now), "exp": int(now) + 300})
-    if kind == "unsigned":
-        return f"{_part({**header, 'alg': 'none'})}.{body}."
+    head = parts[0] if parts else _part(header)
+    if kind in ("unsigned", "unsigned_other"):
+        return f"{_part({**header, 'alg': 'none' if kind == 'unsigned' else 'nOnE'})}.{body}."
+    if kind == "stripped":
+        return f"{head}.{body}."
     length = len(parts[2]) * 3 // 4 if parts else 32
     signature = base64.urlsafe_b64encode(secrets.token_bytes(length)).rstrip(b"=").decode()
-    return f"{parts[0] if parts else _part(header)}.{body}.{signature}"
+    head = _part({**header, "kid": f"sre.runbooks-{secrets.token_hex(8)}"}) if kind == "unknown_key" else head
+    return f"{head}.{body}.{signature}"
 
 
 def check(
@@ -190,16 +197,19 @@ def check(
             }
             return {kind: [one.result() for one in several] for kind, several in asked.items()}
 
-        kid = kid_of(token) if token else None
-        published = pool.submit(published_keys, keys, kid, wanted, get_one, clock) if keys else None
+        claims = claims_of(token) if token else None
+        key = Key(kid_of(token) if token else None, (claims["algorithm"] if claims else None) or "")
+        published = pool.submit(published_keys, keys, key, wanted, get_one, clock) if keys else None
         answers = tried({"token": token} if token else {})
         statuses = {one.answer.status for one in answers.get("token", [])}
         if REFUSED not in statuses and statuses != {None}:
             answers |= tried({kind: false_token(kind, token, now) for kind in FALSE})
+            # Whoever counts requests refuses everything after some, and that says nothing of the false ones.
+            answers |= tried({"again": token} if token else {})
         return {
             "url": url,
             "attempts": [_attempt(kind, [one.answer for one in several], wanted) for kind, several in answers.items()],
-            "claims": claims_of(token) if token else None,
+            "claims": claims,
             "clocks": _clocks([one for several in answers.values() for one in several], answers.get("token", [])),
             "keys": published.result() if published else None,
             "now": now,
@@ -255,11 +265,25 @@ def _is_accepted(answer: Answer, wanted: Wanted) -> bool:
     """Some services answer 200 and say in the body that they refuse: there only the body tells."""
     if answer.status is None or not 200 <= answer.status < 300:
         return False
-    return wanted.body_pattern is None or bool(wanted.body_pattern.search(answer.body.decode("utf-8", "replace")))
+    return matches(wanted.body_pattern, answer.body)
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """What a token says of the key that signed it."""
+
+    kid: str | None
+    algorithm: str
+
+    def may_be(self, one: Json) -> bool:
+        """Whether a published key has the name, and can verify what the algorithm signs."""
+        kind = KEY_TYPES.get(self.algorithm.upper()[:2])
+        fits = kind is None or one.get("kty") in (None, kind)
+        return one.get("kid") == self.kid and fits and one.get("use") in (None, "sig")
 
 
 def published_keys(
-    where: t.Sequence[str], kid: str | None, wanted: Wanted, get_one: Get, clock: t.Callable[[], float] = time.time
+    where: t.Sequence[str], key: Key, wanted: Wanted, get_one: Get, clock: t.Callable[[], float] = time.time
 ) -> Keys:
     """Whether an issuer publishes a key; ``where``: its address, or that and the address of its keys. No word of its answer is
     returned: one who knows the token could give it back in pieces, as the names of keys."""
@@ -280,7 +304,8 @@ def published_keys(
     names = [one.get("kid") if isinstance(one, dict) else None for one in listed]
     named = {one for one in names if isinstance(one, str)}
     unnamed = sum(not isinstance(one, str) for one in names)
-    return {**found, "has": None if kid is None else kid in named, "named": len(named), "unnamed": unnamed}
+    has = None if key.kid is None else any(key.may_be(one) for one in listed if isinstance(one, dict))
+    return {**found, "has": has, "named": len(named), "unnamed": unnamed}
 
 
 def _document(url: str, wanted: Wanted, get_one: Get, clock: t.Callable[[], float]) -> tuple[Json, str | None, float | None]:
@@ -327,7 +352,8 @@ def check_from(params: t.Mapping[str, t.Any], get_one: Get = get) -> Checked:
     for name in ("url", "issuer", "keys_url"):
         problem = params[name] and problem_with(params[name])
         if problem:
-            raise ValueError(f"{name}: {params[name]!r} cannot be asked: {problem}")
+            shown = "it" if "@" in params[name] else repr(params[name])  # a password may stand before that
+            raise ValueError(f"{name}: {shown} cannot be asked: {problem}")
     if params["keys_url"] and not params["issuer"]:
         raise ValueError("keys_url: whose keys they are is missing (issuer)")
     if params["requests"] < 1:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import typing as t
 
-Kind = t.Literal["token", "none", "garbage", "unsigned", "forged"]
+# The good token, false ones, and the good one again after them.
+Kind = t.Literal["token", "none", "garbage", "unsigned", "unsigned_other", "stripped", "forged", "unknown_key", "again"]
 
 
 class Attempt(t.TypedDict):
@@ -33,9 +34,9 @@ class Claims(t.TypedDict):
 
 
 class Keys(t.TypedDict):
-    """Whether an issuer publishes the key that the token names (``has``: None where it names none), or why that is not known
-    (``refusal``); how many of its keys have names, and how many have none; by how many seconds the issuer's clock is ahead of
-    ours, None where it told none."""
+    """Whether an issuer publishes a key of the name that the token says, of a kind that fits its algorithm (``has``: None where
+    it names none), or why that is not known (``refusal``); how many of its keys have names, and how many have none; by how many
+    seconds the issuer's clock is ahead of ours, None where it told none."""
 
     issuer: str
     url: str

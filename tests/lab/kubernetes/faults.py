@@ -253,7 +253,7 @@ def config_push(fault: Fault) -> None:
     api = Api.of(fault.lab)
     time.sleep(1.1)  # the API server's times are whole seconds
     api.patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"FEATURE_BULK_SIGN": "true"}})
-    fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
+    fault.sessions.append(Session("feature", 0, "", "", "", "", f"{NAMESPACE}/api-config/FEATURE_BULK_SIGN"))
     time.sleep(1.1)
     older = pods_of(fault.lab)[0]
     for name in pods_of(fault.lab)[1:]:

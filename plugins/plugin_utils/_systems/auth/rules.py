@@ -25,7 +25,10 @@ WHAT = {
     "none": "no token at all",
     "garbage": "a random text",
     "unsigned": "a token that says it needs no signature",
+    "unsigned_other": "a token that says so in other letters (nOnE)",
+    "stripped": "a token whose signature was taken away",
     "forged": "a token with a random signature",
+    "unknown_key": "a token with a random signature of a key that nobody has",
 }
 # What a service says that does not know who asks (RFC 6750, 3.1); 403 may be a gateway that knows nobody.
 REFUSED = {"400", "401", "403"}
@@ -88,10 +91,10 @@ def _why_not_good(facts: Facts) -> str | None:
 def door(facts: Facts) -> t.Iterator[Observation]:
     """What nobody signed must be refused, each time: behind one name there are several pods."""
     checked = facts["checked"]
-    false = [one for one in checked["attempts"] if one["kind"] != "token"]
+    false = [one for one in checked["attempts"] if one["kind"] in WHAT]
     open_to = [f"{WHAT[one['kind']]} in {one['accepted']} of {one['requests']} requests" for one in false if one["accepted"]]
     unclear = [one for one in false if _count(one, REFUSED) < one["requests"]]
-    good = _of(facts, "token")
+    good, again = _of(facts, "token"), _of(facts, "again")
     if open_to:
         # A URL that asks for no token, or answers 200 and refuses in the body, says nothing of how tokens are looked at.
         needs_none = any(one["kind"] == "none" and one["accepted"] for one in false)
@@ -110,8 +113,14 @@ def door(facts: Facts) -> t.Iterator[Observation]:
             "what nobody signed is refused; without a good token (a JWT) that is accepted nobody knows whether for its signature"
         )
         yield Gap(facts["system"], DOOR, why)
+    elif again is None or again["accepted"] < again["requests"]:
+        told = answers(again) if again else "not tried"
+        why = (
+            f"after the false tokens the good one was not accepted either ({told}): whoever counts requests may have refused them"
+        )
+        yield Gap(facts["system"], DOOR, why)
     else:
-        yield RuledOut(facts["system"], "auth.open_door", f"{checked['url']} refuses what nobody signed")
+        yield RuledOut(facts["system"], "auth.open_door", f"{checked['url']} refuses {', '.join(WHAT.values())}")
 
 
 def expired(facts: Facts) -> t.Iterator[Observation]:
@@ -188,7 +197,7 @@ def issuer_keys(facts: Facts) -> t.Iterator[Observation]:
     if why or claims is None or claims["kid"] is None:
         yield Gap(facts["system"], KEYS, f"{keys['url']}: {why}")
     elif keys["has"]:
-        yield RuledOut(facts["system"], "auth.key_unknown", f"the issuer publishes the key {claims['kid']}")
+        yield RuledOut(facts["system"], "auth.key_unknown", f"the issuer publishes a key of the name {claims['kid']}")
         if _is_refused(facts):
             evidence = {"url": facts["checked"]["url"], "kid": claims["kid"], "keys": keys["url"]}
             yield Finding("auth.keys_not_fetched", "possible", _subject(facts), evidence=evidence)

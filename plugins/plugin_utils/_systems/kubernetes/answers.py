@@ -19,6 +19,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.r
     paths_of,
     recent_minutes,
     separates,
+    that_answer_well,
     total,
     worst,
 )
@@ -38,7 +39,7 @@ def failing(facts: Facts, case: Case) -> Judged:
         return _well(facts, case)
     there = bad.within(recent)
     said = f"its pods answer {there.errors} of {there.requests} requests to {bad.name} with 5xx"
-    good = _that_answer_well(facts, case, bad)
+    good = that_answer_well(facts, case.new, bad)
     if good:
         return Shown("possible", f"{said}; but {', '.join(good)} of the same release answers it well")
     return _beside(facts, case, bad, said) or _from_their_start(facts, case, bad, said)
@@ -55,16 +56,6 @@ def _well(facts: Facts, case: Case) -> Judged:
     if not (are_read(facts, case.new) and all(pod["ready"] for pod in case.new)):
         return Untold(f"{said}, and not all of its pods are ready and read")
     return Innocent(said)
-
-
-def _that_answer_well(facts: Facts, case: Case, bad: Path) -> list[str]:
-    """Pods of the release that answer the failing path well."""
-    limits, recent = facts["limits"], recent_minutes(facts)
-    counts = {pod["name"]: paths_of(facts, [pod]).get(bad.name, Path()).within(recent) for pod in case.new}
-    return [
-        name for name, count in counts.items()
-        if count.requests >= limits["requests_min"] and count.ratio <= limits["error_ratio_max"]
-    ]  # fmt: skip
 
 
 def _beside(facts: Facts, case: Case, bad: Path, said: str) -> Judged | None:

@@ -28,6 +28,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import top_error
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.starts import broken
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.takers import references
 
 MOST_CHANGES = 5
 LONGEST_CAUSE = 120
@@ -52,23 +53,34 @@ def bad_release(facts: Facts) -> t.Iterator[Observation]:
 
 def _finding(facts: Facts, case: Case, shown: Shown) -> Finding:
     workload, new, was = case.workload, case.newest, case.before
-    owner = workload["owner"]
+    owner, beside = workload["owner"], _features_beside(facts, case)
     told = (new["change_cause"] or "no change-cause")[:LONGEST_CAUSE]
     return Finding(
         "k8s.bad_release",
-        shown.confidence,
+        "likely" if beside and shown.confidence == "proven" else shown.confidence,
         workload_ref(facts, workload),
         links=tuple(service_ref(facts, name) for name in services_of(facts, workload)),
         began=f"{new['rolled_out_at'][:19]}Z",
         evidence={
             "workload": key_of(facts, workload), "revision": new["revision"], "before": was["revision"],
-            "since": new["rolled_out_at"], "why": shown.why, "lived": _lived(case),
+            "since": new["rolled_out_at"], "why": shown.why + beside, "lived": _lived(case),
             "changes": "; ".join(new["changes"][:MOST_CHANGES]) or "nothing that is known", "cause": told,
             "error": top_error(facts, case.new) or "none", "namespace": facts["namespace"], "name": workload["name"],
             "kept": _first_of_all(facts, workload, new),
         },
         targets={} if owner or workload["paused"] or new["configuration"] else _targets(facts, case),
     )  # fmt: skip
+
+
+def _features_beside(facts: Facts, case: Case) -> str:
+    """The features that were switched on since the oldest pod of the release before was started: going back leaves them on."""
+    since = min((pod["created_at"] for pod in case.earlier), default=case.before["created_at"])
+    found = [
+        f"{config['key']} of {config['configmap']} ({config['written']})" for config in facts["configs"]
+        if config["value"] not in (None, config["off_value"]) and (seconds_between(since, config["written"]) or 0.0) > 0
+        and any(references(pod, config) for pod in case.new)
+    ]  # fmt: skip
+    return f"; written since the release before, too: {', '.join(found)}" if found else ""
 
 
 def _first_of_all(facts: Facts, workload: Watched, new: Release) -> str:

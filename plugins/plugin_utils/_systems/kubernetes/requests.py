@@ -128,6 +128,16 @@ def worst(facts: Facts, paths: t.Mapping[str, Path], minutes: t.Collection[str])
     return max(failing, key=lambda one: (one.within(minutes).errors, one.name), default=None)
 
 
+def that_answer_well(facts: Facts, pods: t.Iterable[Pod], bad: Path) -> list[str]:
+    """The names of those pods that answer a failing path well."""
+    limits, recent = facts["limits"], recent_minutes(facts)
+    counts = {pod["name"]: paths_of(facts, [pod]).get(bad.name, Path()).within(recent) for pod in pods}
+    return [
+        name for name, count in counts.items()
+        if count.requests >= limits["requests_min"] and count.ratio <= limits["error_ratio_max"]
+    ]  # fmt: skip
+
+
 def are_read(facts: Facts, pods: t.Iterable[Pod]) -> bool:
     """Whether every log of these pods was read, and all of it."""
     if is_unread(facts, "logs"):
