@@ -4,7 +4,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 SEED=${SEED:-$((16#$(git rev-parse --short=7 HEAD 2>/dev/null || echo 1)))}
-SAMPLE=${SAMPLE:-14}
+SAMPLE=${SAMPLE:-12}
 logs=.cache/test
 rm -rf "$logs"
 mkdir -p "$logs"
