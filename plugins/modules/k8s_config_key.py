@@ -11,6 +11,7 @@ short_description: Puts another value into one key of a ConfigMap, and restarts 
 version_added: 0.3.0
 description:
   - Writes one key of a ConfigMap, only while it holds what was looked at, and restarts a Deployment, so that its pods get it.
+  - Where O(value) is there already, put by this collection, and the Deployment was not restarted since, that is made up for.
   - Called with O(value) and O(was) changed for each other, and O(own), it takes itself back.
 notes:
   - M(kubernetes.core.k8s) writes whatever is there meanwhile, and cannot say that a key must still hold what was looked at.
@@ -54,6 +55,10 @@ options:
     description: Write only where this collection wrote O(was), by the server's books (C(managedFields)), and nobody since.
     type: bool
     default: false
+  at:
+    description: With O(own), when it was written, as RV(made) has it; empty where that is not known.
+    type: str
+    default: ''
   restart:
     description:
       - The Deployment that is restarted afterwards; none by default.
@@ -95,6 +100,10 @@ made:
       description: The ConfigMap's uid.
       type: str
       returned: where something was written
+    at:
+      description: When it was written, by the server's books (RFC 3339, UTC).
+      type: str
+      returned: where something was written, and its answer came
 """
 
 import typing as t
@@ -102,7 +111,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import KUBERNETES_IMPORT_ERROR, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.configs import ConfigKey, ConfigWriter
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.configs import ConfigKey, ConfigWriter, Own
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.restarts import carry_out, restart_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
@@ -113,13 +122,14 @@ ARGUMENT_SPEC: Spec = {
     "value": {"type": "str", "required": True},
     "was": {"type": "str", "required": True},
     "own": {"type": "bool", "default": False},
+    "at": {"type": "str", "default": ""},
     **restart_spec(),
 }
 
 
 def writer(params: t.Mapping[str, t.Any], client: Client) -> ConfigWriter:
     key = ConfigKey(params["namespace"], params["configmap"], params["key"], params["uid"])
-    return ConfigWriter(client, key, params["value"], params["was"], own=params["own"])
+    return ConfigWriter(client, key, params["value"], params["was"], Own(params["at"]) if params["own"] else None)
 
 
 def main() -> None:

@@ -137,7 +137,7 @@ class Write:
     def __init__(self, params: t.Mapping[str, t.Any], client: Client) -> None:
         self.params, self.keys = params, SecretKey(client, secrets.token_bytes)
         self.key = Key(params["namespace"], params["secret"], params["key"], params["uid"])
-        self.made = self.keys.made
+        self.made, self.ours_since = self.keys.made, ""
 
     def write(self, *, dry_run: bool) -> str:
         if self.params["state"] == "present":

@@ -90,13 +90,24 @@ class ConfigKey:
         return f"the key {self.key} of the ConfigMap {self.namespace}/{self.configmap}"
 
 
-class ConfigWriter:
-    """Puts ``value`` where ``was`` is; with ``own`` only where this collection wrote that. ``made``: the uid of what may have
-    been written."""
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """What this collection wrote, and when, as far as that is known (empty where its outcome was not)."""
 
-    def __init__(self, client: Client, key: ConfigKey, value: str, was: str, *, own: bool = False) -> None:
+    at: str
+
+    def is_still_there(self, found: Json, key: str) -> bool:
+        return last_writers(found, key) == {MANAGER} and self.at in ("", written_of(found).get(key))
+
+
+class ConfigWriter:
+    """Puts ``value`` where ``was`` is; with ``own`` only where that is what this collection wrote. ``made``: the uid of what may
+    have been written, and when it was. ``ours_since``: since when the value is there, where this collection wrote it."""
+
+    def __init__(self, client: Client, key: ConfigKey, value: str, was: str, own: Own | None = None) -> None:
         self._client, self._key, self._value, self._was, self._own = client, key, value, was, own
         self.made: Json = {}
+        self.ours_since = ""
 
     def write(self, *, dry_run: bool) -> str:
         """Returns what was done, empty where the value is there already. Raises KubernetesError, having changed nothing, where it
@@ -110,16 +121,18 @@ class ConfigWriter:
                 f"({owner['suspend']}). Nothing was changed"
             )
         if data.get(key.key) == self._value:
+            self.ours_since = written_of(found).get(key.key, "") if last_writers(found, key.key) == {MANAGER} else ""
             return ""
         if data.get(key.key) != self._was:
             raise KubernetesError(f"{key.said} does not hold {self._was!r}: {LOOK_AGAIN}")
-        if self._own and last_writers(found, key.key) != {MANAGER}:
+        if self._own and not self._own.is_still_there(found, key.key):
             raise KubernetesError(
                 f"{key.said} was written by somebody else since: what they put there stays. Nothing was changed"
             )
         self.made.update(uid=found["metadata"]["uid"])
         try:
-            write_data(self._client, key.path, found, {**data, key.key: self._value}, dry_run=dry_run)
+            after = write_data(self._client, key.path, found, {**data, key.key: self._value}, dry_run=dry_run)
+            self.made.update(at=written_of(after).get(key.key, ""))
         except RefusedError as error:
             if error.status in CONFLICTS:
                 raise KubernetesError(f"{key.said} was changed by somebody else in between: {LOOK_AGAIN}") from None

@@ -23,14 +23,14 @@ def written_of(one: Json) -> dict[str, str]:
     """When each key was written, at the latest: the server keeps one time for all that somebody wrote in one way."""
     return {
         key: at for key in one.get("data") or {}
-        if (at := _newest(entry for entry in _entries(one) if f"f:{key}" in _data_of(entry)))
+        if (at := _newest([entry for entry in _entries(one) if f"f:{key}" in _data_of(entry)]))
     }  # fmt: skip
 
 
-def _newest(entries: t.Iterable[Json]) -> str:
-    """The newest time of some entries; empty where there is none, or one has none."""
+def _newest(entries: t.Sequence[Json]) -> str | None:
+    """The newest time of some entries, None where one has none; empty without any."""
     times = [str(entry.get("time") or "") for entry in entries]
-    return max(times, default="") if all(times) else ""
+    return max(times, default="") if all(times) else None
 
 
 def _entries(one: Json) -> list[Json]:
@@ -38,16 +38,17 @@ def _entries(one: Json) -> list[Json]:
 
 
 def is_written_alone(one: Json, key: str) -> bool:
-    """Whether the books show that a key was written by itself: whoever owns it owns nothing else. An entry's time moves with
-    anything that is written in the same way, be it a label, or another key that was taken away."""
+    """Whether the books show that a key was written by itself: one owns it, and nothing else. An entry's time moves with anything
+    that is written in the same way, be it a label, or another key that was taken away; of two owners the later one may have
+    written what was there already."""
     entries = [entry for entry in _entries(one) if f"f:{key}" in _data_of(entry)]
-    return bool(entries) and all(
+    return len(entries) == 1 and all(
         set(entry["fieldsV1"]) <= {"f:data"} and set(_data_of(entry)) <= {".", f"f:{key}"} for entry in entries
     )
 
 
-def written_beside(one: Json, key: str) -> str:
-    """When anything else of an object's data was written last; empty where nothing was."""
+def written_beside(one: Json, key: str) -> str | None:
+    """When anything else of an object's data was written last; empty where nothing was, None where that is not known."""
     kinds = {"f:data", "f:binaryData"}
     others = [one for one in _entries(one) if f"f:{key}" not in _data_of(one) and kinds & set(one.get("fieldsV1") or {})]
     return _newest(others)
@@ -75,13 +76,13 @@ def checked(said: str, kind: str, found: Json, uid: str | None) -> Json:
     return found
 
 
-def write_data(client: Client, path: str, found: Json, data: Json, *, dry_run: bool) -> None:
+def write_data(client: Client, path: str, found: Json, data: Json, *, dry_run: bool) -> Json:
     """Only what differs, and only if nobody wrote the object in between: the server itself compares. Raises RefusedError (a
-    conflict is one of ``CONFLICTS``), OutcomeUnknownError."""
+    conflict is one of ``CONFLICTS``), OutcomeUnknownError. Returns the object as it is then."""
     meta, now = found["metadata"], found.get("data") or {}
     patch = [{"op": "test", "path": f"/metadata/{name}", "value": meta[name]} for name in ("uid", "resourceVersion")]
     if "data" not in found:
         patch.append({"op": "add", "path": "/data", "value": {}})
     patch += [{"op": "add", "path": f"/data/{name}", "value": value} for name, value in data.items() if now.get(name) != value]
     patch += [{"op": "remove", "path": f"/data/{name}"} for name in now if name not in data]
-    client.patch(path, patch, JSON_PATCH, dry_run=dry_run)
+    return client.patch(path, patch, JSON_PATCH, dry_run=dry_run)

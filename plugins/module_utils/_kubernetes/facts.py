@@ -53,7 +53,7 @@ class Feature(t.TypedDict):
 class Config(Feature):
     """How a feature's key stands. ``value``: None where it is not there, or (``is_shown``) must not be shown; ``written``: when,
     at the latest; ``is_alone``: nothing else was written with it, by the server's books, so that it is when it was changed;
-    ``beside``: when anything else of the ConfigMap was written last."""
+    ``beside``: when anything else of the ConfigMap was written last, empty where nothing was, None where that is not known."""
 
     uid: str
     immutable: bool
@@ -61,7 +61,7 @@ class Config(Feature):
     is_shown: bool
     written: str
     is_alone: bool
-    beside: str
+    beside: str | None
     owner: Owner | None
 
 
@@ -160,6 +160,7 @@ class Pod(t.TypedDict):
     message: str
     last: End | None
     containers: list[str]
+    image_ids: list[str]
     started: dict[str, str]
     secrets: list[Reference]
     configs: list[ConfigReference]

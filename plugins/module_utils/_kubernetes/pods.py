@@ -57,6 +57,7 @@ def pod_of(one: Json, workloads: t.Sequence[Workload]) -> Pod:
         "reason": reason,
         "message": shown_text(message),
         "last": _last_end(containers),
+        "image_ids": sorted(str(container.get("imageID") or "") for container in containers),
         "started": {
             container["name"]: str(container["state"]["running"].get("startedAt") or "")
             for container in containers
@@ -88,47 +89,47 @@ def references_of(spec: Json) -> list[Reference]:
 
 
 def configs_of(spec: Json) -> list[ConfigReference]:
-    """What the containers of a pod take from ConfigMaps: variables, and files."""
-    return [
-        t.cast("ConfigReference", {"container": one["name"], **reference})
-        for one in [*spec["containers"], *(spec.get("initContainers") or [])]
-        for reference in [*_variables(one), *_files(one, spec.get("volumes") or [])]
-    ]
+    """What the containers of a pod take from ConfigMaps: variables, and files. What is not understood is left out, and makes
+    nothing else unread."""
+    found: list[ConfigReference] = []
+    for one in [*spec["containers"], *(spec.get("initContainers") or [])]:
+        for take in (_variables(one), _files(one, _dicts(spec.get("volumes")))):
+            found += [t.cast("ConfigReference", {"container": one["name"], **reference}) for reference in take]
+    return found
 
 
-def _variables(container: Json) -> t.Iterator[t.Any]:
-    """What is named by itself counts before what comes with all keys, and of two such sources the later one."""
-    named, sources = container.get("env") or [], container.get("envFrom") or []
+def _dicts(value: t.Any) -> list[Json]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _variables(container: Json) -> t.Iterator[Json]:
+    """What is named by itself counts before what comes with all keys, and of two the later one."""
+    named, sources = _dicts(container.get("env")), _dicts(container.get("envFrom"))
+    names = [str(variable.get("name")) for variable in named]
     for variable in named:
-        reference = (variable.get("valueFrom") or {}).get("configMapKeyRef")
-        if reference:
-            yield {"configmap": reference["name"], "key": reference["key"], "is_live": False, "is_sure": True, "but": []}
-    names = [variable["name"] for variable in named]
+        reference = (variable.get("valueFrom") or {}).get("configMapKeyRef") or {}
+        if reference.get("name") and reference.get("key"):
+            is_sure = names.count(str(variable.get("name"))) == 1
+            yield {"configmap": reference["name"], "key": reference["key"], "is_live": False, "is_sure": is_sure, "but": []}
     for number, source in enumerate(sources):
-        if source.get("configMapRef"):
+        name = (source.get("configMapRef") or {}).get("name")
+        if name:
             is_last = number == len(sources) - 1
-            yield {"configmap": source["configMapRef"]["name"], "key": "", "is_live": False, "but": names,
-                   "is_sure": is_last and not source.get("prefix")}  # fmt: skip
+            yield {"configmap": name, "key": "", "is_live": False, "but": names, "is_sure": is_last and not source.get("prefix")}
 
 
-def _files(container: Json, volumes: t.Sequence[Json]) -> t.Iterator[t.Any]:
+def _files(container: Json, volumes: t.Sequence[Json]) -> t.Iterator[Json]:
     """The kubelet keeps files up to date, but not one that is mounted by itself (subPath)."""
-    mounts = container.get("volumeMounts") or []
+    mounts = _dicts(container.get("volumeMounts"))
     for volume in volumes:
-        ways = [not (one.get("subPath") or one.get("subPathExpr")) for one in mounts if one["name"] == volume["name"]]
-        sources = [
-            volume.get("configMap"),
-            *(one.get("configMap") for one in (volume.get("projected") or {}).get("sources") or []),
-        ]
+        ways = [not (one.get("subPath") or one.get("subPathExpr")) for one in mounts if one.get("name") == volume.get("name")]
+        projected = _dicts((volume.get("projected") or {}).get("sources"))
+        sources = [one for one in (volume.get("configMap"), *(each.get("configMap") for each in projected)) if one]
+        is_sure = len(set(ways)) == 1 and len(projected) <= 1
         for source in sources if ways else ():
-            for item in (source.get("items") or [{"key": ""}]) if source else ():
-                yield {
-                    "configmap": source["name"],
-                    "key": item["key"],
-                    "is_live": all(ways),
-                    "is_sure": len(set(ways)) == 1,
-                    "but": [],
-                }
+            for item in _dicts(source.get("items")) or [{"key": ""}]:
+                yield {"configmap": source.get("name", ""), "key": item.get("key", ""), "is_live": all(ways), "is_sure": is_sure,
+                       "but": []}  # fmt: skip
 
 
 def _belongs(owner: Json, workloads: t.Sequence[Workload]) -> tuple[str | None, str | None, int | None]:

@@ -24,9 +24,11 @@ def restart_spec() -> Spec:
 
 
 class Writer(t.Protocol):
-    """What writes: ``made`` is by what an undo finds it, as soon as it may have been written."""
+    """What writes: ``made`` is by what an undo finds it, as soon as it may have been written; ``ours_since``: since when this
+    collection's value is there already, empty where it is not or nobody knows."""
 
     made: Json
+    ours_since: str
 
     def write(self, *, dry_run: bool) -> str:
         """Returns what was done, in words; empty where nothing was to be done."""
@@ -48,13 +50,18 @@ class Change:
         self.done += [said] if said else []
 
     def restart(self) -> None:
-        if not (self.target and self.done):
+        if self.target is None or not (self.done or self._is_behind(self.target)):
             return
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         outcome = self.rollout.restart(self.target, stamp, dry_run=self.dry_run)
         self.done += outcome.done
         if self.wait_seconds and not self.dry_run:
             self.rollout.wait(self.target, self.wait_seconds, outcome.deployment)
+
+    def _is_behind(self, target: Target) -> bool:
+        """Whether a run before wrote, and was ended before it restarted."""
+        since = self.writer.ours_since
+        return bool(since) and self.rollout.restarted_at(target) < since
 
 
 def carry_out(params: t.Mapping[str, t.Any], writer_for: t.Callable[[Client], Writer], *, dry_run: bool) -> Json:

@@ -181,6 +181,12 @@ class Rollout:
         before, now = deployment["spec"]["template"], after["spec"]["template"]
         return Outcome(True, (f"restarted the pods of {target.said}",), before, now, after)
 
+    def restarted_at(self, target: Target) -> str:
+        """When the Deployment was restarted last (RFC 3339, UTC); empty for never, or where that is not told so."""
+        template = self.read(target)["spec"]["template"]
+        stamp = str(((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED) or "")
+        return stamp.replace("+00:00", "Z") if stamp.endswith(("Z", "+00:00")) else ""
+
     def pause(self, target: Target, *, paused: bool, dry_run: bool) -> Outcome:
         """Keeps changes of the template from being rolled out, or lets them."""
         deployment = self.read(target)

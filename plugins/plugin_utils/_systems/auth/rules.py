@@ -141,7 +141,7 @@ def good_token(facts: Facts) -> t.Iterator[Observation]:
     if attempt is None:
         yield Gap(system, GOOD, "none is configured (runbooks_auth_token), so nobody knows whether one is accepted")
         return
-    why, bad = _why_not_good(facts), _bad(attempt)
+    why, bad, again = _why_not_good(facts), _bad(attempt), _of(facts, "again")
     if why:
         yield Gap(system, GOOD, why)
     elif bad:
@@ -152,6 +152,10 @@ def good_token(facts: Facts) -> t.Iterator[Observation]:
         yield Finding("auth.token_refused", "proven", _subject(facts), links=links, evidence=evidence)
     elif attempt["accepted"] < attempt["requests"]:
         yield Gap(system, GOOD, f"{checked['url']} says neither yes nor no ({answers(attempt)}){_of_403(facts, attempt)}")
+    elif again is not None and again["accepted"] < again["requests"]:
+        yield Gap(
+            system, GOOD, f"{checked['url']} accepted it at first, and not after the false tokens any more ({answers(again)})"
+        )
     else:
         yield Measured(system, checked["url"], "system")
         if _not_tried(facts):

@@ -5,13 +5,15 @@
 
 A feature is a cause only where it separates: of pods of one release those fail that were started since, all of them and from
 their first requests on, and the others do not, for the same path in the same minutes; or, where pods take it as a file, all were
-well and all fail from right after it was written. A ConfigMap has no history: unless the server's books show that the key was
-written by itself, nobody can tell when it was changed, and then nothing is ruled out by time either.
+well and all fail from right after it was written. A ConfigMap has no history: what a key held before is not known, nor what was
+taken away, and unless the server's books show that it was written by itself, nor when it was changed. So time alone rules nothing
+out; only that users are well with it does, or that it is off in all pods.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Config
@@ -28,6 +30,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     is_unread,
     key_of,
+    moment,
     seconds_between,
     service_ref,
     services_of,
@@ -38,6 +41,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.f
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
     Path,
     are_read,
+    are_read_from_their_start,
     paths_of,
     recent_minutes,
     separates,
@@ -46,14 +50,13 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.r
     total,
     worst,
 )
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.takers import Taken, others_take, taken_by
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.takers import Taken, is_off, others_take, taken_by
 
 # How long the kubelet takes until a pod sees a change in its file (syncFrequency 60 s and the cache's time to live).
 SEEN_WITHIN = 150.0
+SEEN = datetime.timedelta(seconds=SEEN_WITHIN)
 # A pod that was started later than that after the key was written may fail for whatever came in between.
 STARTED_WITHIN = 3600.0
-# Two shares of errors that differ by less are alike.
-ALIKE = 0.8
 OFF_WORDS = ("", "0", "disabled", "false", "no", "off")
 
 
@@ -77,8 +80,9 @@ def features(facts: Facts) -> t.Iterator[Observation]:
                 yield RuledOut(facts["system"], "k8s.config_changed", f"{where}: {judged.why}")
             else:
                 found.append((config, taken, judged))
+    others = len({(config["configmap"], config["key"]) for config, _taken, _shown in found}) - 1
     for config, taken, shown in found:
-        yield _finding(facts, config, taken, _among_others(shown, len(found) - 1))
+        yield _finding(facts, config, taken, _among_others(shown, others))
 
 
 def _among_others(shown: Shown, others: int) -> Shown:
@@ -92,13 +96,19 @@ def _judged(facts: Facts, config: Config, taken: Taken) -> Judged:
         return Untold("what it holds is more than one short word, or looks like a secret, and is not looked at")
     if taken.why_unsure:
         return Untold(taken.why_unsure)
-    bad = worst(facts, paths_of(facts, taken.pods), recent_minutes(facts))
+    recent = recent_minutes(facts)
+    # Those that have it are looked at alone, too: beside many that do not, their failures are few.
+    bad = worst(facts, paths_of(facts, taken.since), recent) or worst(facts, paths_of(facts, taken.pods), recent)
     if bad is None:
         return _well(facts, taken)
     if config["value"] is None:
         return Untold("the key is not there; since when, and what the application does without it, is not known")
-    if config["off_value"] == config["value"] or config["value"].strip().lower() in OFF_WORDS:
+    if is_off(config):
         return _off_by_now(facts, taken)
+    if config["value"].strip().lower() in OFF_WORDS:
+        return Untold(
+            f"whether {config['value']!r} is on or off is not known; the inventory says that {config['off_value']!r} is off"
+        )
     judged = _as_a_file(facts, config, taken, bad) if taken.is_file else _as_a_variable(facts, config, taken)
     if isinstance(judged, Shown) and not config["is_alone"]:
         return Shown("possible", f"{judged.why}; what else was written with it, and when it was changed itself, is not known")
@@ -107,7 +117,7 @@ def _judged(facts: Facts, config: Config, taken: Taken) -> Judged:
 
 def _off_by_now(facts: Facts, taken: Taken) -> Judged:
     """Pods keep what was there when they were started; so do most that take it as a file."""
-    if taken.before or not taken.is_known:
+    if taken.before or not taken.is_whole:
         again = f"kubectl -n {facts['namespace']} rollout restart deployment/{taken.workload['name']}"
         return Untold(f"it is off by now, and pods that were started before it was written may still have it on: {again}")
     return Innocent("it is off, and all pods were started since")
@@ -119,7 +129,7 @@ def _well(facts: Facts, taken: Taken) -> Judged:
     now = total(facts, taken.pods, recent)
     said = f"its pods answered {now.requests} requests, {now.errors} with 5xx"
     rare = [path.name for path in paths_of(facts, taken.pods).values() if path.within(recent).ratio > limits["error_ratio_max"]]
-    are_there = taken.is_known and all(pod["ready"] for pod in taken.pods) and are_read(facts, taken.pods)
+    are_there = taken.is_whole and all(pod["ready"] for pod in taken.pods) and are_read(facts, taken.pods)
     if rare or not are_there or now.requests < limits["requests_min"] or now.ratio > limits["error_ratio_max"]:
         return Untold(f"{said}; not all of its pods are ready and read, or a path of few requests fails")
     return Innocent(said)
@@ -130,8 +140,7 @@ def _as_a_variable(facts: Facts, config: Config, taken: Taken) -> Judged:
     if not taken.is_known:
         return Untold("since when its pods run, against when it was written, is not known")
     if not taken.since:
-        told = "all of its pods were started before it was written"
-        return Innocent(f"{told}, and have what was there then") if config["is_alone"] else Untold(f"{told} last")
+        return Untold("all of its pods were started before it was written last; what it held then is not known")
     if not taken.before:
         return Untold("all of its pods were started since it was written; how they would answer without it is not known")
     with_it, without = paths_of(facts, taken.since), paths_of(facts, taken.before)
@@ -146,13 +155,12 @@ def _as_a_variable(facts: Facts, config: Config, taken: Taken) -> Judged:
         f"those beside them {theirs.errors} of {theirs.requests} in the same minutes"
     )
     if min(mine.requests, theirs.requests) < facts["limits"]["requests_min"] or not separates(bad, beside):
-        alike = theirs.requests >= facts["limits"]["requests_min"] and theirs.ratio >= ALIKE * mine.ratio
-        return Innocent(said) if alike else Untold(f"{said}: too little to tell them apart")
+        return Untold(f"{said}: too little to tell them apart")
     return _of_its_own(facts, config, taken, bad, said)
 
 
 def _those_that_have_it(facts: Facts, taken: Taken) -> Judged:
-    having = dataclasses.replace(taken, pods=taken.since, before=())
+    having = dataclasses.replace(taken, pods=taken.since, before=(), missing=taken.missing)
     judged = _well(facts, having)
     return Innocent(f"of those that have it, {judged.why}") if isinstance(judged, Innocent) else judged
 
@@ -162,20 +170,33 @@ def _of_its_own(facts: Facts, config: Config, taken: Taken, bad: Path, said: str
     good = that_answer_well(facts, taken.since, bad)
     if good:
         return Untold(f"{said}; but {', '.join(good)} has it too, and answers well")
+    if not are_read_from_their_start(facts, taken.since):
+        return Untold(f"{said}; whether from their first ones on is not known: the logs that were read do not go back to it")
     if bad.expected_errors >= MAY_BE_CHANCE:
         return Untold(f"{said}; but they had answered {bad.good_before} requests to it well, with the feature")
-    later = min((seconds_between(config["written"], at) or 0.0 for at in taken.started_since), default=0.0)
-    newer = [one["name"] for one in facts["secrets"] if any(at >= config["written"] for at in one["written"].values())]
-    if later > STARTED_WITHIN:
-        return Shown("possible", f"{said}; but it was written {later / 3600:.1f} h before they were started")
-    oldest = min((at for pod in taken.before for at in pod["started"].values()), default="")
-    if (seconds_between(oldest, config["beside"]) or 0.0) > 0:
-        return Shown(
-            "possible", f"{said}; but something else of the ConfigMap was written after the oldest of them was started, too"
-        )
-    if newer:
-        return Shown("possible", f"{said}; but the Secret {', '.join(newer)} was written since, too")
+    why = _what_else_came(facts, config, taken, min(taken.started_before, default=""))
+    if why:
+        return Shown("possible", f"{said}; but {why}")
     return Shown("likely", f"{said}{taken.beside}")
+
+
+def _what_else_came(facts: Facts, config: Config, taken: Taken, since: str) -> str:
+    """What, beside the feature, those that fail have and the others do not, as far as is known; empty for nothing."""
+    later = min((seconds_between(config["written"], at) or 0.0 for at in taken.started_since), default=0.0)
+    if later > STARTED_WITHIN:
+        return f"it was written {later / 3600:.1f} h before they were started"
+    if len({tuple(pod["image_ids"]) for pod in taken.pods}) > 1:
+        return "not all of them run the same images"
+    if config["beside"] is None or _is_later(since, config["beside"]):
+        return "something else of the ConfigMap may have been written since, too"
+    secrets = [one["name"] for one in facts["secrets"] if any(_is_later(since, at) for at in one["written"].values())]
+    return f"the Secret {', '.join(secrets)} was written since, too" if secrets else ""
+
+
+def _is_later(since: str, at: str) -> bool:
+    """Whether something was written after a time; where one of them is not known, it may have been. Nothing was at none."""
+    seconds = seconds_between(since, at)
+    return bool(at) and (seconds is None or seconds >= 0)
 
 
 def _as_a_file(facts: Facts, config: Config, taken: Taken, bad: Path) -> Judged:
@@ -184,7 +205,7 @@ def _as_a_file(facts: Facts, config: Config, taken: Taken, bad: Path) -> Judged:
     if later is None or not taken.is_known:
         return Untold("when it was written, or when requests began to fail, is not known")
     if later < 0:
-        return _after_errors(facts, config, bad, -later)
+        return Untold(f"requests to {bad.name} failed {-later:.0f} s before it was written last; what it held then is not known")
     said = f"requests to {bad.name} fail since {later:.0f} s after it was written"
     if taken.since:
         return Untold(
@@ -197,24 +218,11 @@ def _as_a_file(facts: Facts, config: Config, taken: Taken, bad: Path) -> Judged:
     good = that_answer_well(facts, taken.pods, bad)
     if good:
         return Untold(f"{said}; but {', '.join(good)} sees it too, and answers well")
-    apart = seconds_between(config["beside"], config["written"])
-    if apart is not None and apart <= SEEN_WITHIN:
-        return Shown("possible", f"{said}; but something else of the ConfigMap was written at that time, or since")
+    begins = moment(config["written"])
+    why = _what_else_came(facts, config, taken, (begins - SEEN).isoformat() if begins else "")
+    if why:
+        return Shown("possible", f"{said}; but {why}")
     return Shown("likely", f"{said}; {bad.good_before} before were well{taken.beside}")
-
-
-def _after_errors(facts: Facts, config: Config, bad: Path, seconds: float) -> Judged:
-    """Requests failed before it was written: as often as now, or only now and then."""
-    minute = config["written"][: len("2026-11-24T02:10")]
-    before, after = (
-        bad.within([one for one in bad.minutes if one < minute]),
-        bad.within([one for one in bad.minutes if one > minute]),
-    )
-    told = f"requests to {bad.name} failed {seconds:.0f} s before it was written ({before.errors} of {before.requests})"
-    is_enough = min(before.requests, after.requests) >= facts["limits"]["requests_min"]
-    if config["is_alone"] and is_enough and before.ratio >= ALIKE * after.ratio:
-        return Innocent(f"{told}, as often as after it")
-    return Untold(told)
 
 
 def _finding(facts: Facts, config: Config, taken: Taken, shown: Shown) -> Finding:

@@ -28,7 +28,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import top_error
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.starts import broken
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.takers import references
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.takers import is_off, references
 
 MOST_CHANGES = 5
 LONGEST_CAUSE = 120
@@ -76,11 +76,17 @@ def _features_beside(facts: Facts, case: Case) -> str:
     """The features that were switched on since the oldest pod of the release before was started: going back leaves them on."""
     since = min((pod["created_at"] for pod in case.earlier), default=case.before["created_at"])
     found = [
-        f"{config['key']} of {config['configmap']} ({config['written']})" for config in facts["configs"]
-        if config["value"] not in (None, config["off_value"]) and (seconds_between(since, config["written"]) or 0.0) > 0
+        f"{config['key']} of {config['configmap']} ({config['written'] or 'when is not known'})" for config in facts["configs"]
+        if not (is_off(config) or (config["value"] is None and config["is_shown"])) and _may_be_since(since, config["written"])
         and any(references(pod, config) for pod in case.new)
     ]  # fmt: skip
-    return f"; written since the release before, too: {', '.join(found)}" if found else ""
+    unread = [gap["diagnostic"] for gap in facts["gaps"] if gap["diagnostic"].startswith("configmap ")]
+    return f"; written since the release before, or not known: {', '.join([*found, *unread])}" if found or unread else ""
+
+
+def _may_be_since(since: str, at: str) -> bool:
+    seconds = seconds_between(since, at)
+    return seconds is None or seconds > 0
 
 
 def _first_of_all(facts: Facts, workload: Watched, new: Release) -> str:

@@ -16,13 +16,16 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.f
 @dataclasses.dataclass(frozen=True)
 class Taken:
     """How a workload's running ``pods`` stand to a key: started ``since`` it was written, or ``before``; what is in neither is
-    not known. ``why_unsure``: why nothing can be told of them; ``beside``: what else they take that was not looked at."""
+    not known; ``missing``: so many others take it and do not run. ``why_unsure``: why nothing can be told of them; ``beside``:
+    what else they take that was not looked at."""
 
     workload: Watched
     pods: t.Sequence[Pod]
     since: t.Sequence[Pod]
     before: t.Sequence[Pod]
     started_since: t.Sequence[str]
+    started_before: t.Sequence[str]
+    missing: int
     is_file: bool
     why_unsure: str
     beside: str
@@ -31,19 +34,26 @@ class Taken:
     def is_known(self) -> bool:
         return len(self.since) + len(self.before) == len(self.pods)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether of every pod that takes it, also of one that does not run, it is known."""
+        return self.is_known and not self.missing
+
 
 def taken_by(facts: Facts, workload: Watched, config: Config) -> Taken | None:
     """How a workload takes a key; None where no pod of it that runs is known to."""
-    pods = [pod for pod in pods_of(facts, workload) if references(pod, config) and pod["started"]]
-    if not pods:
+    takers = [pod for pod in pods_of(facts, workload) if references(pod, config)]
+    pods = [pod for pod in takers if pod["started"]]
+    if not takers:
         return None
-    every = [one for pod in pods for one in references(pod, config)]
+    every = [one for pod in takers for one in references(pod, config)]
     started = {pod["name"]: _starts(pod, config) for pod in pods}
     since = [pod for pod in pods if all(_is_after(config["written"], at) for at in started[pod["name"]])]
     before = [pod for pod in pods if all(_is_after(at, config["written"]) for at in started[pod["name"]])]
     return Taken(
         workload, pods, since, before, [at for pod in since for at in started[pod["name"]]],
-        all(one["is_live"] for one in every), _why_unsure(workload, pods, every), _beside(pods, config),
+        [at for pod in before for at in started[pod["name"]]], len(takers) - len(pods),
+        all(one["is_live"] for one in every), _why_unsure(workload, takers, every), _beside(takers, config),
     )  # fmt: skip
 
 
@@ -89,4 +99,11 @@ def _beside(pods: t.Sequence[Pod], config: Config) -> str:
         f"ConfigMap {one['configmap']}" for pod in pods for one in pod["configs"] if one["configmap"] != config["configmap"]
     }
     others |= {f"Secret {one['secret']}" for pod in pods for one in pod["secrets"]}
-    return f"; what else they take ({', '.join(sorted(others))}) may have changed too" if others else ""
+    told = f"what else they take ({', '.join(sorted(others))})" if others else "what else they take"
+    return f"; {told} may have changed too, and a key that was taken away leaves no trace"
+
+
+def is_off(config: Config) -> bool:
+    """Whether a feature is off, as the inventory says what that is."""
+    value, off = config["value"], config["off_value"]
+    return value is not None and isinstance(off, str) and value.strip().lower() == off.strip().lower()
