@@ -251,7 +251,9 @@ def set_secret(fault: Fault, value: str | None) -> None:
 def config_push(fault: Fault) -> None:
     """Somebody switched a feature on; two of three pods were started again since, and it fails in them."""
     api = Api.of(fault.lab)
-    time.sleep(1.1)  # the API server's times are whole seconds
+    time.sleep(1.1)  # the API server's times are whole seconds: all pods are younger than what else they take
+    restart(fault.lab)
+    time.sleep(1.1)
     api.patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"FEATURE_BULK_SIGN": "true"}})
     fault.sessions.append(Session("feature", 0, "", "", "", "", f"{NAMESPACE}/api-config/FEATURE_BULK_SIGN"))
     time.sleep(1.1)
