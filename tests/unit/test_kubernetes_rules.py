@@ -29,7 +29,8 @@ def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
     return {"name": name, "uid": name, "kind": "Deployment", "workload": "api", "over": False,
             "revision": revision, "hash": f"hash{revision}", "phase": "Running",
             "ready": True, "terminating": False, "created_at": NEW, "restarts": 0, "reason": None, "message": "", "last": None,
-            "containers": ["api"], "started": {"api": changes.get("created_at", NEW)}, "secrets": [], "configs": [], "image_ids": ["i1"], **changes}  # fmt: skip
+            "containers": ["api"], "started": {"api": changes.get("created_at", NEW)}, "secrets": [], "configs": [],
+            "image_ids": ["i1"], **changes}  # fmt: skip
 
 
 def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, first: str = "2026-11-24T02:10:05.000Z",

@@ -160,7 +160,7 @@ def _as_a_variable(facts: Facts, config: Config, taken: Taken) -> Judged:
 
 
 def _those_that_have_it(facts: Facts, taken: Taken) -> Judged:
-    having = dataclasses.replace(taken, pods=taken.since, before=(), missing=taken.missing)
+    having = dataclasses.replace(taken, pods=taken.since, before=())
     judged = _well(facts, having)
     return Innocent(f"of those that have it, {judged.why}") if isinstance(judged, Innocent) else judged
 
