@@ -11,7 +11,7 @@ short_description: Puts another value into one key of a ConfigMap, and restarts 
 version_added: 0.3.0
 description:
   - Writes one key of a ConfigMap, only while it holds what was looked at, and restarts a Deployment, so that its pods get it.
-  - Where O(value) is there already, put by this collection, and the Deployment was not restarted since, that is made up for.
+  - Where O(value) is there already, put by this collection, and the Deployment was not restarted since, it is restarted now.
   - Called with O(value) and O(was) changed for each other, and O(own), it takes itself back.
 notes:
   - M(kubernetes.core.k8s) writes whatever is there meanwhile, and cannot say that a key must still hold what was looked at.

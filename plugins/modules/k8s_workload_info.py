@@ -127,8 +127,8 @@ cluster:
       returned: always
     configs:
       description:
-        - Of each key that was asked for its value, when it was written at the latest, how many keys have the same time, and who
-          else writes it.
+        - Of each key that was asked for its value, when it was written at the latest, whether by itself, when anything beside it
+          was, and who else writes it.
       type: list
       elements: dict
       returned: always

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 import pytest
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of, owner_of_secret
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of, owner_of_data
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import kubernetes, shipped
@@ -489,7 +489,7 @@ def test_who_would_write_it_back(name: str, meta: Json, tool: str | None) -> Non
 
 def test_the_command_that_suspends_a_tool_names_the_kind_of_object() -> None:
     kept = {"metadata": {"name": "api", "namespace": "shop", "annotations": {"configmanagement.gke.io/managed": "enabled"}}}
-    for found, kind in ((owner_of(kept), "deployment"), (owner_of_secret(kept), "secret")):
+    for found, kind in ((owner_of(kept), "deployment"), (owner_of_data(kept, "secret"), "secret")):
         assert found
         assert f"annotate {kind} api " in found["suspend"]
 

@@ -25,7 +25,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.data impo
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError, RefusedError
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Config, Feature
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of_config
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of_data
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import without_secrets
 
 Json = dict[str, t.Any]
@@ -61,7 +61,7 @@ def config_of(feature: Feature, one: Json) -> Config:
         "written": written.get(key, ""),
         "is_alone": is_written_alone(one, key),
         "beside": written_beside(one, key),
-        "owner": owner_of_config(one),
+        "owner": owner_of_data(one, "configmap"),
     }
 
 
@@ -114,12 +114,7 @@ class ConfigWriter:
         is not the one that was looked at, or another tool keeps it."""
         key = self._key
         found = checked(key.said, "ConfigMap", self._client.get(key.path), key.uid)
-        owner, data = owner_of_config(found), found.get("data") or {}
-        if owner:
-            raise KubernetesError(
-                f"{key.said} is written by {owner['tool']} ({owner['name']}), which would write it back: change it there "
-                f"({owner['suspend']}). Nothing was changed"
-            )
+        data = found.get("data") or {}
         if data.get(key.key) == self._value:
             self.ours_since = written_of(found).get(key.key, "") if last_writers(found, key.key) == {MANAGER} else ""
             return ""

@@ -12,6 +12,7 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import JSON_PATCH, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.owners import owner_of_data
 
 Json = dict[str, t.Any]
 NOT_FOUND = 404
@@ -65,12 +66,18 @@ def _data_of(entry: Json) -> Json:
 
 
 def checked(said: str, kind: str, found: Json, uid: str | None) -> Json:
-    """The object, which is the one that was meant. Raises KubernetesError where it is not."""
+    """The object, which is the one that was meant. Raises KubernetesError where it is not, or must not be written."""
     meta, data = found.get("metadata"), found.get("data")
     if not isinstance(meta, dict) or not {"uid", "resourceVersion"} <= set(meta) or not isinstance(data, dict | None):
         raise KubernetesError(f"{said}: the API server's answer is no {kind}. Nothing was changed")
     if uid and meta.get("uid") != uid:
         raise KubernetesError(f"{said}: it is another {kind} than was looked at (its uid differs): {LOOK_AGAIN}")
+    owner = owner_of_data(found, kind.lower())
+    if owner:
+        raise KubernetesError(
+            f"{said} is written by {owner['tool']} ({owner['name']}), which would write it back: change it there "
+            f"({owner['suspend']}). Nothing was changed"
+        )
     if found.get("immutable"):
         raise KubernetesError(f"{said}: the {kind} is immutable; a new one needs a new name. Nothing was changed")
     return found

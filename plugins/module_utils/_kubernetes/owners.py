@@ -50,17 +50,8 @@ def owner_of(one: t.Mapping[str, t.Any], kind: str = "deployment") -> Owner | No
     )
 
 
-def owner_of_secret(one: t.Mapping[str, t.Any]) -> Owner | None:
-    """The same of a Secret: also what is told by its labels, and whoever wrote its data and is no person's tool."""
-    return _owner_of_data(one, "secret")
-
-
-def owner_of_config(one: t.Mapping[str, t.Any]) -> Owner | None:
-    """The same of a ConfigMap."""
-    return _owner_of_data(one, "configmap")
-
-
-def _owner_of_data(one: t.Mapping[str, t.Any], kind: str) -> Owner | None:
+def owner_of_data(one: t.Mapping[str, t.Any], kind: str) -> Owner | None:
+    """The same of a Secret or a ConfigMap: also by its labels, and by whoever wrote its data and is no tool of a person."""
     known = owner_of(one, kind)
     if known:
         return known

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import time
 import typing as t
@@ -87,29 +86,16 @@ def _look(params: t.Mapping[str, t.Any]) -> tuple[Client, Json]:
 
 def _look_at_data(client: Client, params: t.Mapping[str, t.Any], facts: Namespace) -> None:
     """Secrets and ConfigMaps, each by itself: one that cannot be read in time is a gap, and takes nothing of the others."""
-    space, looks = params["namespace"], Looks()
+    space = params["namespace"]
+    looks: list[tuple[str, t.Callable[[], t.Any], t.Callable[[t.Any], None]]] = []
     for name in params["secrets"]:
-        looks.add(f"secret {name}", functools.partial(look_at_secret, client, space, name), facts["secrets"].append)
+        looks.append((f"secret {name}", functools.partial(look_at_secret, client, space, name), facts["secrets"].append))
     for name in sorted({one["configmap"] for one in params["features"]}):
         own = [one for one in params["features"] if one["configmap"] == name]
-        looks.add(f"configmap {name}", functools.partial(look_at_configs, client, space, own), facts["configs"].extend)
-    answers = within_each(DATA_SHARE * params["seconds_max"], looks.calls, len(looks.calls)) if looks.calls else []
-    for name, keep, answer in zip(looks.names, looks.keep, answers, strict=True):
+        looks.append((f"configmap {name}", functools.partial(look_at_configs, client, space, own), facts["configs"].extend))
+    answers = within_each(DATA_SHARE * params["seconds_max"], [call for _name, call, _keep in looks], len(looks))
+    for (name, _call, keep), answer in zip(looks, answers, strict=True):
         if isinstance(answer, Exception):
             facts["gaps"].append({"diagnostic": name, "reason": str(answer) or type(answer).__name__})
         else:
             keep(answer)
-
-
-@dataclasses.dataclass
-class Looks:
-    """What is read: under which name a gap of it is told, how, and where it is kept."""
-
-    names: list[str] = dataclasses.field(default_factory=list)
-    calls: list[t.Callable[[], t.Any]] = dataclasses.field(default_factory=list)
-    keep: list[t.Callable[[t.Any], None]] = dataclasses.field(default_factory=list)
-
-    def add(self, name: str, call: t.Callable[[], t.Any], keep: t.Callable[[t.Any], None]) -> None:
-        self.names.append(name)
-        self.calls.append(call)
-        self.keep.append(keep)
