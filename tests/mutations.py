@@ -27,6 +27,7 @@ ROLLOUT = f"{KUBERNETES}/rollout.py"
 RELEASES, REQUESTS, K8S_COMMON = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("releases", "requests", "common"))
 AUTH, TOKEN = f"{SYSTEMS}/auth/rules.py", "plugins/module_utils/_token/check.py"
 K8S_SECRETS, K8S_CONFIGS, TAKERS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("secrets", "configs", "takers"))
+USERS, POOLS, ROTATION = f"{SYSTEMS}/kubernetes/users.py", f"{SYSTEMS}/kubernetes/pools.py", f"{KUBERNETES}/rotation.py"
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
 POSTGRESQL = "plugins/module_utils/_postgresql"
@@ -355,7 +356,31 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that the first field of a name counts", LINES, "in reversed(LOGFMT.findall(text[:LONGEST]))", "in LOGFMT.findall(text[:LONGEST])"),
     ("that times in a log are masked", LINES, '"<time>"),', '"<n>"),'),
     ("that a token in a log is masked", LINES, "found['key'] or found['header'] or found['element'] or ''", "found[0]"),
-    ("that outgoing calls are nobody's requests", LINES, 'path.startswith("/") and ', ""),
+    ("that errors are over in each pod", REQUESTS, " and min(expected) >= OVER_IN_EACH", ""),
+    ("that errors that are over are none", REQUESTS, "if not path.is_over and (count", "if (count"),
+    ("that it may be chance", REQUESTS, "sum(expected) >= OVER and", "sum(expected) >= 0.1 and"),
+    ("that one tenant has nearly all failures", USERS, "mine.bad < ALONE_SHARE * known.bad or ", ""),
+    ("that one tenant does not ask for most", USERS, " or mine.requests > MOST_REQUESTS_SHARE * known.requests", ""),
+    ("that all others are served", USERS, ' and others.ratio <= facts["limits"]["error_ratio_max"]', ""),
+    ("that enough of others is known", USERS, 'others.requests >= facts["limits"]["requests_min"] and ', ""),
+    ("that most failures say whose they are", USERS, " or known.bad < ALONE_SHARE * bad.count.errors", ""),
+    ("that who tries passwords is refused", USERS, " and one.ratio >= TRIED_IN_VAIN", ""),
+    ("that few have most of the refusals", USERS, " or theirs.bad < FEW_SHARE * refused", ""),
+    ("that few refusals are none", USERS, "refused >= TRIED", "refused >= 1"),
+    ("that a path is no shell word", USERS, '"path": path, "quoted": shlex.quote(path), "addresses"', '"path": path, "quoted": path, "addresses"'),
+    ("that the database has room", POOLS, "fits = min(granted, free)", "fits = granted"),
+    ("that the inventory grants it", POOLS, "fits = min(granted, free)", "fits = free"),
+    ("that pods are counted while they are replaced", POOLS, " + max(1, round(SURGE * workload[\"replicas\"]))", ""),
+    ("that pods have the size that is there", POOLS, "taken is None or taken.before or ", "taken is None or "),
+    ("that without the database's count nothing is offered", POOLS, "    if room is None:\n        return Fit(size, 0, None,", "    if room is None:\n        room = 99\n    if False:\n        return Fit(size, 0, None,"),
+    ("that a pool grows by steps", POOLS, "min(fits, GROWS * max(1, size))", "fits"),
+    ("that old lines are none", POOLS, " and ago <= RECENT_SECONDS", ""),
+    ("that room is asked of what it depends on", f"{UTILS}/_judgement/verdict.py", 'if system in facts["depends_on"] and ', "if "),
+    ("that an overlap is over first", ROTATION, "if previous is not None and previous in data:", "if False:"),
+    ("that nobody else takes the key", ROTATION, "        if others:\n", "        if False:\n"),
+    ("that an old key is needed until its sessions end", ROTATION, "if age < seconds:", "if False:"),
+    ("that a key of unknown age stays", ROTATION, "        if age is None:\n", "        if age is None:\n            age = seconds\n        if False:\n"),
+    ("that outgoing calls are nobody's requests", LINES, 'not path.startswith("/") or ', ""),
     ("that scanners push nobody out", ANALYSER, "        if status == NOT_FOUND:\n", "        if False:\n"),
     ("that a node's zone is seen", ANALYSER, '    if stamp.endswith("Z"):\n', "    if True:\n"),
     ("that a stream's memory is bounded", ANALYSER, " if len(self.templates) < MOST_TEMPLATES else OTHERS", ""),
@@ -373,11 +398,11 @@ ROOMS = {
     f"{SYSTEMS}/auth": ("test_tokens.py",),
     "plugins/module_utils/_token": ("test_tokens.py",),
     "plugins/module_utils/_probe": ("test_probe.py",),
-    f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py", "test_features.py"),
-    KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_features.py", "test_kubernetes_rules.py"),
+    f"{SYSTEMS}/kubernetes": ("test_kubernetes_rules.py", "test_features.py", "test_users.py", "test_pools.py"),
+    KUBERNETES: ("test_rollout.py", "test_secret_key.py", "test_rotation.py", "test_features.py", "test_kubernetes_rules.py"),
     "plugins/module_utils/_logs": ("test_logs.py",),
     SYSTEMS: ("test_rules.py", "test_ranking.py"),
-    f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py", "test_kubernetes_rules.py"),
+    f"{UTILS}/_judgement": ("test_rules.py", "test_ranking.py", "test_kubernetes_rules.py", "test_pools.py"),
     WITHIN: ("test_acts.py",),
     POSTGRESQL: (
         "test_text.py",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: k8s_secret_key
-short_description: Puts a random value into one key of a Secret, or takes it back, and restarts who uses it
+short_description: Puts a random value into one key of a Secret, rotates it, or takes it back, and restarts who uses it
 version_added: 0.3.0
 description:
   - Generates a value where a key is missing or too short, writes that key alone, and restarts a Deployment, so that its pods get
@@ -48,9 +48,19 @@ options:
     description:
       - V(present) puts 48 random bytes there, as base64, unless there is a value of O(bytes_min) bytes or more.
       - V(absent) puts back what was there before, if the value is the one with the O(digest).
+      - V(rotated) puts 48 random bytes in place of a value that is well, which goes to the key O(previous); without that it is
+        dropped, and every session that it signed ends. Refused where an earlier O(previous) is still there, and where pods that
+        O(restart) does not restart take the Secret.
+      - V(retired) takes a key away that was put there O(lifetime_seconds) ago, or longer.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, rotated, retired]
     default: present
+  previous:
+    description: The key in which the application looks for the value from before, of which it accepts what it signed.
+    type: str
+  lifetime_seconds:
+    description: How long what the old value signed may live, with the clocks' difference, in seconds.
+    type: float
   bytes_min:
     description: How long a value has to be, in bytes.
     type: int
@@ -80,6 +90,15 @@ EXAMPLES = r"""
     namespace: custody
     secret: api-secrets
     key: JWT_SECRET
+    restart: api-server
+
+- name: Rotate it, and go on accepting what the old one signed
+  sre.runbooks.k8s_secret_key:
+    namespace: custody
+    secret: api-secrets
+    key: JWT_SECRET
+    previous: JWT_SECRET_PREVIOUS
+    state: rotated
     restart: api-server
 """
 
@@ -116,6 +135,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import KUBERNETES_IMPORT_ERROR, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.restarts import carry_out, restart_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rotation import Rotation
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import Key, SecretKey
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
@@ -123,7 +143,9 @@ ARGUMENT_SPEC: Spec = {
     "secret": {"type": "str", "required": True, "no_log": False},
     "key": {"type": "str", "required": True, "no_log": False},
     "uid": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "rotated", "retired"], "default": "present"},
+    "previous": {"type": "str", "no_log": False},
+    "lifetime_seconds": {"type": "float"},
     "bytes_min": {"type": "int", "default": 32},
     "digest": {"type": "str"},
     "kept": {"type": "str", "default": ""},
@@ -132,21 +154,28 @@ ARGUMENT_SPEC: Spec = {
 
 
 class Write:
-    """Puts a value there, or takes it back."""
+    """Puts a value there, changes it, or takes it back."""
 
     def __init__(self, params: t.Mapping[str, t.Any], client: Client) -> None:
         self.params, self.keys = params, SecretKey(client, secrets.token_bytes)
+        self.rotation = Rotation(client, self.keys, secrets.token_bytes)
         self.key = Key(params["namespace"], params["secret"], params["key"], params["uid"])
         self.made, self.ours_since = self.keys.made, ""
 
     def write(self, *, dry_run: bool) -> str:
-        if self.params["state"] == "present":
+        state = self.params["state"]
+        if state == "present":
             return self.keys.generate(self.key, self.params["bytes_min"], dry_run=dry_run)
-        return self.keys.take_back(self.key, self.params["digest"], self.params["kept"], dry_run=dry_run)
+        if state == "rotated":
+            return self.rotation.rotate(self.key, self.params["previous"], self.params["restart"], dry_run=dry_run)
+        if state == "retired":
+            return self.rotation.retire(self.key, self.params["lifetime_seconds"], dry_run=dry_run)
+        told = {"digest": self.params["digest"], "kept": self.params["kept"], "previous": self.params["previous"]}
+        return self.keys.take_back(self.key, **told, dry_run=dry_run)
 
 
 def main() -> None:
-    needs = [("state", "absent", ["digest"])]
+    needs = [("state", "absent", ["digest"]), ("state", "retired", ["lifetime_seconds"])]
     module = AnsibleModule(argument_spec={**access_spec(), **ARGUMENT_SPEC}, required_if=needs, supports_check_mode=True)
     if KUBERNETES_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)

@@ -57,6 +57,23 @@ options:
         description: What it holds where the feature is off, in quotes; returned as it is.
         type: raw
         required: true
+  pool:
+    description: The key that says how many connections to its database each pod may have.
+    type: dict
+    version_added: 0.3.0
+    suboptions:
+      configmap:
+        description: The ConfigMap's name.
+        type: str
+        required: true
+      key:
+        description: The key.
+        type: str
+        required: true
+      connections_max:
+        description: How many connections all pods together may have. It is not used here; the judgement does.
+        type: int
+        required: true
   log_seconds:
     description: How far back logs are read, in seconds.
     type: int
@@ -132,9 +149,15 @@ cluster:
       type: list
       elements: dict
       returned: always
+    pools:
+      description: The same of the key that says how many connections each pod may have.
+      type: list
+      elements: dict
+      returned: always
     logs:
       description:
-        - Of each container behind them, requests and answers with 5xx by path and minute, and the templates of errors.
+        - Of each container behind them, requests and answers with 5xx by path and minute, whose requests failed or were
+          refused (C(tenants), C(addresses)), and the templates of errors.
         - C(cut) says that only the newest part was read.
       type: list
       elements: dict

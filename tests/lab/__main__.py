@@ -33,7 +33,7 @@ HOW = """\
   python -m tests.lab down                   ends the lab"""
 VENDORS = ("pagerduty", "statuspage", "mail", "datadog")
 DATABASE = ("postgres", "app", "load", "observer", *VENDORS)
-CLUSTER = ("kubernetes", "service", *VENDORS)
+CLUSTER = ("postgres", "kubernetes", "service", *VENDORS)
 PARTS = (*DATABASE, "kubernetes", "service")
 
 
@@ -61,7 +61,7 @@ def up(lab: Lab, wanted: t.Sequence[str], version: str, settings: dict[str, str]
     needed = set(wanted or DATABASE)
     needed |= {"kubernetes"} if "service" in needed else set()
     needed |= {"app"} if needed & {"load"} else set()
-    needed |= {"postgres"} if needed & {"app", "observer"} else set()
+    needed |= {"postgres"} if needed & {"app", "observer", "service"} else set()
     clear_dead(lab)
     was_there = bool(lab.parts())
     try:

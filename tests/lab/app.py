@@ -63,8 +63,8 @@ class Pool:
     While ``recycles`` says so they are also replaced when they are old, as pools with a maximum lifetime do.
     """
 
-    def __init__(self, connection_string: str, size: int) -> None:
-        self._connection_string = connection_string
+    def __init__(self, connection_string: str, size: int, patience: float = POOL_WAIT_SECONDS) -> None:
+        self._connection_string, self._patience = connection_string, patience
         self.recycles = False
         self._free: queue.Queue[Connection | None] = queue.Queue()
         for _ in range(size):
@@ -84,7 +84,7 @@ class Pool:
     @contextlib.contextmanager
     def cursor(self) -> t.Iterator[psycopg2.extensions.cursor]:
         try:
-            held = self._free.get(timeout=POOL_WAIT_SECONDS)
+            held = self._free.get(timeout=self._patience)
         except queue.Empty:
             raise PoolExhausted("no database connection came free in time") from None
         try:
@@ -96,6 +96,15 @@ class Pool:
                 held.real.close()
                 held = None  # the next request that gets this place opens a new one
             self._free.put(held)
+
+    def close(self) -> None:
+        """Ends the sessions that nobody uses at this moment; the others end with their request."""
+        self.recycles = True
+        with contextlib.suppress(queue.Empty):
+            while True:
+                held = self._free.get_nowait()
+                if held is not None:
+                    held.real.close()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

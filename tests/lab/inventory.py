@@ -61,6 +61,9 @@ def channels(lab: Lab) -> dict[str, t.Any]:
 BULK_SIGN = {"configmap": "api-config", "key": "FEATURE_BULK_SIGN", "off_value": "false"}
 
 
+POOL = {"configmap": "api-config", "key": "DB_POOL_MAX", "connections_max": 60}
+
+
 def inventory(lab: Lab) -> dict[str, t.Any]:
     """The lab as a dynamic inventory: one database, one edge, and the variables that point at them."""
     hosts: dict[str, dict[str, t.Any]] = {}
@@ -76,10 +79,12 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
     if "service" in lab.parts():
         part, url = lab.part("kubernetes"), lab.part("service")["url"]
         hosts["lab-cluster"] = {
+            "runbooks_depends_on": ["lab-db"],
             "runbooks_k8s_kubeconfig": part["accounts"]["reader"], "runbooks_k8s_admin_kubeconfig": part["accounts"]["operator"],
             "runbooks_k8s_cluster": "lab", "runbooks_k8s_namespace": "custody", "runbooks_k8s_services": ["api-server"],
             "runbooks_k8s_auth_secret": "api-secrets", "runbooks_k8s_auth_key": "JWT_SECRET",
-            "runbooks_k8s_auth_generate": True, "runbooks_k8s_features": [BULK_SIGN],
+            "runbooks_k8s_auth_generate": True, "runbooks_k8s_auth_previous_key": "JWT_SECRET_PREVIOUS",
+            "runbooks_k8s_auth_lifetime_seconds": 5, "runbooks_k8s_features": [BULK_SIGN], "runbooks_k8s_pool": POOL,
         }  # fmt: skip
         groups["role_cluster"] = {"hosts": ["lab-cluster"]}
         urls = [f"{url}{path}" for path in CLUSTER_PATHS]

@@ -10,6 +10,8 @@ import re
 import subprocess
 import time
 import typing as t
+import urllib.error
+import urllib.request
 
 import pytest
 import yaml
@@ -19,6 +21,7 @@ from tests.lab import faults
 from tests.lab.__main__ import CLUSTER
 from tests.lab.kubernetes import issuer, plane
 from tests.lab.kubernetes.api import Api
+from tests.lab.kubernetes.faults import secret_again
 from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
@@ -132,6 +135,85 @@ def test_a_key_is_written_and_taken_back_and_no_value_is_told(cluster: Lab, root
     for value in {*before.values(), *after.values()}:
         for told in (value, base64.b64decode(value).decode()):
             assert told not in tried.output + done.output + back.output + written
+
+
+# -- a key that is well, changed with and without an overlap ---------------------------------------------------------------
+
+ROTATE, RETIRE = "playbooks/rotate_auth_key.yml", "playbooks/retire_auth_key.yml"
+
+
+@pytest.fixture
+def with_a_key(cluster: Lab) -> t.Iterator[Lab]:
+    yield cluster
+    secret_again(cluster)
+
+
+def session(lab: Lab, signed: str | None = None) -> tuple[int, str]:
+    """A user's session, or whether one is accepted: by each pod, whichever answers."""
+    request = urllib.request.Request(f"{lab.part('service')['url']}/auth/session?tenant=1")
+    if signed:
+        request.add_header("Authorization", f"Bearer {signed}")
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return answer.status, str(json.load(answer).get("session"))
+    except urllib.error.HTTPError as error:
+        return error.code, ""
+
+
+def accepted(lab: Lab, signed: str) -> set[int]:
+    return {session(lab, signed)[0] for _number in range(12)}
+
+
+def rotation(lab: Lab, root: pathlib.Path, mitigation: str, *options: str, playbook: str = ROTATE) -> harness.Run:
+    asked = ("-e", "workload=api-server", "-e", f"mitigate={mitigation}", "-e", "approval=auto")
+    return play(lab, root, *asked, *options, playbook=playbook)
+
+
+def test_a_key_is_rotated_while_sessions_live_and_the_old_one_is_retired(with_a_key: Lab, root: pathlib.Path) -> None:
+    lab, before = with_a_key, secret_data(with_a_key)
+    old, known = session(lab)[1], len(plane.audited(lab))
+    tried = rotation(lab, root, "rotate_auth_key", "--check")
+    assert (tried.code, secret_data(lab)) == (0, before), tried.output[-2000:]
+    sent = [event["requestURI"] for event in plane.audited(lab)[known:]]
+    assert sent
+    assert all("dryRun=All" in uri for uri in sent), "the servers received nothing but trials"
+    done = rotation(lab, root, "rotate_auth_key", "-vvv")
+    after = secret_data(lab)
+    assert done.code == 0, done.output[-2000:]
+    assert after == {**before, "JWT_SECRET": after["JWT_SECRET"], "JWT_SECRET_PREVIOUS": before["JWT_SECRET"]}
+    new = session(lab)[1]
+    assert (new != old, accepted(lab, old), accepted(lab, new)) == (True, {200}, {200})
+    twice = rotation(lab, root, "rotate_auth_key", "-e", "incident_key=again")
+    assert (bool(twice.code), secret_data(lab), "retire it first" in twice.output) == (True, after, True)
+    early = rotation(lab, root, "retire_auth_key", "-e", "runbooks_k8s_auth_lifetime_seconds=9999", playbook=RETIRE)
+    assert (bool(early.code), secret_data(lab), "retire it in" in early.output) == (True, after, True), early.output[-2000:]
+    ended = rotation(lab, root, "retire_auth_key", playbook=RETIRE)
+    assert (ended.code, secret_data(lab)) == (0, {**before, "JWT_SECRET": after["JWT_SECRET"]}), ended.output[-2000:]
+    assert (accepted(lab, old), accepted(lab, new)) == ({401}, {200})
+    written = "".join(path.read_text(errors="replace") for path in root.rglob("*") if path.is_file())
+    for value in {*before.values(), *after.values()}:
+        for told in (value, base64.b64decode(value).decode()):
+            assert told not in done.output + ended.output + written
+
+
+def test_a_rotation_is_taken_back_with_both_keys_as_they_were(with_a_key: Lab, root: pathlib.Path) -> None:
+    before, old = secret_data(with_a_key), session(with_a_key)[1]
+    done = rotation(with_a_key, root, "rotate_auth_key")
+    back = play(with_a_key, root, "-e", f"incident_id={done.folder.name}", playbook="playbooks/undo.yml")
+    assert (back.code, secret_data(with_a_key)) == (0, before), back.output[-2000:]
+    wait_until(lambda: is_complete(Api.of(with_a_key).get(DEPLOYMENT)), 30, "the restart", 0.2)
+    assert accepted(with_a_key, old) == {200}
+
+
+def test_a_key_that_others_know_is_replaced_at_once(with_a_key: Lab, root: pathlib.Path) -> None:
+    before, old = secret_data(with_a_key), session(with_a_key)[1]
+    unapproved = play(with_a_key, root, "-e", "workload=api-server", "-e", "mitigate=replace_auth_key", playbook=ROTATE)
+    assert (bool(unapproved.code), secret_data(with_a_key)) == (True, before)
+    done = rotation(with_a_key, root, "replace_auth_key")
+    assert done.code == 0, done.output[-2000:]
+    assert set(secret_data(with_a_key)) == set(before)
+    assert accepted(with_a_key, old) == {401}
+    assert before["JWT_SECRET"] not in secret_data(with_a_key).values()
 
 
 def config_data(lab: Lab) -> dict[str, str]:

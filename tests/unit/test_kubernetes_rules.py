@@ -33,16 +33,30 @@ def pod(name: str, revision: int | None, **changes: t.Any) -> Json:
             "image_ids": ["i1"], **changes}  # fmt: skip
 
 
-def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, first: str = "2026-11-24T02:10:05.000Z",
+def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, after: int = 0, first: str = "2026-11-24T02:10:05.000Z",
         minute: str = "2026-11-24T02:11", path: str = "/sign", container: str = "api", cut: bool = False) -> Json:  # fmt: skip
     before = requests - errors if good is None else good
     endpoints = {path: {"requests": requests, "server_errors": errors, "good_before_error": before,
-                        "first_error": first if errors else "", "minutes": {minute: [requests, errors]}}}  # fmt: skip
+                        "first_error": first if errors else "", "last_error": first if errors else "",
+                        "good_after_error": after, "minutes": {minute: [requests, errors]},
+                        "refused": 0, "tenants": {}, "addresses": {}}}  # fmt: skip
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
     return {"pod": name, "container": container, "cut": cut, "minutes": {minute: [requests, errors]},
             "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
             "first_line": NEW, "endpoints": endpoints,
             "templates": templates}  # fmt: skip
+
+
+def whose(
+    name: str, shares: t.Mapping[str, tuple[int, int]], *, kind: str = "tenants", refused: int = 0, requests: int | None = None,
+    errors: int | None = None,
+) -> Json:  # fmt: skip
+    """A log of one path, by whose requests they were: all of them, and those that failed, or were refused."""
+    every = sum(one[0] for one in shares.values()) if requests is None else requests
+    bad = (sum(one[1] for one in shares.values()) if errors is None else errors) if kind == "tenants" else 0
+    one = log(name, every, bad, good=1000)
+    path = {**one["endpoints"]["/sign"], kind: {who: list(counts) for who, counts in shares.items()}, "refused": refused}
+    return {**one, "endpoints": {"/sign": path}}
 
 
 def moving(name: str, *minutes: tuple[int, int]) -> Json:
@@ -85,7 +99,7 @@ def cluster(pods: list[Json], logs: list[Json] | None = None, releases: list[Jso
     facts = {"system": "db", "kind": "kubernetes", "depends_on": [], "limits": LIMITS, "namespace": "shop", "watched": ["api"],
              "at": NOW, "log_seconds": 600,
              "workloads": [workload, *others], "pods": pods, "services": [service(pods, **changes.pop("service", {}))],
-             "warnings": [], "secrets": [], "configs": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
+             "warnings": [], "secrets": [], "configs": [], "pools": [], "logs": logs or [], "gaps": [], "users_suffer": True, "users_well": False}  # fmt: skip
     return {**facts, **changes}
 
 
@@ -109,6 +123,7 @@ ARGO = {"tool": "Argo CD", "name": "shop", "suspend": "argocd app set shop --syn
 
 
 JWT = {"auth_secret": "api-secrets", "auth_key": "JWT", "auth_bytes_min": 32, "auth_generate": True}
+TENANT, STUFFING, POOL = "k8s.one_tenant", "k8s.login_stuffing", "k8s.pool_exhausted"
 MISSING, STALE, CHANGED = "k8s.auth_key_missing", "k8s.auth_key_stale", "k8s.config_changed"
 
 
@@ -149,6 +164,13 @@ def observed(facts: Json) -> list[Observation]:
 
 FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
     ("all is well", cluster(THREE, SERVES), []),
+    ("requests wait in vain for a connection",
+     cluster(THREE, [{**log("new0", 100), "templates": {"connection pool exhausted": {"count": 40, "first": NEW, "last": NOW}}}]),
+     [(POOL, "possible")]),
+    ("one tenant's requests fail", cluster(THREE, [whose("new0", {"8": (200, 0), "9": (40, 30)})], releases=[release(1, OLD)]),
+     [(ERRORS, "proven"), (TENANT, "likely")]),
+    ("somebody tries passwords", cluster(THREE, [whose("new0", {"203.0.113.5": (90, 90)}, kind="addresses", refused=92)]),
+     [(STUFFING, "likely")]),
     ("the only release", cluster(THREE, FAILS, releases=[release(1)]), [(ERRORS, "proven")]),
     ("it fails from its first requests on", cluster(THREE, FAILS), [(BAD, "likely"), (ERRORS, "proven")]),
     ("it fails, and those of the release before do not", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100)]),
@@ -156,6 +178,11 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
     ("both releases fail: it is something else", cluster([*THREE, OLD_POD], [*FAILS, log("old", 100, 40)]), [(ERRORS, "proven")]),
     ("it fails now and then, from its first requests on", cluster(THREE, [log(f"new{n}", 400, 8, good=20) for n in range(3)]),
      [(BAD, "likely"), (ERRORS, "proven")]),
+    ("its errors are over", cluster(THREE, [log(f"new{n}", 100, 40, good=0, after=20) for n in range(3)]), []),
+    ("its errors are over in two of three pods",
+     cluster(THREE, [log(f"new{n}", 100, 40, good=0, after=20 * (n > 0)) for n in range(3)], releases=[release(1, OLD)]), [(ERRORS, "proven")]),
+    ("it may be chance that none came since",
+     cluster(THREE, [log(f"new{n}", 100, 4, good=0, after=30) for n in range(3)], releases=[release(1, OLD)]), [(ERRORS, "proven")]),
     ("errors of an hour ago", cluster(THREE, [log(f"new{n}", 100, 40, good=0, minute="2026-11-24T01:11") for n in range(3)]), []),
     ("it had served well for half an hour", cluster(THREE, [log("new0", 900, 200, good=600, first=LATE)]), [(ERRORS, "proven")]),
     ("its pods crash", cluster(CRASHED), [(BAD, "proven"), (NOBODY, "proven"), (PODS, "proven")]),

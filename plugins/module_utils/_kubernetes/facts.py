@@ -43,7 +43,7 @@ class Secret(t.TypedDict):
 
 class Feature(t.TypedDict):
     """What is switched by one key of a ConfigMap, and what that holds for off, as the inventory says: no text if its quotes were
-    forgotten."""
+    forgotten, None for a key that is no switch (a pool's size)."""
 
     configmap: str
     key: str
@@ -197,7 +197,8 @@ class Log(Told):
 
 
 class Namespace(t.TypedDict):
-    """What is read of one namespace; ``at``: the server's clock, empty where it did not answer."""
+    """What is read of one namespace; ``at``: the server's clock, empty where it did not answer; ``pools``: the key that says how
+    many connections each pod may have, if the inventory names one."""
 
     namespace: str
     at: str
@@ -207,4 +208,5 @@ class Namespace(t.TypedDict):
     warnings: list[Warned]
     secrets: list[Secret]
     configs: list[Config]
+    pools: list[Config]
     gaps: list[Gap]

@@ -124,28 +124,31 @@ class SecretKey:
         after = {**data, key.name: base64.b64encode(value).decode()}
         if length is not None:
             after[key.name + BEFORE] = data[key.name]
-        self._write(key, secret, after, dry_run=dry_run)
+        self.store(key, secret, after, dry_run=dry_run)
         was = f"it had {length} bytes" if length is not None else "it was not there"
         return f"put {number} random bytes (as {len(value)} letters) into {key.said}; {was}"
 
-    def take_back(self, key: Key, digest: str, kept: str, *, dry_run: bool) -> str:
-        """Puts back what was there before ``generate``. Returns what was done; empty where what it wrote is not there."""
+    def take_back(self, key: Key, digest: str, kept: str, *, previous: str | None = None, dry_run: bool) -> str:
+        """Puts back what was there before, which is in the key ``previous``. Returns what was done; empty where what was written
+        is not there."""
+        kept_in = previous or key.name + BEFORE
         secret = self.read(key)
         data = dict(secret.get("data") or {})
         now = data.get(key.name)
         if now is None:
             return ""
-        value, before = decoded(now), data.get(key.name + BEFORE)
+        value, before = decoded(now), data.get(kept_in)
         if digest_of(value) != digest or (digest_of(value, decoded(before)) if before is not None else "") != kept:
             raise KubernetesError(f"{key.said} was changed by somebody else since: nothing was taken back")
-        data.pop(key.name + BEFORE, None)
+        data.pop(kept_in, None)
         del data[key.name]
         if before is not None:
             data[key.name] = before
-        self._write(key, secret, data, dry_run=dry_run)
+        self.store(key, secret, data, dry_run=dry_run)
         return f"{'put the value from before back into' if before is not None else 'took away'} {key.said}"
 
-    def _write(self, key: Key, secret: Json, data: Json, *, dry_run: bool) -> None:
+    def store(self, key: Key, secret: Json, data: Json, *, dry_run: bool) -> None:
+        """Writes what differs. Raises KubernetesError without the server's words, which may hold values."""
         try:
             write_data(self._client, key.path, secret, data, dry_run=dry_run)
         except RefusedError as error:

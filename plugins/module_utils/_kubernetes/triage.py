@@ -17,7 +17,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.configs import look_at_configs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Namespace
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Feature, Namespace
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import look_at_secret
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import DIAGNOSTICS, look
@@ -47,6 +47,14 @@ def argument_spec() -> Spec:
                 "off_value": {"type": "raw", "required": True},
             },
         },
+        "pool": {
+            "type": "dict",
+            "options": {
+                "configmap": {"type": "str", "required": True},
+                "key": {"type": "str", "required": True, "no_log": False},
+                "connections_max": {"type": "int", "required": True},
+            },
+        },
         "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
         "seconds_max": {"type": "float", "default": 15.0},
@@ -61,7 +69,7 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
     except (KubernetesError, LateError) as error:
         gaps = [{"diagnostic": name, "reason": str(error)} for name in DIAGNOSTICS]
         return {"namespace": params["namespace"], "at": "", "workloads": [], "pods": [], "services": [], "warnings": [],
-                "secrets": [], "configs": [],
+                "secrets": [], "configs": [], "pools": [],
                 "logs": [], "log_seconds": params["log_seconds"], "watched": [], "gaps": gaps}  # fmt: skip
     serving = facts.pop("serving")
     pods = [pod for pod in facts["pods"] if pod["name"] in serving]
@@ -93,6 +101,9 @@ def _look_at_data(client: Client, params: t.Mapping[str, t.Any], facts: Namespac
     for name in sorted({one["configmap"] for one in params["features"]}):
         own = [one for one in params["features"] if one["configmap"] == name]
         looks.append((f"configmap {name}", functools.partial(look_at_configs, client, space, own), facts["configs"].extend))
+    if params["pool"]:
+        key: Feature = {"configmap": params["pool"]["configmap"], "key": params["pool"]["key"], "off_value": None}
+        looks.append(("the pools' size", functools.partial(look_at_configs, client, space, [key]), facts["pools"].extend))
     answers = within_each(DATA_SHARE * params["seconds_max"], [call for _name, call, _keep in looks], len(looks))
     for (name, _call, keep), answer in zip(looks, answers, strict=True):
         if isinstance(answer, Exception):

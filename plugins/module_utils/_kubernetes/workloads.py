@@ -106,6 +106,7 @@ def look(client: Client, namespace: str, seconds: float) -> Namespace:
         "warnings": _newest(read.each("warnings", _warning)),
         "secrets": [],
         "configs": [],
+        "pools": [],
         "gaps": read.gaps,
     }
 

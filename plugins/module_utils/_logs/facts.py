@@ -9,13 +9,20 @@ import typing as t
 
 
 class Endpoint(t.TypedDict):
-    """Requests to one path, and those answered before the first 5xx; ``minutes``: requests and 5xx by minute (UTC)."""
+    """Requests to one path, those answered before the first 5xx, and since the last one; ``minutes``: requests and 5xx by minute
+    (UTC). ``refused``: answered with 401 or 403. ``tenants``: requests and 5xx by tenant, where any failed; ``addresses``:
+    requests and refusals by address, where any was refused; of both those with most, and the rest together."""
 
     requests: int
     server_errors: int
     first_error: str
     good_before_error: int
+    last_error: str
+    good_after_error: int
     minutes: dict[str, list[int]]
+    refused: int
+    tenants: dict[str, list[int]]
+    addresses: dict[str, list[int]]
 
 
 class Template(t.TypedDict):

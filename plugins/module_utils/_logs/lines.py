@@ -20,7 +20,7 @@ LONGEST_TEMPLATE = 200
 LONGEST_PATH = 120
 # What is quoted ends at a quote that is not escaped, or nowhere: whoever sends a request writes into it.
 ACCESS = re.compile(
-    r'^\S+ \S+ \S+ \[[^\]]*\] "(?P<method>[A-Z]+) (?P<path>(?:[^\s"\\]|\\.)+)(?:[^"\\]|\\.)*+" (?P<status>\d{3}) \S+'
+    r'^(?P<address>\S+) \S+ \S+ \[[^\]]*\] "(?P<method>[A-Z]+) (?P<path>(?:[^\s"\\]|\\.)+)(?:[^"\\]|\\.)*+" (?P<status>\d{3}) \S+'
     r'(?: "(?:[^"\\]|\\.)*+" "(?P<agent>(?:[^"\\]|\\.)*+)")?'
 )
 LOGFMT = re.compile(r'([A-Za-z_][\w.]{0,60})=("(?:[^"\\]|\\.)*+(?:"|$)|[^\s"]*)')
@@ -45,6 +45,11 @@ GRPC_ERRORS = {
 }
 GRPC_FIELDS = ("grpc_status", "grpc.status", "grpc.code", "grpc_code")
 DIRECTION_FIELDS = ("direction", "span.kind", "kind")
+TENANT_FIELDS = ("tenant", "tenant_id", "tenantId", "org_id", "account_id", "customer_id")
+ADDRESS_FIELDS = ("remote_addr", "client_ip", "clientIp", "remote_ip", "x_forwarded_for", "client_addr")
+# Whose request it was, where the address itself says so.
+ASKED_FOR = re.compile(r"[?&](?:tenant|tenant_id|org_id|account_id|customer_id)=([\w.-]{1,40})(?:&|$)")
+NAME = re.compile(r"[\w.:-]{1,40}")
 AGENT_FIELDS = ("user_agent", "userAgent", "http_user_agent", "ua", "agent")
 SPECIAL = frozenset((*GRPC_FIELDS, *DIRECTION_FIELDS, *AGENT_FIELDS))
 STATUS = re.compile("[1-5][0-9]{2}")
@@ -77,12 +82,15 @@ LONGEST_PART = 32
 
 class Line(t.NamedTuple):
     """What a line says: its level in lower case, the request that it answered (``path`` without its query and its ids,
-    ``status``), and, of an error, its message with everything that changes masked."""
+    ``status``, for which ``tenant``, from which ``address``; empty where it does not say), and, of an error, its message with
+    everything that changes masked."""
 
     level: str
     template: str
     path: str | None = None
     status: int | None = None
+    tenant: str = ""
+    address: str = ""
 
     @property
     def is_error(self) -> bool:
@@ -140,7 +148,7 @@ def read_line(raw: bytes) -> Line | None:
         return _line(_level_of(text), text) if fields is None else _from_fields(fields)
     access = ACCESS.match(text)
     if access:
-        return _request("", "", access["path"], int(access["status"]), access["agent"] or "")
+        return _request(Line("", ""), access["path"], int(access["status"]), access["agent"] or "", ("", access["address"]))
     if text.count("=") >= 2:
         fields = {
             name: value.strip('"') for name, value in reversed(LOGFMT.findall(text[:LONGEST]))
@@ -159,11 +167,22 @@ def _line(level: str, message: str) -> Line:
     return Line(level, masked(message) if level in ERROR_LEVELS else "")
 
 
-def _request(level: str, message: str, path: str, status: int, agent: str) -> Line:
-    """A request that was answered; a probe's, or one that this process made itself, is none."""
-    said = _line(level, message)
-    is_asked = path.startswith("/") and not agent.startswith(PROBES)
-    return Line(level, said.template, shape_of(path), status) if is_asked else said
+def _request(said: Line, path: str, status: int, agent: str, whose: tuple[str, str]) -> Line:
+    """A request that was answered, and ``whose`` it was (tenant, address); a probe's, or one that this process made itself, is
+    none."""
+    if not path.startswith("/") or agent.startswith(PROBES):
+        return said
+    tenant, address = whose
+    if not tenant and "=" in path:
+        asked = ASKED_FOR.search(path[:LONGEST])
+        tenant = asked[1] if asked else ""
+    return Line(said.level, said.template, shape_of(path), status, _name(tenant), _name(address.partition(",")[0]))
+
+
+@functools.lru_cache(maxsize=4096)
+def _name(text: str) -> str:
+    """A tenant's name or an address; nothing for what is none, or looks like a secret."""
+    return text if NAME.fullmatch(text) and without_secrets(text) == text else ""
 
 
 def _json(text: str) -> dict[str, t.Any] | None:
@@ -193,4 +212,5 @@ def _from_fields(fields: t.Mapping[str, t.Any]) -> Line:
     made = is_special and _first(fields, *DIRECTION_FIELDS).lower() in OUTGOING
     if made or not path or not STATUS.fullmatch(status):
         return _line(level, message)
-    return _request(level, message, path, int(status), _first(fields, *AGENT_FIELDS) if is_special else "")
+    whose = (_first(fields, *TENANT_FIELDS), _first(fields, *ADDRESS_FIELDS))
+    return _request(_line(level, message), path, int(status), _first(fields, *AGENT_FIELDS) if is_special else "", whose)

@@ -49,6 +49,13 @@ class Recovery:
     p95_ms: float | None
 
 
+class Below(t.TypedDict):
+    """What a system says of itself to those that depend on it: how many more sessions (connections) it takes."""
+
+    system: str
+    room: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of the report: a title, its head, its rows, and what has to be said about it."""
@@ -61,6 +68,10 @@ class Table:
 
 def _nothing(_facts: Facts) -> tuple[()]:
     return ()
+
+
+def _no_room(_facts: Facts) -> None:
+    return None
 
 
 def _no_recovery(_facts: Facts) -> None:
@@ -78,7 +89,8 @@ class System:
     ``to_measure`` says what is missing where nobody was measured.
 
     The views read the facts of one host: ``experiences`` and ``recovery`` of its users, ``numbers`` (what is shown before and
-    after, by name), ``lines`` (for the screen: a label and its parts), ``tables`` (for the report).
+    after, by name), ``lines`` (for the screen: a label and its parts), ``tables`` (for the report). ``room``: how many more
+    sessions it takes of those that depend on it, None where it does not know, or that means nothing.
     """
 
     kind: str
@@ -94,6 +106,7 @@ class System:
     to_measure: str = ""
     experiences: t.Callable[[Facts], t.Sequence[Experience]] = _nothing
     recovery: t.Callable[[Facts], Recovery | None] = _no_recovery
+    room: t.Callable[[Facts], int | None] = _no_room
     numbers: t.Callable[[Facts], t.Sequence[tuple[str, str]]] = _nothing
     lines: t.Callable[[Facts], t.Sequence[tuple[str, t.Sequence[str]]]] = _nothing
     tables: t.Callable[[Facts], t.Sequence[Table]] = _nothing

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.catalogue import EVERYTHING, Catalogue
@@ -26,6 +27,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.shapes imp
     RefData,
     Verdict,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Below
 
 OFFERING = ("proven", "likely")
 # One host may be of several kinds, each with facts of its own.
@@ -57,7 +59,8 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
     read, at least what is vital.
     """
     read = {(facts["system"], facts["kind"]): facts for facts in every}
-    seen = {place: list(observe(read[place], catalogue)) for place in sorted(read)}
+    read_with = {place: {**facts, "below": _below(facts, read, catalogue)} for place, facts in read.items()}
+    seen = {place: list(observe(read_with[place], catalogue)) for place in sorted(read_with)}
     observations = [one for place in seen for one in seen[place]]
     gaps = {(place[1], one) for place in seen for one in seen[place] if isinstance(one, Gap)}
     gaps |= {(kind, Gap(system, EVERYTHING, why)) for (system, kind), why in expected.items() if (system, kind) not in read}
@@ -77,6 +80,17 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
         "ruled_out": [{"system": item.system, "id": item.id, "why": item.why} for item in excluded],
         "measured": [{"system": item.system, "what": item.what, "of": item.of} for item in measured],
     }
+
+
+def _below(facts: Json, read: t.Mapping[Place, Json], catalogue: Catalogue) -> list[Below]:
+    """What the systems that this one depends on say of themselves."""
+    found: list[Below] = []
+    for (system, kind), one in sorted(read.items()):
+        if system in facts["depends_on"] and kind in catalogue.systems:
+            with contextlib.suppress(Exception):  # what was not understood there is a gap there, and nothing is known of it here
+                room = catalogue.systems[kind].room(one)
+                found += [] if room is None else [{"system": system, "room": room}]
+    return found
 
 
 def is_known(ranked: list[Ranked], gaps: list[GapData], measured: list[Measured], catalogue: Catalogue) -> bool:

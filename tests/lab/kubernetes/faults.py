@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
+import functools
+import threading
 import time
 import typing as t
+import urllib.parse
 
 from tests.lab.kubernetes import issuer
 from tests.lab.kubernetes.api import Api
-from tests.lab.kubernetes.service import NAMESPACE, WHO_AM_I
-from tests.lab.postgresql.core import Fault, Kind, Session, suffers
-from tests.lab.state import Lab, wait_until
+from tests.lab.kubernetes.service import LOG_IN, NAMESPACE, PASSWORD, SIGN, TENANTS, WHO_AM_I, ask
+from tests.lab.postgresql.connections import connection_leak, release_clients
+from tests.lab.postgresql.core import MIGRATIONS, Fault, Kind, Session, suffers
+from tests.lab.state import Lab, LabError, wait_until
 
 DEPLOYMENT = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/api-server"
 IMAGE = "registry.example.org/api-server"
@@ -27,6 +32,7 @@ FELT_WITHIN = 30
 SERVED_SECONDS = 6.0
 MANY_REFUSALS = 10
 MANY_REQUESTS = 30
+MOST_USERS = 80
 ERRORS = (
     "TypeError: cannot read properties of undefined (reading 'rounds')",
     "KeyError: 'signature_policy'",
@@ -324,7 +330,7 @@ def jwt_stale(fault: Fault) -> None:
 def secret_again(lab: Lab) -> None:
     """The Secret as it was, and pods that have it and never refused a token: during the first restart they stand beside those
     with another key, and refuse what these sign."""
-    data = {"JWT_SECRET": base64.b64encode(JWT.encode()).decode(), "JWT_SECRET.before": None}
+    data = {"JWT_SECRET": base64.b64encode(JWT.encode()).decode(), "JWT_SECRET.before": None, "JWT_SECRET_PREVIOUS": None}
     Api.of(lab).patch(f"{SECRET}?fieldManager=kubectl-patch", {"data": data})
     restart(lab)
     restart(lab)
@@ -373,6 +379,99 @@ def image_pull(fault: Fault) -> None:
     version = f"1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}-missing"
     release(fault, f"{IMAGE}:{version}", f"release {version}")
     felt(fault)
+
+
+def one_tenant(fault: Fault) -> None:
+    """One tenant has something that the application cannot handle; everybody else is served."""
+    tenant, path = str(fault.draw.randint(1, TENANTS)), fault.draw.choice([SIGN, "/custody/keys"])
+    time.sleep(SERVED_SECONDS)
+    trouble = {"paths": [path], "status": 500, "error": fault.draw.choice(ERRORS)}
+    fault.lab.write("cluster.json", {"tenants": {tenant: trouble}})
+    fault.sessions.append(Session("tenant", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server/tenant {tenant}"))
+    crowd(fault, 2, lambda number: (f"{path}?tenant={tenant}", f"10.2.0.{number}", PASSWORD))
+    crowd(fault, 2, lambda number: (f"{path}?tenant={fault.draw.randint(1, TENANTS)}", f"10.2.1.{number}", PASSWORD))
+    failed = f'{path}?tenant={tenant}", "status": 500'
+    wait_until(lambda: sum(told(fault.lab, set(), failed)) >= MANY_REQUESTS, FELT_WITHIN, "the tenant's failures", 0.1)
+
+
+def crowd(fault: Fault, number: int, wish: t.Callable[[int], tuple[str, str, str]], pause: float = 0.2) -> None:
+    """More users, until the fault is healed; each asks for what it ``wish``es: a path, from an address, with a password."""
+    host = urllib.parse.urlsplit(fault.lab.part("service")["url"]).netloc
+
+    def use(mine: int) -> None:
+        while True:
+            ask(host, *wish(mine))
+            time.sleep(pause)
+
+    for mine in range(number):
+        threading.Thread(target=use, args=(mine,), daemon=True).start()
+
+
+def stuffing(fault: Fault) -> None:
+    """Somebody tries stolen passwords, from three addresses; users log in as ever."""
+    addresses = [f"203.0.113.{fault.draw.randint(2, 250)}" for _number in range(3)]
+    words = fault.draw.sample(range(10**6), 1000)
+    crowd(fault, 6, lambda mine: (f"{LOG_IN}?tenant=1", addresses[mine % 3], f"guess-{fault.draw.choice(words)}"))
+    fault.sessions.append(Session("stuffing", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
+    refused = f'"path": "{LOG_IN}?tenant=1", "status": 401'
+    wait_until(lambda: sum(told(fault.lab, set(), refused)) >= MANY_REQUESTS * 2, FELT_WITHIN, "many refused logins", 0.1)
+
+
+def login_locked(fault: Fault) -> None:
+    """A migration locked the table that logins need, and stopped talking."""
+    blocker = fault.connect("blocker", "custody_owner", fault.draw.choice(MIGRATIONS))
+    fault.hold(blocker, "LOCK TABLE logins IN ACCESS EXCLUSIVE MODE")
+    felt(fault)
+    time.sleep(2.0)
+
+
+def pool_too_small(fault: Fault) -> None:
+    """Somebody gave each pod one connection; the pods were restarted since, and there are more users than that serves."""
+    api = Api.of(fault.lab)
+    time.sleep(1.1)
+    api.patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"DB_POOL_MAX": "1"}})
+    time.sleep(1.1)
+    restart(fault.lab)
+    fault.sessions.append(Session("pool", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
+    for number in range(0, MOST_USERS, 10):
+        crowd(fault, 10, functools.partial(_signs, f"10.3.{number}"), 0.3)
+        with contextlib.suppress(LabError):
+            wait_until(lambda: suffers(fault.lab), 1.5, "the suffering", 0.1)
+            break
+    felt(fault)
+    words = "connection from the pool"
+    wait_until(lambda: sum(told(fault.lab, set(), words)) >= MANY_REQUESTS, FELT_WITHIN, "requests that waited in vain", 0.1)
+
+
+def _signs(network: str, mine: int) -> tuple[str, str, str]:
+    return f"{SIGN}?tenant={1 + mine % TENANTS}", f"{network}.{mine}", PASSWORD
+
+
+def pool_again(lab: Lab) -> None:
+    Api.of(lab).patch(f"{CONFIG}?fieldManager=kubectl-edit", {"data": {"DB_POOL_MAX": "10"}})
+    restart(lab)
+
+
+def noise(fault: Fault) -> None:
+    """The application complains of something harmless, many times a second."""
+    paths = {"paths": [], "noise": "webhook delivery to hooks.example.org failed, will retry"}
+    fault.lab.write("cluster.json", {"images": {GOOD: paths}})
+
+
+def quiet_again(lab: Lab) -> None:
+    lab.file("cluster.json").unlink(missing_ok=True)
+
+
+def neighbour_leak(fault: Fault) -> None:
+    """Another service of the shared database opens connections until none is left, and the pods can open no new ones."""
+    connection_leak(fault)
+    restart(fault.lab)
+    felt(fault)
+
+
+def no_leak(lab: Lab) -> None:
+    release_clients(lab)
+    restart(lab)
 
 
 def outside_errors(fault: Fault) -> None:
@@ -438,6 +537,12 @@ FAULTS: dict[str, Kind] = {
     "scaled-to-zero": Kind(scaled_to_zero, scaled_again),
     "canary": Kind(canary, no_canary),
     "restarted-in-vain": Kind(restarted, good_again),
+    "one-tenant": Kind(one_tenant, quiet_again, felt=False),
+    "stuffing": Kind(stuffing, felt=False),
+    "login-locked": Kind(login_locked),
+    "pool-too-small": Kind(pool_too_small, pool_again),
+    "neighbour-leak": Kind(neighbour_leak, no_leak),
+    "decoy-noise": Kind(noise, quiet_again, felt=False),
     "jwt-missing": Kind(jwt_missing, secret_again),
     "jwt-short": Kind(jwt_short, secret_again),
     "jwt-stale": Kind(jwt_stale, secret_again),

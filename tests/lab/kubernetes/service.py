@@ -1,7 +1,8 @@
 """What users reach behind the lab's Service: it answers as the Deployment's live pods would.
 
 A request goes to one of the ready endpoints that the EndpointSlices hold; the pod's image, and what its environment was when it
-started, decide the answer, and it is written to the pod's log. ``cluster.json`` says which images misbehave, and how.
+started, decide the answer, and it is written to the pod's log. Each pod has a pool of connections to the lab's database, as
+large as its environment says. ``cluster.json`` says which images and tenants are in trouble, and how.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import base64
 import contextlib
 import dataclasses
 import datetime
+import hmac
+import http.client
 import http.server
 import json
 import pathlib
@@ -20,18 +23,31 @@ import time
 import typing as t
 import urllib.parse
 
+import psycopg2
+
+from tests.lab.app import READ, WRITE, Pool, PoolExhausted
 from tests.lab.kubernetes import issuer
 from tests.lab.kubernetes.api import Api, ApiError
-from tests.lab.load import Samples, request
+from tests.lab.load import TIMEOUT_SECONDS, Samples
+from tests.lab.postgresql.server import dsn
 from tests.lab.state import Lab, serve_until_told, wait_until
 
 NAMESPACE = "custody"
 SERVICE = "api-server"
 WHO_AM_I = "/custody/me"
-PATHS = ("/health", "/custody/keys?tenant=7", "/custody/sign?tenant=7", "/auth/session")
+SIGN, LOG_IN, SESSION = "/custody/sign", "/auth/login", "/auth/session"
+PATHS = ("/health", "/custody/keys", SIGN, SESSION, LOG_IN)
+SIGNED = "session."
+PASSWORD = "lab-only-correct-horse"
+LOOK_UP = "SELECT name FROM logins WHERE user_id = %s"
+# For how long a connection is held while the signer outside is asked, and how long a request waits for one.
+SIGNS_SECONDS = 0.06
+POOL_PATIENCE = 0.5
+DEFAULT_POOL = 10
 # What the application asks of the secret that it signs sessions with, in bytes.
 LEAST_SECRET = 32
 WORKERS = 4
+TENANTS = 9
 PAUSE_SECONDS = 0.08
 LOOK_SECONDS = 0.1
 READY_WITHIN = 20
@@ -45,6 +61,31 @@ class Pod:
     name: str
     image: str
     environment: t.Mapping[str, str]
+    pool: Pool
+
+    @property
+    def secrets(self) -> tuple[str, str]:
+        """What it signs with, and what else it accepts."""
+        return self.environment.get("JWT_SECRET", ""), self.environment.get("JWT_SECRET_PREVIOUS", "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """One request: from whose ``address``, and with what ``secret`` (a token, a password)."""
+
+    method: str
+    path: str
+    address: str
+    secret: str | None = None
+
+    @property
+    def tenant(self) -> str:
+        return urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query).get("tenant", [""])[0]
+
+
+def signature(secret: str) -> str:
+    """A user's session, signed with a secret."""
+    return SIGNED + hmac.new(secret.encode(), b"user-7", "sha256").hexdigest()
 
 
 def now() -> str:
@@ -78,6 +119,8 @@ class Cluster:
         for name, one in pods.items():
             if name not in self.pods:
                 self._meet(name, one)
+        for name in set(self.pods) - set(pods):
+            self.pods[name].pool.close()
         self.pods = {name: pod for name, pod in self.pods.items() if name in pods}
         self.ready = [
             endpoint["targetRef"]["name"]
@@ -94,7 +137,10 @@ class Cluster:
                 "spec": {"logs": [{"logsFile": str(path), "previousLogsFile": str(path), "follow": False}]}}  # fmt: skip
         with contextlib.suppress(ApiError):
             self.api.create(f"/apis/kwok.x-k8s.io/v1alpha1/namespaces/{NAMESPACE}/logs", logs)
-        pod = Pod(name, container["image"], self._environment(container))
+        environment = self._environment(container)
+        size = int(environment.get("DB_POOL_MAX") or DEFAULT_POOL)
+        database = Pool(dsn(self.lab, "custody_app", application="api-server"), size, POOL_PATIENCE)
+        pod = Pod(name, container["image"], environment, database)
         self.write(name, {"level": "info", "msg": "started", "image": pod.image})
         if pod.image.endswith("-crash"):
             self.write(name, {"level": "fatal", "msg": "cannot start: configuration key SIGNING_BACKEND is not set"})
@@ -124,18 +170,17 @@ class Cluster:
             self._files[pod].write(f"{stamp} stdout F {json.dumps({'time': stamp, **line})}\n")
             self._files[pod].flush()
 
-    def answer(self, method: str, path: str, token: str | None = None) -> tuple[int, Json]:
+    def answer(self, asked: Asked) -> tuple[int, Json]:
         """What a user gets, and where it came from."""
         ready = [self.pods[name] for name in self.ready if name in self.pods]
         if not ready:
             return 503, {"error": "no endpoint is ready"}
         pod = random.choice(ready)
         started = time.monotonic()
-        status, body = self._behaves(pod, path, ready, token)
+        status, body = self._behaves(pod, asked, ready)
         milliseconds = round((time.monotonic() - started) * 1000 + random.uniform(1, 9), 1)
-        self.write(
-            pod.name, {"level": "info", "msg": "request", "method": method, "path": path, "status": status, "ms": milliseconds}
-        )
+        line = {"method": asked.method, "path": asked.path, "status": status, "ms": milliseconds, "remote_addr": asked.address}
+        self.write(pod.name, {"level": "info", "msg": "request", **line, **({"tenant": asked.tenant} if asked.tenant else {})})
         return status, body
 
     def ahead(self) -> float:
@@ -146,37 +191,73 @@ class Cluster:
         """How a pod's image misbehaves."""
         return ((self.lab.read("cluster.json") or {}).get("images") or {}).get(pod.image) or {}
 
-    def _behaves(self, pod: Pod, path: str, ready: t.Sequence[Pod], token: str | None) -> tuple[int, Json]:
-        if path.startswith("/auth/session"):
-            return self._session(pod, ready)
-        trouble = self.trouble(pod)
-        if path.startswith(WHO_AM_I):
-            why = "no token" if token is None else issuer.why_refused(self.lab, token, self.ahead())
-            if why and not (trouble.get("accepts_any") and token is not None):
-                self.write(pod.name, {"level": "error", "msg": f"token rejected: {why}"})
-                return 401, {"error": "invalid token"}
-            return 200, {"user": "user-7"}
-        if path.startswith("/custody/sign") and pod.environment.get("FEATURE_BULK_SIGN") == "true":
-            self.write(pod.name, {"level": "error", "msg": "bulk signing: batch 0 has no approver", "path": path})
+    def _behaves(self, pod: Pod, asked: Asked, ready: t.Sequence[Pod]) -> tuple[int, Json]:
+        if asked.path.startswith(WHO_AM_I):
+            return self._who(pod, asked.secret)
+        trouble, told = self.trouble(pod), self.lab.read("cluster.json") or {}
+        tenants = told.get("tenants", {}).get(asked.tenant) or {}
+        for one in (trouble, tenants):
+            if asked.path.startswith(tuple(one.get("paths", ()))):
+                number = random.randint(1000, 9999)
+                self.write(pod.name, {"level": "error", "msg": f"{one['error']} (request {number})", "path": asked.path})
+                return int(one["status"]), {"error": "internal error"}
+        if asked.path.startswith(SIGN) and pod.environment.get("FEATURE_BULK_SIGN") == "true":
+            self.write(pod.name, {"level": "error", "msg": "bulk signing: batch 0 has no approver", "path": asked.path})
             return 500, {"error": "internal error"}
-        if path.startswith(tuple(trouble.get("paths", ()))):
-            number = random.randint(1000, 9999)
-            self.write(pod.name, {"level": "error", "msg": f"{trouble['error']} (request {number})", "path": path})
-            return int(trouble["status"]), {"error": "internal error"}
+        if "noise" in trouble:
+            for _number in range(3):
+                self.write(pod.name, {"level": "error", "msg": trouble["noise"]})
+        refused = self._with_the_database(pod, asked) if asked.path != "/health" else None
+        if refused:
+            return refused
+        if asked.path.startswith(SESSION):
+            return self._session(pod, asked, ready)
+        if asked.path.startswith(LOG_IN) and asked.secret != PASSWORD:
+            self.write(pod.name, {"level": "warning", "msg": "login failed: wrong password", "remote_addr": asked.address})
+            return 401, {"error": "wrong user or password"}
         return 200, {"status": "ok", "version": pod.image.rpartition(":")[2]}
 
-    def _session(self, pod: Pod, ready: t.Sequence[Pod]) -> tuple[int, Json]:
-        """One pod signs a session, and the next requests of the same user come to all of them."""
+    def _with_the_database(self, pod: Pod, asked: Asked) -> tuple[int, Json] | None:
+        """What a request asks of the database; its answer where that fails. The signer is asked while the connection is held."""
+        is_sign, number = asked.path.startswith(SIGN), int(asked.tenant or 1)
+        statement = WRITE if is_sign else READ if asked.path.startswith("/custody") else LOOK_UP
+        try:
+            with pod.pool.cursor() as cursor:
+                cursor.execute(statement, (number,))
+                time.sleep(SIGNS_SECONDS if is_sign else 0)
+        except PoolExhausted:
+            waited = f"timed out after {POOL_PATIENCE:g} s waiting for a connection from the pool (DB_POOL_MAX reached)"
+            self.write(pod.name, {"level": "error", "msg": waited})
+            return 500, {"error": "internal error"}
+        except psycopg2.Error as error:
+            self.write(pod.name, {"level": "error", "msg": f"database: {str(error).splitlines()[0]}"})
+            return 500, {"error": "internal error"}
+        return None
+
+    def _who(self, pod: Pod, token: str | None) -> tuple[int, Json]:
+        """Whose token it is."""
+        why = "no token" if token is None else issuer.why_refused(self.lab, token, self.ahead())
+        if why and not (self.trouble(pod).get("accepts_any") and token is not None):
+            self.write(pod.name, {"level": "error", "msg": f"token rejected: {why}"})
+            return 401, {"error": "invalid token"}
+        return 200, {"user": "user-7"}
+
+    def _session(self, pod: Pod, asked: Asked, ready: t.Sequence[Pod]) -> tuple[int, Json]:
+        """One pod signs a session, and the next requests of the same user come to all of them. With a session the pod says
+        whether it accepts it."""
+        if (asked.secret or "").startswith(SIGNED):
+            is_good = any(secret and asked.secret == signature(secret) for secret in pod.secrets)
+            return (200, {"status": "ok"}) if is_good else (401, {"error": "invalid session"})
         secret = pod.environment.get("JWT_SECRET", "")
         if len(secret.encode()) < LEAST_SECRET:
             told = f"has {len(secret.encode())} bytes, {LEAST_SECRET} are needed" if secret else "is not set"
             self.write(pod.name, {"level": "error", "msg": f"cannot sign a session: JWT_SECRET {told}"})
             return 500, {"error": "internal error"}
-        stranger = next((one for one in ready if one.environment.get("JWT_SECRET", "") != secret), None)
+        stranger = next((one for one in ready if secret not in one.secrets), None)
         if stranger is not None:
             self.write(stranger.name, {"level": "error", "msg": "token rejected: signature verification failed"})
             return 401, {"error": "invalid token"}
-        return 200, {"status": "ok"}
+        return 200, {"status": "ok", "session": signature(secret)}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -196,7 +277,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         status, kind, token = 200, *(self.headers.get("Authorization") or "").partition(" ")[::2]
         if body is None:
             self.ahead = self.cluster.ahead()
-            status, body = self.cluster.answer(self.command, self.path, token if kind == "Bearer" else None)
+            address = self.headers.get("X-Forwarded-For") or self.client_address[0]
+            asked = Asked(self.command, self.path, address, token if kind in ("Bearer", "Basic") else None)
+            status, body = self.cluster.answer(asked)
         content = json.dumps(body).encode()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.send_response(status)
@@ -216,12 +299,25 @@ class Server(http.server.ThreadingHTTPServer):
         """A client that hung up is the client's business."""
 
 
+def ask(host: str, path: str, address: str, password: str = PASSWORD) -> int:
+    """One request through the balancer, which tells whose it is; the status, 0 for no answer in time."""
+    connection = http.client.HTTPConnection(host, timeout=TIMEOUT_SECONDS)
+    try:
+        # The lab's own scheme is enough: a password in place of user and password.
+        connection.request("GET", path, headers={"X-Forwarded-For": address, "Authorization": f"Basic {password}"})
+        return connection.getresponse().status
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
 def use(host: str, samples: Samples, seed: int) -> None:
     draw = random.Random(seed)
     while True:
-        path = urllib.parse.urlsplit(draw.choice(PATHS)).path + f"?tenant={draw.randint(1, 9)}"
+        path = f"{draw.choice(PATHS)}?tenant={draw.randint(1, TENANTS)}"
         started = time.monotonic()
-        failed = request(host, path, "GET")
+        failed = ask(host, path, f"10.1.{seed}.{draw.randint(1, 40)}") != 200
         samples.add((time.monotonic() - started) * 1000, failed)
         time.sleep(PAUSE_SECONDS)
 

@@ -47,6 +47,7 @@ CREATE TABLE custody_usage (
     signatures bigint NOT NULL DEFAULT 0,
     last_used timestamptz
 );
+CREATE TABLE logins (user_id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE batch_jobs (id int PRIMARY KEY, note text NOT NULL, done boolean NOT NULL DEFAULT false);
 CREATE TABLE audit_entries (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, reference int NOT NULL, tenant_id int NOT NULL);
 CREATE TABLE import_lines (line int NOT NULL, parent int NOT NULL, batch int NOT NULL, kind int NOT NULL, tenant_id int NOT NULL);
@@ -54,6 +55,7 @@ INSERT INTO tenants SELECT i, 'tenant ' || i FROM generate_series(1, 40) AS i;
 INSERT INTO custody_keys (tenant_id, label, active)
     SELECT 1 + i % 40, 'key ' || i, i % 3 > 0 FROM generate_series(1, 40000) AS i;
 INSERT INTO custody_usage (tenant_id) SELECT id FROM tenants;
+INSERT INTO logins SELECT i, 'user ' || i FROM generate_series(1, 400) AS i;
 INSERT INTO batch_jobs SELECT i, 'nightly ' || i FROM generate_series(1, 200) AS i;
 INSERT INTO audit_entries (reference, tenant_id) SELECT i / 4, 1 + i % 40 FROM generate_series(1, 600000) AS i;
 INSERT INTO import_lines SELECT i, i - 1, 1 + i % 10, 1 + i % 8, 1 + i % 40 FROM generate_series(1, 20000) AS i;

@@ -6,7 +6,15 @@
 from __future__ import annotations
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Part, System, data_beside
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes import configs, releases, secrets, traffic, views
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes import (
+    configs,
+    pools,
+    releases,
+    secrets,
+    traffic,
+    users,
+    views,
+)
 
 SYSTEM = System(
     kind="kubernetes",
@@ -14,7 +22,7 @@ SYSTEM = System(
     depth=2,
     diagnose=Part("sre.runbooks.k8s_diagnostics"),
     verify=Part("sre.runbooks.k8s_diagnostics"),
-    rules=(*releases.RULES, *secrets.RULES, *configs.RULES, *traffic.RULES),
+    rules=(*releases.RULES, *secrets.RULES, *configs.RULES, *pools.RULES, *users.RULES, *traffic.RULES),
     findings=data_beside(__file__, "catalogue.yml"),
     mitigations=data_beside(__file__, "mitigations.yml"),
     vital=("workloads", "pods", "services", "endpoints"),

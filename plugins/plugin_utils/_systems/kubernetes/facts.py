@@ -8,6 +8,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Log, Namespace
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Below
 
 
 class Limits(t.TypedDict):
@@ -20,11 +21,20 @@ class Limits(t.TypedDict):
     auth_key: t.NotRequired[str]
     auth_bytes_min: t.NotRequired[int]
     auth_generate: t.NotRequired[bool]
+    pool: t.NotRequired[PoolLimits | None]
+
+
+class PoolLimits(t.TypedDict):
+    """The key of a ConfigMap that says how many connections each pod may have, and how many all of them together may."""
+
+    configmap: str
+    key: str
+    connections_max: int
 
 
 class Facts(Namespace):
     """One namespace: its name in the inventory, the Services that users depend on (``watched``), and what the logs of the pods
-    behind them tell of the last ``log_seconds``."""
+    behind them tell of the last ``log_seconds``. ``below``: what the systems that it depends on say of themselves."""
 
     system: str
     kind: str
@@ -34,3 +44,4 @@ class Facts(Namespace):
     watched: list[str]
     logs: list[Log]
     log_seconds: int
+    below: t.NotRequired[list[Below]]

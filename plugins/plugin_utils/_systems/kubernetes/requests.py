@@ -27,6 +27,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.f
 FAR_APART = 3.0
 LEAST_ERRORS = 5
 TIMES_AS_OFTEN = 4.0
+# How many errors must have been left out until they are over, by all pods that failed and by each of them.
+OVER, OVER_IN_EACH = 7.0, 1.0
 RECENT_MINUTES = 4
 # Error lines of which the template was not kept.
 OTHERS = "(others)"
@@ -46,16 +48,29 @@ class Count:
     def __add__(self, other: Count) -> Count:
         return Count(self.requests + other.requests, self.errors + other.errors)
 
+    def __sub__(self, other: Count) -> Count:
+        return Count(max(0, self.requests - other.requests), max(0, self.errors - other.errors))
+
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    """One path over several pods: ``good_before`` requests to it were answered before the first that was not."""
+    """One path over several pods: ``good_before`` requests to it were answered before the first that was not. ``since_last``: of
+    each pod that failed, how many requests it answered well since its last error, and how many of these would have failed, had
+    it gone on as before."""
 
     name: str = ""
     count: Count = Count()
     good_before: int = 0
     first_error: str = ""
     minutes: t.Mapping[str, Count] = dataclasses.field(default_factory=dict)
+    last_error: str = ""
+    since_last: t.Sequence[tuple[int, float]] = ()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it does not fail any more: by chance as many would be well in none of a thousand cases (Poisson, e^-7)."""
+        expected = [number for _good, number in self.since_last]
+        return bool(expected) and sum(expected) >= OVER and min(expected) >= OVER_IN_EACH
 
     def within(self, minutes: t.Collection[str]) -> Count:
         """What was asked in these minutes."""
@@ -80,7 +95,16 @@ class Path:
         return Path(
             self.name, self.count + Count(told["requests"], told["server_errors"]), self.good_before + told["good_before_error"],
             min((one for one in (self.first_error, told["first_error"]) if one), default=""), minutes,
+            max(self.last_error, told["last_error"]), (*self.since_last, *_since_last(told)),
         )  # fmt: skip
+
+
+def _since_last(told: Endpoint) -> list[tuple[int, float]]:
+    """What one pod answered well since its last error, and how many of these would have failed."""
+    if not told["server_errors"]:
+        return []
+    good = told["good_after_error"]
+    return [(good, good * told["server_errors"] / (told["requests"] - told["good_before_error"] - good))]
 
 
 def logs_of(facts: Facts, pods: t.Iterable[Pod]) -> list[Log]:
@@ -122,8 +146,8 @@ def worst(facts: Facts, paths: t.Mapping[str, Path], minutes: t.Collection[str])
     limits = facts["limits"]
     failing = [
         path for path in paths.values()
-        if (count := path.within(minutes)).requests >= limits["requests_min"] and count.errors >= LEAST_ERRORS
-        and count.ratio > limits["error_ratio_max"]
+        if not path.is_over and (count := path.within(minutes)).requests >= limits["requests_min"]
+        and count.errors >= LEAST_ERRORS and count.ratio > limits["error_ratio_max"]
     ]  # fmt: skip
     return max(failing, key=lambda one: (one.within(minutes).errors, one.name), default=None)
 

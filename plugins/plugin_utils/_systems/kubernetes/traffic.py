@@ -30,6 +30,8 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
+    Count,
+    Path,
     are_read,
     paths_of,
     recent_minutes,
@@ -149,14 +151,17 @@ def server_errors(facts: Facts) -> t.Iterator[Observation]:
 
 def _errors_of(facts: Facts, workload: Watched, pods: list[Pod]) -> Observation:
     limits, minutes, key = facts["limits"], recent_minutes(facts), key_of(facts, workload)
-    seen, bad = total(facts, pods, minutes), worst(facts, paths_of(facts, pods), minutes)
+    paths = paths_of(facts, pods)
+    over = [path for path in paths.values() if path.is_over and path.within(minutes).errors]
+    seen, bad = total(facts, pods, minutes) - sum((path.within(minutes) for path in over), Count()), worst(facts, paths, minutes)
     if bad is None and seen.requests < limits["requests_min"]:
         why = f"only {seen.requests} requests of the last minutes in the logs of {key}, too few to judge"
         return Gap(facts["system"], f"errors of {workload['name']}", why)
     if bad is None and seen.ratio <= limits["error_ratio_max"]:
         if not are_read(facts, pods):
             return Gap(facts["system"], f"errors of {workload['name']}", "not all of its pods' logs could be read")
-        return RuledOut(facts["system"], "k8s.server_errors", f"{key}: {seen.errors} of {seen.requests} requests failed")
+        said = f"{key}: {seen.errors} of {seen.requests} requests failed{_over(over)}"
+        return RuledOut(facts["system"], "k8s.server_errors", said)
     there = bad.within(minutes) if bad else seen
     return Finding(
         "k8s.server_errors",
@@ -169,6 +174,12 @@ def _errors_of(facts: Facts, workload: Watched, pods: list[Pod]) -> Observation:
             "path_errors": there.errors, "path_requests": there.requests, "error": top_error(facts, pods) or "no error line",
         },
     )  # fmt: skip
+
+
+def _over(paths: t.Sequence[Path]) -> str:
+    """Errors that are over, in words."""
+    told = [f"{one.name} since {one.last_error[11:19]}Z ({sum(good for good, _ in one.since_last)} well)" for one in paths]
+    return f"; errors are over on {', '.join(told)}" if told else ""
 
 
 RULES = (gaps, no_endpoints, pods_failing, server_errors)

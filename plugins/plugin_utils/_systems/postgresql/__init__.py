@@ -29,6 +29,7 @@ SYSTEM = System(
     findings=data_beside(__file__, "catalogue.yml"),
     mitigations=data_beside(__file__, "mitigations.yml"),
     vital=("PostgreSQL", "locks", "samples"),
+    room=connections.room,
     numbers=views.numbers,
     lines=views.lines,
     tables=views.tables,

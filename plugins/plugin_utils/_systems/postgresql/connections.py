@@ -85,6 +85,14 @@ def _slots(facts: Facts) -> tuple[int, int, int]:
     return most, reserved, max(0, most - reserved - used)
 
 
+def room(facts: Facts) -> int | None:
+    """How many more sessions the server takes, None where that was not read."""
+    if not was_read(facts, "server", "settings", "connections"):
+        return None
+    most, _reserved, free = _slots(facts)
+    return max(0, free - AS_GOOD_AS_NONE) if most else None
+
+
 def slots_are_taken(facts: Facts) -> bool:
     """Whether nobody else gets in."""
     if not was_read(facts, "settings", "connections"):
