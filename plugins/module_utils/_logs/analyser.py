@@ -33,8 +33,8 @@ STAMP = re.compile(rb"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d[.\d]{0,10}(Z|
 @dataclasses.dataclass
 class Endpoint:
     """Requests to one path, how many were answered with 5xx, how many were not before the first that was and since the last
-    one, and when these were; by minute (RFC 3339, UTC, cut) and by tenant the requests and those answered with 5xx; and by address
-    the requests and those that were refused."""
+    one, and when these were; by minute (RFC 3339, UTC, cut) and by tenant the requests and those answered with 5xx; and by
+    address the requests and those that were refused."""
 
     requests: int = 0
     server_errors: int = 0
