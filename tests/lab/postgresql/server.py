@@ -82,6 +82,10 @@ def on_one_processor(pid: int) -> None:
 def give_way(pid: int) -> None:
     """Lets a session have only the processor time that nobody else wants, so that its load harms nobody on any machine."""
     run(["renice", "-n", "19", "-p", str(pid)])
+    # Each session of PostgreSQL is a session of the system, too; where these are groups of their own, the group has to give way.
+    group = pathlib.Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        group.write_text("19")
 
 
 def unprivileged(command: list[str]) -> list[str]:
