@@ -48,10 +48,17 @@ options:
   state:
     description:
       - V(undone) goes back to an earlier release, V(restarted) makes new pods of the same one.
+      - V(imaged) gives a container the O(image), a hotfix, and takes that back where its pods do not come up.
       - V(paused) and V(resumed) keep changes from being rolled out, or let them. V(complete) only waits.
     type: str
     required: true
-    choices: [undone, restarted, paused, resumed, complete]
+    choices: [undone, restarted, imaged, paused, resumed, complete]
+  image:
+    description: The image, by its digest (C(name@sha256:…)), for O(state=imaged).
+    type: str
+  container:
+    description: The container that gets it; where there is only one, that.
+    type: str
   to_revision:
     description: The revision to go back to; V(0) is the one before.
     type: int
@@ -75,6 +82,13 @@ EXAMPLES = r"""
     namespace: custody
     name: api-server
     state: undone
+
+- name: Roll out a hotfix
+  sre.runbooks.k8s_rollout:
+    namespace: custody
+    name: api-server
+    state: imaged
+    image: registry.example.org/api-server@sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae
 """
 
 RETURN = r"""
@@ -116,13 +130,14 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client im
 )
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.images import set_image
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Outcome, Rollout, Target, shown
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within
 
 ACT_SECONDS = 60.0
-WAITING = ("undone", "restarted", "complete")
-STATES = ["undone", "restarted", "paused", "resumed", "complete"]
+WAITING = ("undone", "restarted", "imaged", "complete")
+STATES = ["undone", "restarted", "imaged", "paused", "resumed", "complete"]
 ARGUMENT_SPEC: Spec = {
     "name": {"type": "str", "required": True},
     "uid": {"type": "str"},
@@ -130,6 +145,8 @@ ARGUMENT_SPEC: Spec = {
     "state": {"type": "str", "required": True, "choices": STATES},
     "to_revision": {"type": "int", "default": 0},
     "to_hash": {"type": "str"},
+    "image": {"type": "str"},
+    "container": {"type": "str"},
     "force": {"type": "bool", "default": False},
     "wait_seconds": {"type": "float", "default": 120.0},
 }
@@ -140,6 +157,8 @@ def change(rollout: Rollout, target: Target, params: t.Mapping[str, t.Any], *, d
     if state == "undone":
         wanted = {"to_revision": params["to_revision"], "to_hash": params["to_hash"], "force": params["force"]}
         return rollout.undo(target, **wanted, dry_run=dry_run)
+    if state == "imaged":
+        return set_image(rollout, target, params["image"], params["container"], force=params["force"], dry_run=dry_run)
     if state == "restarted":
         return rollout.restart(target, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), dry_run=dry_run)
     if state == "complete":
@@ -168,7 +187,8 @@ def run(module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec={**access_spec(), **ARGUMENT_SPEC}, supports_check_mode=True)
+    needs = [("state", "imaged", ["image"])]
+    module = AnsibleModule(argument_spec={**access_spec(), **ARGUMENT_SPEC}, required_if=needs, supports_check_mode=True)
     if KUBERNETES_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)
     try:

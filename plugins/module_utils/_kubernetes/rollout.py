@@ -80,13 +80,13 @@ class Rollout:
     """The Deployments of one cluster. ``clock`` in seconds, ``sleep`` waits."""
 
     def __init__(self, client: Client, clock: t.Callable[[], float], sleep: t.Callable[[float], None]) -> None:
-        self._client, self._clock, self._sleep = client, clock, sleep
+        self.client, self._clock, self._sleep = client, clock, sleep
         # By what an undo finds what was done, known before it is: ``uid``, ``from_hash``, ``to_hash``.
         self.made: Json = {}
 
     def read(self, target: Target) -> Json:
         """The Deployment. Raises KubernetesError where it is not the one that was meant."""
-        found = self._client.get(target.path)
+        found = self.client.get(target.path)
         if not all(isinstance(found.get(part), dict) for part in ("metadata", "spec")) or "template" not in found["spec"]:
             raise KubernetesError(f"{target.said}: the API server's answer is no Deployment")
         if target.uid and found["metadata"]["uid"] != target.uid:
@@ -95,18 +95,18 @@ class Rollout:
 
     def releases(self, target: Target, deployment: Json) -> list[Json]:
         """Its ReplicaSets, newest revision first."""
-        return releases_of(deployment, self._client.items(f"/apis/apps/v1/namespaces/{target.namespace}/replicasets"))
+        return releases_of(deployment, self.client.items(f"/apis/apps/v1/namespaces/{target.namespace}/replicasets"))
 
     def undo(self, target: Target, *, to_revision: int, to_hash: str | None, force: bool, dry_run: bool) -> Outcome:
         """Goes back to a release: a revision, or with 0 the one before, or the one with this template's hash."""
         for attempt in range(TRIES):
-            deployment = self._observed(target)
+            deployment = self.observed(target)
             releases = self.releases(target, deployment)
             wanted = chosen(target, releases, to_revision, to_hash)
             template, annotations = rolled_back(deployment, wanted)
             before = deployment["spec"]["template"]
             if before != template or to_hash is None:
-                self._refuse(target, deployment, releases, force=force)
+                self.refuse(target, deployment, releases, force=force)
             if before == template:
                 already = f"{target.said} has the template of revision {revision_of(wanted)} already"
                 return Outcome(False, (already,), before, before, deployment)
@@ -119,7 +119,7 @@ class Rollout:
                 {"op": "add", "path": "/metadata/annotations", "value": annotations},
             ]
             try:
-                after = self._client.patch(target.path, patch, JSON_PATCH, dry_run=dry_run)
+                after = self.client.patch(target.path, patch, JSON_PATCH, dry_run=dry_run)
             except RefusedError as error:
                 if error.status in CONFLICTS and attempt < TRIES - 1:
                     continue  # somebody wrote it in between: it is read and judged anew
@@ -132,7 +132,7 @@ class Rollout:
             return Outcome(True, tuple(said), before, template, after)
         raise KubernetesError(f"{target.said} was changed by somebody else at each of {TRIES} tries: nothing was changed")
 
-    def _observed(self, target: Target) -> Json:
+    def observed(self, target: Target) -> Json:
         """The Deployment as its controller has seen it: before that, its ReplicaSets tell nothing of its newest template."""
         until = self._clock() + OBSERVED_SECONDS
         while not is_observed(found := self.read(target)):
@@ -144,7 +144,8 @@ class Rollout:
             self._sleep(INTERVAL)
         return found
 
-    def _refuse(self, target: Target, deployment: Json, releases: list[Json], *, force: bool) -> None:
+    def refuse(self, target: Target, deployment: Json, releases: list[Json], *, force: bool) -> None:
+        """Raises KubernetesError where the Deployment may not be given another release."""
         if deployment["spec"].get("paused"):
             raise KubernetesError(
                 f"{target.said} is paused, so a rollback would not be rolled out: kubectl -n {target.namespace} rollout resume "
@@ -177,7 +178,7 @@ class Rollout:
             "metadata": {"uid": deployment["metadata"]["uid"]},
             "spec": {"template": {"metadata": {"annotations": {RESTARTED: stamp}}}},
         }
-        after = self._client.patch(target.path, body, STRATEGIC_PATCH, dry_run=dry_run)
+        after = self.client.patch(target.path, body, STRATEGIC_PATCH, dry_run=dry_run)
         before, now = deployment["spec"]["template"], after["spec"]["template"]
         return Outcome(True, (f"restarted the pods of {target.said}",), before, now, after)
 
@@ -192,7 +193,7 @@ class Rollout:
         deployment = self.read(target)
         if bool(deployment["spec"].get("paused")) is paused:
             return Outcome(False, (), {}, {}, deployment)
-        after = self._client.patch(target.path, {"spec": {"paused": paused}}, STRATEGIC_PATCH, dry_run=dry_run)
+        after = self.client.patch(target.path, {"spec": {"paused": paused}}, STRATEGIC_PATCH, dry_run=dry_run)
         said = f"{'paused' if paused else 'resumed'} {target.said}"
         return Outcome(True, (said,), {"paused": not paused}, {"paused": paused}, after)
 
@@ -239,7 +240,7 @@ class Rollout:
         if not releases or not is_observed(deployment):
             return []
         newest = releases[0]["metadata"]["uid"]
-        pods = [one for one in self._client.items(f"/api/v1/namespaces/{target.namespace}/pods") if is_owned(one, newest)]
+        pods = [one for one in self.client.items(f"/api/v1/namespaces/{target.namespace}/pods") if is_owned(one, newest)]
         told = [pod_of(one, ()) for one in pods]
         return [
             f"{pod['name']} {pod['reason']} {pod['message']}".strip()
