@@ -17,6 +17,7 @@ NOTHING: Json = {"skip": True, "parts": [], "suffering": [], "mitigations": [], 
 ARGUMENT_SPEC: Spec = {
     "operation": {"type": "str", "required": True, "choices": ["guard", "plan", "undo_plan", "failure"]},
     "users": {"type": "bool", "default": False},
+    "unproven": {"type": "bool", "default": False},
     "findings_max_age": {"type": "float", "default": 300.0},
     "prompt_seconds": {"type": "float", "default": 120.0},
     "kind": {"type": "str"},
@@ -38,7 +39,7 @@ class ActionModule(RecordAction):
         if args["operation"] == "plan":
             return self._plan(session, args)
         if args["operation"] == "undo_plan":
-            return {"undo": session.executor.undo_plan(self.system)}
+            return {"undo": session.executor.undo_plan(self.system, unproven=args["unproven"])}
         session.keep_failure(self.phase, self.system, args["reason"], args["kind"])
         return {}
 

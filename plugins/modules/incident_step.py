@@ -45,6 +45,11 @@ options:
     description: Whether the part is asked that measures users, or those of the other systems, for O(operation=guard).
     type: bool
     default: false
+  unproven:
+    description: Only what this run did in vain and takes back by itself, for O(operation=undo_plan).
+    type: bool
+    default: false
+    version_added: 0.3.0
   findings_max_age:
     description: How old findings may be to be acted on, in seconds.
     type: float

@@ -48,16 +48,21 @@ options:
     description:
       - V(present) puts 48 random bytes there, as base64, unless there is a value of O(bytes_min) bytes or more.
       - V(absent) puts back what was there before, if the value is the one with the O(digest).
-      - V(rotated) puts 48 random bytes in place of a value that is well, which goes to the key O(previous); without that it is
-        dropped, and every session that it signed ends. Refused where an earlier O(previous) is still there, and where pods that
-        O(restart) does not restart take the Secret.
-      - V(retired) takes a key away that was put there O(lifetime_seconds) ago, or longer.
+      - V(rotated) puts 48 random bytes in place of a value that is well, which goes to the key O(previous), so that sessions
+        live on. Refused where the Deployment O(restart) does not take O(previous), or that is there still, where the value is a
+        document (PEM, JSON), and where pods of others take the Secret.
+      - V(replaced) does the same and keeps nothing, also not what O(previous) holds; every session ends.
+      - V(retired) takes O(previous) away, O(lifetime_seconds) after the last pod could sign with it.
     type: str
-    choices: [present, absent, rotated, retired]
+    choices: [present, absent, rotated, replaced, retired]
     default: present
   previous:
     description: The key in which the application looks for the value from before, of which it accepts what it signed.
     type: str
+  any_text:
+    description: Whether any random text will do as the value (HMAC). Needed for O(state=rotated) and O(state=replaced).
+    type: bool
+    default: false
   lifetime_seconds:
     description: How long what the old value signed may live, with the clocks' difference, in seconds.
     type: float
@@ -98,6 +103,7 @@ EXAMPLES = r"""
     secret: api-secrets
     key: JWT_SECRET
     previous: JWT_SECRET_PREVIOUS
+    any_text: true
     state: rotated
     restart: api-server
 """
@@ -135,7 +141,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import KUBERNETES_IMPORT_ERROR, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import argument_spec as access_spec
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.restarts import carry_out, restart_spec
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rotation import Rotation
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rotation import Plan, Rotation
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import Key, SecretKey
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 
@@ -143,8 +149,9 @@ ARGUMENT_SPEC: Spec = {
     "secret": {"type": "str", "required": True, "no_log": False},
     "key": {"type": "str", "required": True, "no_log": False},
     "uid": {"type": "str"},
-    "state": {"type": "str", "choices": ["present", "absent", "rotated", "retired"], "default": "present"},
+    "state": {"type": "str", "choices": ["present", "absent", "rotated", "replaced", "retired"], "default": "present"},
     "previous": {"type": "str", "no_log": False},
+    "any_text": {"type": "bool", "default": False},
     "lifetime_seconds": {"type": "float"},
     "bytes_min": {"type": "int", "default": 32},
     "digest": {"type": "str"},
@@ -163,19 +170,27 @@ class Write:
         self.made, self.ours_since = self.keys.made, ""
 
     def write(self, *, dry_run: bool) -> str:
-        state = self.params["state"]
+        params, state = self.params, self.params["state"]
         if state == "present":
-            return self.keys.generate(self.key, self.params["bytes_min"], dry_run=dry_run)
-        if state == "rotated":
-            return self.rotation.rotate(self.key, self.params["previous"], self.params["restart"], dry_run=dry_run)
-        if state == "retired":
-            return self.rotation.retire(self.key, self.params["lifetime_seconds"], dry_run=dry_run)
+            return self.keys.generate(self.key, params["bytes_min"], dry_run=dry_run)
+        if state in ("rotated", "replaced", "retired"):
+            plan = Plan(self.key, params["previous"], params["restart"], params["bytes_min"], params["any_text"])
+            return self._rotate(plan, dry_run=dry_run)
         told = {"digest": self.params["digest"], "kept": self.params["kept"], "previous": self.params["previous"]}
         return self.keys.take_back(self.key, **told, dry_run=dry_run)
 
+    def _rotate(self, plan: Plan, *, dry_run: bool) -> str:
+        if self.params["state"] != "retired":
+            return self.rotation.rotate(plan, overlap=self.params["state"] == "rotated", dry_run=dry_run)
+        said = self.rotation.retire(plan, self.params["lifetime_seconds"], dry_run=dry_run)
+        self.ours_since = self.rotation.ours_since
+        return said
+
 
 def main() -> None:
-    needs = [("state", "absent", ["digest"]), ("state", "retired", ["lifetime_seconds"])]
+    both = ["previous", "restart"]
+    needs = [("state", "absent", ["digest"]), ("state", "rotated", both), ("state", "replaced", both),
+             ("state", "retired", [*both, "lifetime_seconds"])]  # fmt: skip
     module = AnsibleModule(argument_spec={**access_spec(), **ARGUMENT_SPEC}, required_if=needs, supports_check_mode=True)
     if KUBERNETES_IMPORT_ERROR:
         module.fail_json(msg=missing_required_lib("kubernetes"), exception=KUBERNETES_IMPORT_ERROR)

@@ -82,6 +82,11 @@ options:
     description: How much of each container's log is read, in bytes. Of one that has more, that is a gap.
     type: int
     default: 5242880
+  log_bytes_max_all:
+    description: How much of all containers' logs together, in bytes. Each has an equal share; more is a gap.
+    type: int
+    default: 41943040
+    version_added: 0.3.0
   seconds_max:
     description: How long everything may take, in seconds.
     type: float

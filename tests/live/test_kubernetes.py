@@ -21,7 +21,7 @@ from tests.lab import faults
 from tests.lab.__main__ import CLUSTER
 from tests.lab.kubernetes import issuer, plane
 from tests.lab.kubernetes.api import Api
-from tests.lab.kubernetes.faults import secret_again
+from tests.lab.kubernetes.faults import good_again, secret_again
 from tests.lab.state import PROJECT, Lab, wait_until
 
 collection.install()
@@ -107,6 +107,36 @@ def test_whoever_knows_better_rolls_back_by_name_and_forward_again(cluster: Lab,
     unnamed = play(cluster, root, playbook="playbooks/k8s_rollback.yml")
     assert unnamed.code
     assert "which Deployment? -e workload=NAME" in unnamed.output
+
+
+DIGESTS = {name: f"registry.example.org/api-server@sha256:{name * 64}" for name in "ab"}
+
+
+@pytest.fixture
+def with_its_release(cluster: Lab) -> t.Iterator[Lab]:
+    yield cluster
+    good_again(cluster)
+
+
+def hotfix(lab: Lab, root: pathlib.Path, digest: str, *options: str) -> harness.Run:
+    asked = ("-e", "workload=api-server", "-e", f"image={DIGESTS[digest]}", "-e", "mitigate=deploy_hotfix", "-e", "approval=auto")
+    return play(lab, root, *asked, *options, playbook="playbooks/deploy_hotfix.yml")
+
+
+def test_a_hotfix_is_kept_where_users_are_well_with_it_and_taken_back_where_they_are_not(
+    with_its_release: Lab, root: pathlib.Path
+) -> None:
+    lab = with_its_release
+    faults.break_it(lab, "bad-release", 4)
+    bad, trouble = image(lab), lab.read("cluster.json")["images"]
+    lab.write("cluster.json", {"images": {**trouble, DIGESTS["b"]: trouble[bad]}})
+    in_vain = hotfix(lab, root, "b", "-e", "recovery_check_within=8")
+    assert (bool(in_vain.code), image(lab), in_vain.incident["state"]) == (True, bad, "open"), in_vain.output[-2500:]
+    assert "deploy_hotfix" in in_vain.line("undo"), in_vain.output[-2500:]
+    done = hotfix(lab, root, "a")
+    assert (done.code, image(lab), done.incident["state"]) == (0, DIGESTS["a"], "resolved"), done.output[-2500:]
+    back = play(lab, root, "-e", f"incident_id={done.folder.name}", playbook="playbooks/undo.yml")
+    assert (back.code, image(lab)) == (0, bad), back.output[-2000:]
 
 
 # -- the key that sessions are signed with --------------------------------------------------------------------------------

@@ -38,17 +38,17 @@ def log(name: str, requests: int, errors: int = 0, *, good: int | None = None, a
     before = requests - errors if good is None else good
     endpoints = {path: {"requests": requests, "server_errors": errors, "good_before_error": before,
                         "first_error": first if errors else "", "last_error": first if errors else "",
-                        "good_after_error": after, "minutes": {minute: [requests, errors]},
+                        "good_after_error": after, "longest_good": 0, "minutes": {minute: [requests, errors]},
                         "refused": 0, "tenants": {}, "addresses": {}}}  # fmt: skip
     templates = {"KeyError: 'policy'": {"count": errors, "first": first, "last": first}} if errors else {}
     return {"pod": name, "container": container, "cut": cut, "minutes": {minute: [requests, errors]},
-            "lines": requests, "size": 1, "requests": requests, "server_errors": errors,
+            "lines": requests, "size": 1, "levels": {}, "requests": requests, "server_errors": errors,
             "first_line": NEW, "endpoints": endpoints,
             "templates": templates}  # fmt: skip
 
 
 def whose(
-    name: str, shares: t.Mapping[str, tuple[int, int]], *, kind: str = "tenants", refused: int = 0, requests: int | None = None,
+    name: str, shares: t.Mapping[str, tuple[int, ...]], *, kind: str = "tenants", refused: int = 0, requests: int | None = None,
     errors: int | None = None,
 ) -> Json:  # fmt: skip
     """A log of one path, by whose requests they were: all of them, and those that failed, or were refused."""
@@ -169,7 +169,7 @@ FOUND: list[tuple[str, Json, list[tuple[str, str]]]] = [
      [(POOL, "possible")]),
     ("one tenant's requests fail", cluster(THREE, [whose("new0", {"8": (200, 0), "9": (40, 30)})], releases=[release(1, OLD)]),
      [(ERRORS, "proven"), (TENANT, "likely")]),
-    ("somebody tries passwords", cluster(THREE, [whose("new0", {"203.0.113.5": (90, 90)}, kind="addresses", refused=92)]),
+    ("somebody tries passwords", cluster(THREE, [whose("new0", {"203.0.113.5": (90, 90, 0), "10.0.0.1": (60, 2, 58)}, kind="addresses", refused=92)]),
      [(STUFFING, "likely")]),
     ("the only release", cluster(THREE, FAILS, releases=[release(1)]), [(ERRORS, "proven")]),
     ("it fails from its first requests on", cluster(THREE, FAILS), [(BAD, "likely"), (ERRORS, "proven")]),

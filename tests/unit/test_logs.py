@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
-from ansible_collections.sre.runbooks.plugins.module_utils._logs.analyser import MOST_ENDPOINTS, MOST_TEMPLATES, Source
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.analyser import (
+    MOST_ENDPOINTS,
+    MOST_NAMES,
+    MOST_NAMES_TOLD,
+    MOST_TEMPLATES,
+    Source,
+)
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.lines import LONGEST_TEMPLATE, Line, masked, read_line
+from ansible_collections.sre.runbooks.plugins.module_utils._logs.merged import merged
 
 LINES: list[tuple[str, bytes, Line | None]] = [
     ("JSON", b'{"level": "error", "msg": "user 17 failed"}', Line("error", "user <n> failed")),
@@ -21,8 +30,17 @@ LINES: list[tuple[str, bytes, Line | None]] = [
     ("an unclosed quote ends nothing", b'level=info path=/a status=200 agent="x status=503 path=/pay', Line("info", "", "/a", 200)),
     ("what a request line writes is no status", b'1 - - [x] "GET /pay x\\" 503 5 HTTP/1.1" 400 9 "-" "c"', Line("", "", "/pay", 400, address="1")),
     ("whose it was", b'{"path": "/a", "status": 200, "tenant_id": 7, "remote_addr": "10.0.0.9, 10.9.9.9"}',
-     Line("", "", "/a", 200, "7", "10.0.0.9")),
-    ("whose it was, by its address", b'{"path": "/a?x=1&tenant=7&y=2", "status": 200}', Line("", "", "/a", 200, "7")),
+     Line("", "", "/a", 200, "7", "10.9.9.9")),
+    ("who asks says nothing of whose it is", b'{"path": "/a?tenant=7", "status": 200}', Line("", "", "/a", 200)),
+    ("the last address that is not ours", b'{"path": "/a", "status": 200, "x_forwarded_for": "198.51.100.9, 203.0.113.5, 10.0.0.3"}',
+     Line("", "", "/a", 200, "", "203.0.113.5")),
+    ("an address with its port", b'{"path": "/a", "status": 200, "remote_addr": "203.0.113.5:41234"}',
+     Line("", "", "/a", 200, "", "203.0.113.5")),
+    ("a newer address with its port", b'{"path": "/a", "status": 200, "remote_addr": "[2001:db8::1]:41234"}',
+     Line("", "", "/a", 200, "", "2001:db8::1")),
+    ("nobody is no tenant", b'{"path": "/a", "status": 200, "tenant": "unknown"}', Line("", "", "/a", 200)),
+    ("a long number is no name", b'{"path": "/a", "status": 200, "customer_id": 4111111111111111}', Line("", "", "/a", 200)),
+    ("words in a line are no fields", b"WARN login failed, unknown user: x status=500 path=/sign tenant=acme y", Line("warn", "")),
     ("a name that is none", b'{"path": "/a", "status": 200, "tenant": "a b", "remote_addr": "<b>"}', Line("", "", "/a", 200)),
     ("a secret is no name", b'{"path": "/a", "status": 200, "tenant": "ghp_abcdefghijklmnop"}', Line("", "", "/a", 200)),
     ("JSON that is cut is no request", b'{"a": "' + b"x" * 9000 + b'" path=/sign status=503 level=error', Line("", "")),
@@ -146,3 +164,70 @@ def test_memory_is_bounded() -> None:
     long = Source()
     long.feed([b"ERROR " + b"x" * 3_000_000 + b"\n"], stamped=False)
     assert [len(name) for name in long.templates] == [LONGEST_TEMPLATE]
+
+
+def told(*lines: bytes) -> t.Any:
+    source = Source()
+    source.feed([b"\n".join(lines) + b"\n"], stamped=True)
+    return source.as_data()
+
+
+AT = [f"2026-11-24T02:1{number}:00Z ".encode() for number in range(6)]
+
+
+def test_what_was_well_since_the_last_error_is_counted() -> None:
+    asked = [b'{"path": "/a", "status": %d}' % status for status in (200, 500, 200, 503, 200, 200)]
+    one = told(*(at + line for at, line in zip(AT, asked, strict=True)))["endpoints"]["/a"]
+    assert (one["good_before_error"], one["good_after_error"], one["longest_good"]) == (1, 2, 1)
+    assert (one["first_error"], one["last_error"]) == ("2026-11-24T02:11:00Z", "2026-11-24T02:13:00Z")
+
+
+@pytest.mark.parametrize("status", [401, 429, 499, 404])
+def test_who_is_turned_away_is_not_well(status: int) -> None:
+    one = told(*(AT[0] + b'{"path": "/a", "status": %d}' % code for code in (500, status, status)))["endpoints"]["/a"]
+    assert one["good_after_error"] == 0
+
+
+def test_whose_requests_they_were_is_kept_for_some_minutes() -> None:
+    lines = [
+        f"2026-11-24T02:{minute:02}:00Z ".encode() + b'{"path": "/a", "status": 500, "tenant": "%d"}' % minute
+        for minute in range(12)
+    ]
+    assert set(told(*lines)["endpoints"]["/a"]["tenants"]) == {f"{minute}" for minute in range(6, 12)}
+
+
+def test_made_up_paths_do_not_push_out_those_that_serve() -> None:
+    flood = [AT[0] + b'{"path": "/x%s", "status": 401}' % bytes([97 + number // 26, 97 + number % 26]) for number in range(300)]
+    paths = told(*flood, *(AT[0] + b'{"path": "/sign", "status": 500}' for _ in range(9)))["endpoints"]
+    assert paths["/sign"]["server_errors"] == 9
+
+
+def test_whose_requests_they_were_is_told_where_any_failed() -> None:
+    lines = [AT[0] + b'{"path": "/a", "status": %d, "tenant": %d, "remote_addr": "10.0.0.%d"}' % row
+             for row in ((200, 1, 1), (500, 2, 1), (401, 2, 9), (403, 1, 9))]  # fmt: skip
+    one = told(*lines)["endpoints"]["/a"]
+    assert one["refused"] == 2
+    assert one["tenants"] == {"2": [2, 1], "1": [2, 0]}
+    assert one["addresses"] == {"10.0.0.9": [2, 2, 0], "10.0.0.1": [2, 0, 1]}
+    well = told(AT[0] + b'{"path": "/a", "status": 200, "tenant": 1, "remote_addr": "10.0.0.1"}')["endpoints"]["/a"]
+    assert (well["tenants"], well["addresses"]) == ({}, {})
+
+
+def test_more_names_than_are_kept_are_counted_together() -> None:
+    lines = [AT[0] + b'{"path": "/a", "status": 500, "tenant": "t%d"}' % number for number in range(MOST_NAMES + 50)]
+    tenants = told(*lines)["endpoints"]["/a"]["tenants"]
+    assert len(tenants) == MOST_NAMES_TOLD + 1
+    assert sum(one[0] for one in tenants.values()) == MOST_NAMES + 50
+
+
+def test_several_sources_are_told_together() -> None:
+    one = told(AT[1] + b'{"level": "error", "msg": "no key 7"}', AT[1] + b'{"path": "/a", "status": 500, "tenant": 1}')
+    other = told(AT[0] + b'{"level": "error", "msg": "no key 9"}', AT[2] + b'{"path": "/a", "status": 200, "tenant": 1}',
+                 AT[2] + b'{"level": "info", "msg": "x"}')  # fmt: skip
+    found = merged({"one": one, "other": other})
+    assert (found["lines"], found["requests"], found["server_errors"], found["error_ratio"]) == (5, 2, 1, 0.5)
+    assert found["levels"] == {"error": 2, "info": 1}
+    assert found["errors"] == [{"text": "no key <n>", "count": 2, "first": "2026-11-24T02:10:00Z", "last": "2026-11-24T02:11:00Z",
+                                "sources": ["one", "other"]}]  # fmt: skip
+    (path,) = found["endpoints"]
+    assert (path["requests"], path["server_errors"], path["tenants"]) == (2, 1, {"1": [1, 1]})

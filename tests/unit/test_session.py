@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -194,6 +195,28 @@ def test_what_failed_and_may_have_changed_something_is_taken_back_by_what_it_mad
     assert session.executor.undo_plan("db") == [
         {"mitigation": "rollback", "role": "sre.runbooks.k8s_rollback", "target": {**target, **made}}
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "failed", "proven", "expected"),
+    [
+        ("deploy_hotfix", False, False, ["deploy_hotfix"]),
+        ("deploy_hotfix", False, True, []),
+        ("deploy_hotfix", False, None, []),
+        ("deploy_hotfix", True, None, ["deploy_hotfix"]),
+        ("rollback", False, False, []),
+    ],
+)
+def test_what_did_not_help_is_taken_back_by_itself_where_it_says_so(
+    runs: Runs, name: str, failed: bool, proven: bool | None, expected: list[str]
+) -> None:
+    runs.vendors.answers["k8s_rollout"] = {"failed": failed, "changed": True, "msg": "pods do not come up", "made": {"uid": "u1"}}
+    session = runs.session(runs.open())
+    with contextlib.suppress(RecordError):
+        session.executor.effect(Effect(name, "db", "k8s_rollout", {}, {"namespace": "shop", "kind": "Deployment", "name": "api"}))
+    if proven is not None:
+        session.record.append("verified", proven=proven, why="users were measured")
+    assert [step["mitigation"] for step in session.executor.undo_plan("db", unproven=True)] == expected
 
 
 def test_without_recovery_the_incident_stays_open_and_the_run_is_not_green(runs: Runs) -> None:

@@ -8,12 +8,12 @@ import pytest
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import kubernetes, shipped
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes import users
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes import traffic, users
 
-from tests.unit.test_kubernetes_rules import NEW, OLD, OLDS, SICK, THREE, WELL, cluster, release, whose
+from tests.unit.test_kubernetes_rules import NEW, OLD, OLDS, SICK, THREE, WELL, cluster, log, release, whose
 
 Json = dict[str, t.Any]
-Shares = dict[str, tuple[int, int]]
+Shares = dict[str, tuple[int, ...]]
 
 
 def said(facts: Json, rule: t.Any) -> list[Observation]:
@@ -31,6 +31,7 @@ TENANTS: list[tuple[str, list[Json], str, str]] = [
     ("most lines tell nothing", [whose("new0", {**NINE, "9": (40, 12)}, errors=60)], "gap", "too few"),
     ("few failures", [whose("new0", {**NINE, "9": (40, 9)})], "gap", "too few"),
     ("names that were not kept fail too", [whose("new0", {**NINE, "9": (40, 30), "(others)": (50, 12)})], "ruled out", "30 of 42"),
+    ("most failures are of names that were not kept", [whose("new0", {**NINE, "(others)": (40, 40)})], "gap", "more tenants than are kept"),
     ("others fail more than they may", [whose("new0", {"9": (40, 90), "8": (200, 5), "7": (200, 0)})], "gap", "too little"),
 ]  # fmt: skip
 
@@ -67,17 +68,22 @@ def test_a_tenant_is_the_cause_beside_a_release_of_old_and_not_beside_a_new_one_
     assert roles["k8s.one_tenant"][0] == "contributing"
 
 
-ATTACK: Shares = {"203.0.113.5": (40, 40), "203.0.113.6": (40, 39), "203.0.113.7": (30, 30), "10.0.0.1": (60, 2)}
+ATTACK: Shares = {"203.0.113.5": (40, 40, 0), "203.0.113.6": (40, 39, 1), "203.0.113.7": (30, 30, 0), "10.0.0.1": (60, 2, 58)}
+WELL_IN = {"10.0.0.1": (60, 2, 58)}
 REFUSALS: list[tuple[str, Shares, int, str, str]] = [
     ("three addresses", ATTACK, 111, "likely", "109 of 111"),
-    ("one address", {"203.0.113.5": (90, 90), "10.0.0.1": (60, 2)}, 92, "likely", "90 of 92"),
-    ("everybody", {f"10.0.0.{n}": (10, 8) for n in range(10)}, 80, "gap", "not from few addresses"),
-    ("an address of many users, most of whom are let in", {"10.0.0.1": (400, 60), "10.0.0.2": (9, 2)}, 62, "gap", "not from few"),
-    ("few refusals at night", {"203.0.113.5": (5, 4)}, 4, "nothing", ""),
-    ("lines that tell no address", {}, 200, "gap", "no line tells an address"),
-    ("more addresses than are kept", {"203.0.113.5": (40, 40), "(others)": (90, 80)}, 120, "gap", "not from few addresses"),
+    ("one address", {"203.0.113.5": (90, 90, 0), **WELL_IN}, 92, "likely", "90 of 92"),
+    ("who now and then logs in as himself", {"203.0.113.5": (140, 120, 20), **WELL_IN}, 122, "likely", "let in 20 times"),
+    ("everybody", {f"10.0.0.{n}": (10, 8, 2) for n in range(10)}, 80, "gap", "do not have most"),
+    ("the balancer, in front of all", {"10.244.0.3": (500, 480, 20)}, 480, "gap", "a network of one's own"),
+    ("a client alone on its path", {"203.0.113.5": (90, 90, 0)}, 90, "gap", "of all others 0 of 0"),
+    ("all others are refused too", {"203.0.113.5": (90, 90, 0), "10.0.0.7": (30, 12, 18)}, 102, "gap", "12 of 30 were refused"),
+    ("an address of many users, most of whom are let in", {"198.51.100.1": (400, 60, 340), "10.0.0.2": (9, 2, 7)}, 62, "gap", "most of the"),
+    ("few refusals at night", {"203.0.113.5": (5, 4, 1)}, 4, "nothing", ""),
+    ("lines that tell no address", {}, 200, "gap", "from 0 addresses"),
+    ("more addresses than are kept", {"203.0.113.5": (40, 40, 0), "(others)": (90, 80, 10)}, 120, "gap", "most of the"),
     ("one mistyped a few times beside an attacker",
-     {"203.0.113.5": (90, 90), "10.0.0.9": (3, 3), "10.0.0.1": (60, 2)}, 95, "likely", "203.0.113.5 had 90"),
+     {"203.0.113.5": (90, 90, 0), "10.0.0.9": (3, 3, 0), **WELL_IN}, 95, "likely", "203.0.113.5 had 90"),
 ]  # fmt: skip
 
 
@@ -104,6 +110,36 @@ def test_a_path_is_no_shell_word() -> None:
     one["endpoints"] = {"/a';id;'": one["endpoints"]["/sign"]}
     (found,) = [each for each in said(cluster(THREE, [one]), users.login_stuffing) if isinstance(each, Finding)]
     assert """grep -F -e '/a'"'"';id;'"'"''""" in shipped().manual_command(found)
+
+
+def test_the_literal_part_of_a_path_is_looked_for() -> None:
+    one = whose("new0", ATTACK, kind="addresses", refused=111, requests=500)
+    one["endpoints"] = {"/users/{id}/login": one["endpoints"]["/sign"]}
+    (found,) = [each for each in said(cluster(THREE, [one]), users.login_stuffing) if isinstance(each, Finding)]
+    assert "grep -F -e /users/ | grep -wF -e 203" in shipped().manual_command(found)
+
+
+OVER: list[tuple[str, Json, bool]] = [
+    ("twenty were well since", {}, True),
+    ("it paused for as long before", {"longest_good": 10}, False),
+    ("the only tenant that fails may have given up", {"tenants": {"9": [40, 40], "8": [60, 0]}}, False),
+    ("few were well since", {"good_after_error": 2}, False),
+]
+
+
+@pytest.mark.parametrize(("case", "changes", "is_over"), OVER, ids=[row[0] for row in OVER])
+def test_when_errors_are_over(case: str, changes: Json, is_over: bool) -> None:
+    one = log("old0", 100, 40, good=0, after=20)
+    one["endpoints"]["/sign"].update(changes)
+    seen = list(traffic.server_errors(t.cast("t.Any", cluster(OLDS[:1], [one], releases=[release(1, OLD)]))))
+    assert [isinstance(each, RuledOut) for each in seen] == [is_over], seen
+    assert not is_over or "errors are over on /sign since 02:10:05Z (20 well)" in t.cast("RuledOut", seen[0]).why
+
+
+def test_failures_of_paths_that_were_not_kept_are_a_gap() -> None:
+    one = {**log("old0", 400), "endpoints": {**log("old0", 400)["endpoints"], **log("old0", 15, 4, path="(others)")["endpoints"]}}
+    (seen,) = traffic.server_errors(t.cast("t.Any", cluster(OLDS[:1], [one], releases=[release(1, OLD)])))
+    assert isinstance(seen, Gap)
 
 
 def test_the_rules_are_played() -> None:

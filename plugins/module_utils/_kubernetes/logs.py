@@ -22,26 +22,36 @@ AT_ONCE = 8
 # More containers are not read; each release of each workload gets its share.
 MOST_LOGS = 64
 LEAST_LINES = 500
+LEAST_BYTES = 131072
 # The last lines may be longer than the first ones were.
 TAIL_TIMES = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
-    """Which lines: of the last ``seconds``, and no more than so many bytes of each container."""
+    """Which lines: of the last ``seconds``, and no more than so many bytes of each container, and of all together."""
 
     seconds: int
     bytes_max: int
+    bytes_max_all: int = 1 << 40
+
+    def shared(self, number: int) -> Asked:
+        """What each of so many containers gets."""
+        share = max(LEAST_BYTES, self.bytes_max_all // max(1, number))
+        return dataclasses.replace(self, bytes_max=min(self.bytes_max, share))
 
 
 def read_logs(
-    client: Client, namespace: str, pods: t.Sequence[Json], asked: Asked, deadline: float
+    client: Client, namespace: str, pods: t.Sequence[Json], wanted: Asked, deadline: float, *, previous: bool = False
 ) -> tuple[list[Json], list[Json]]:
     """What the logs of pods tell, a container each, and the gaps: those that could not be read within ``deadline`` seconds, or
-    were cut (``cut``: what is told is the newest part of it, as far as that could be read)."""
+    were cut (``cut``: what is told is the newest part of it, as far as that could be read). ``previous``: from before a
+    container's last restart."""
     every = places_of(pods)
     places = every[:MOST_LOGS]
-    calls = [functools.partial(_one, client, namespace, pod, container, asked) for pod, container in places]
+    asked = wanted.shared(len(places))
+    log = Log(client, namespace, previous)
+    calls = [functools.partial(_one, log, pod, container, asked) for pod, container in places]
     told: list[Json] = []
     gaps: list[Json] = []
     for (pod, container), answer in zip(places, within_each(deadline, calls, AT_ONCE), strict=True):
@@ -73,22 +83,32 @@ def spread(pods: t.Iterable[Json]) -> list[Json]:
     return [pod for turn in turns for pod in turn if pod is not None]
 
 
-def _one(client: Client, namespace: str, pod: str, container: str, asked: Asked) -> Source:
+@dataclasses.dataclass(frozen=True)
+class Log:
+    """Where logs are read."""
+
+    client: Client
+    namespace: str
+    previous: bool
+
+
+def _one(log: Log, pod: str, container: str, asked: Asked) -> Source:
     """A container's log. ``limitBytes`` keeps the oldest lines, so of one that is too long its last lines are asked for."""
-    first = _read(client, namespace, pod, container, asked)
+    first = _read(log, pod, container, asked)
     if first.size < asked.bytes_max:
         return first
     more = dataclasses.replace(asked, bytes_max=TAIL_TIMES * asked.bytes_max)
-    newest = _read(client, namespace, pod, container, more, tail=max(LEAST_LINES, first.lines // 2))
+    newest = _read(log, pod, container, more, tail=max(LEAST_LINES, first.lines // 2))
     newest.size = max(newest.size, asked.bytes_max)
     return newest
 
 
-def _read(client: Client, namespace: str, pod: str, container: str, asked: Asked, tail: int | None = None) -> Source:
+def _read(log: Log, pod: str, container: str, asked: Asked, tail: int | None = None) -> Source:
     source = Source()
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/log"
+    path = f"/api/v1/namespaces/{log.namespace}/pods/{pod}/log"
     query = {"container": container, "timestamps": "true", "sinceSeconds": str(asked.seconds), "limitBytes": str(asked.bytes_max)}
-    pieces = client.stream(path, **query, **({"tailLines": str(tail)} if tail else {}))
+    query |= {"previous": "true"} if log.previous else {}
+    pieces = log.client.stream(path, **query, **({"tailLines": str(tail)} if tail else {}))
     source.feed(_no_more(pieces, asked.bytes_max), stamped=True)
     return source
 

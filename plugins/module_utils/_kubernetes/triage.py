@@ -57,6 +57,7 @@ def argument_spec() -> Spec:
         },
         "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
+        "log_bytes_max_all": {"type": "int", "default": 41943040},
         "seconds_max": {"type": "float", "default": 15.0},
     }
 
@@ -74,7 +75,8 @@ def triage_from(params: t.Mapping[str, t.Any]) -> Json:
     serving = facts.pop("serving")
     pods = [pod for pod in facts["pods"] if pod["name"] in serving]
     left = max(LEAST_SECONDS, until - time.monotonic())
-    logs, gaps = read_logs(client, params["namespace"], pods, Asked(params["log_seconds"], params["log_bytes_max"]), left)
+    asked = Asked(params["log_seconds"], params["log_bytes_max"], params["log_bytes_max_all"])
+    logs, gaps = read_logs(client, params["namespace"], pods, asked, left)
     return {**facts, "logs": logs, "log_seconds": params["log_seconds"], "gaps": [*facts["gaps"], *gaps]}
 
 

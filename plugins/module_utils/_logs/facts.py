@@ -9,9 +9,10 @@ import typing as t
 
 
 class Endpoint(t.TypedDict):
-    """Requests to one path, those answered before the first 5xx, and since the last one; ``minutes``: requests and 5xx by minute
-    (UTC). ``refused``: answered with 401 or 403. ``tenants``: requests and 5xx by tenant, where any failed; ``addresses``:
-    requests and refusals by address, where any was refused; of both those with most, and the rest together."""
+    """Requests to one path, those that were well (2xx, 3xx) before the first 5xx, since the last, and at most between two of
+    them; ``minutes``: requests and 5xx by minute (UTC). ``refused``: answered with 401, 403 or 429. ``tenants``: requests and 5xx
+    of the last three to six minutes by tenant, where any failed; ``addresses``: requests, refusals and those that were well, by
+    address, where any was refused; of both those with most, and the rest together."""
 
     requests: int
     server_errors: int
@@ -19,6 +20,7 @@ class Endpoint(t.TypedDict):
     good_before_error: int
     last_error: str
     good_after_error: int
+    longest_good: int
     minutes: dict[str, list[int]]
     refused: int
     tenants: dict[str, list[int]]
@@ -43,5 +45,6 @@ class Told(t.TypedDict):
     requests: int
     server_errors: int
     minutes: dict[str, list[int]]
+    levels: dict[str, int]
     endpoints: dict[str, Endpoint]
     templates: dict[str, Template]

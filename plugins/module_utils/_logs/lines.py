@@ -11,12 +11,14 @@ Sources: https://httpd.apache.org/docs/2.4/logs.html#combined, https://brandur.o
 from __future__ import annotations
 
 import functools
+import ipaddress
 import json
 import re
 import typing as t
 
 LONGEST = 2000
 LONGEST_TEMPLATE = 200
+LONGEST_MASKED = 600
 LONGEST_PATH = 120
 # What is quoted ends at a quote that is not escaped, or nowhere: whoever sends a request writes into it.
 ACCESS = re.compile(
@@ -46,10 +48,29 @@ GRPC_ERRORS = {
 GRPC_FIELDS = ("grpc_status", "grpc.status", "grpc.code", "grpc_code")
 DIRECTION_FIELDS = ("direction", "span.kind", "kind")
 TENANT_FIELDS = ("tenant", "tenant_id", "tenantId", "org_id", "account_id", "customer_id")
-ADDRESS_FIELDS = ("remote_addr", "client_ip", "clientIp", "remote_ip", "x_forwarded_for", "client_addr")
-# Whose request it was, where the address itself says so.
-ASKED_FOR = re.compile(r"[?&](?:tenant|tenant_id|org_id|account_id|customer_id)=([\w.-]{1,40})(?:&|$)")
-NAME = re.compile(r"[\w.:-]{1,40}")
+# What a balancer tells of the client, before who the balancer is.
+ADDRESS_FIELDS = ("x_forwarded_for", "client_ip", "clientIp", "remote_addr", "remote_ip", "client_addr")
+# What may be told of whose a request was: no long number, no token, no mail.
+PERSONAL = re.compile(r"\d{10,}|[0-9a-f]{16,}|[A-Za-z0-9_-]{33,}", re.IGNORECASE)
+NAME = re.compile(r"[A-Za-z0-9_][\w.:-]{0,39}", re.ASCII)
+# What is written where nobody knows.
+NOBODY = frozenset(
+    ("unknown", "none", "null", "nil", "undefined", "anonymous", "anon", "default", "0", "n", "na", "unauthenticated")
+)
+OWN_NETWORKS = tuple(
+    ipaddress.ip_network(one)
+    for one in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "::1",
+        "fc00::/7",
+    )
+)
+PORT = re.compile(r"(?<=\d):\d{1,5}\Z|(?<=\]):\d{1,5}\Z")
 AGENT_FIELDS = ("user_agent", "userAgent", "http_user_agent", "ua", "agent")
 SPECIAL = frozenset((*GRPC_FIELDS, *DIRECTION_FIELDS, *AGENT_FIELDS))
 STATUS = re.compile("[1-5][0-9]{2}")
@@ -112,7 +133,7 @@ def masked(text: str) -> str:
     >>> masked("user 17 at 10.0.0.9: token=abcdef refused")
     'user <n> at <address>: token=<secret> refused'
     """
-    text = without_secrets(text)
+    text = without_secrets(text[:LONGEST_MASKED])
     for pattern, name in MASKS:
         text = pattern.sub(name, text)
     return " ".join(text.split())[:LONGEST_TEMPLATE]
@@ -150,12 +171,17 @@ def read_line(raw: bytes) -> Line | None:
     if access:
         return _request(Line("", ""), access["path"], int(access["status"]), access["agent"] or "", ("", access["address"]))
     if text.count("=") >= 2:
-        fields = {
-            name: value.strip('"') for name, value in reversed(LOGFMT.findall(text[:LONGEST]))
-        }  # the first of a name counts
+        fields = _logfmt(text[:LONGEST])
         if {"msg", "message", "level", "status"} & set(fields):
             return _from_fields(fields)
     return _line(_level_of(text), text)
+
+
+def _logfmt(text: str) -> dict[str, str]:
+    """The fields of a line that is nothing but fields, so that nobody's words in it become some; the first of a name counts."""
+    if LOGFMT.sub("", text).strip():
+        return {}
+    return {name: value.strip('"') for name, value in reversed(LOGFMT.findall(text))}
 
 
 def _level_of(text: str) -> str:
@@ -173,16 +199,40 @@ def _request(said: Line, path: str, status: int, agent: str, whose: tuple[str, s
     if not path.startswith("/") or agent.startswith(PROBES):
         return said
     tenant, address = whose
-    if not tenant and "=" in path:
-        asked = ASKED_FOR.search(path[:LONGEST])
-        tenant = asked[1] if asked else ""
-    return Line(said.level, said.template, shape_of(path), status, _name(tenant), _name(address.partition(",")[0]))
+    return Line(said.level, said.template, shape_of(path), status, _name(tenant), _address(address))
 
 
 @functools.lru_cache(maxsize=4096)
 def _name(text: str) -> str:
     """A tenant's name or an address; nothing for what is none, or looks like a secret."""
-    return text if NAME.fullmatch(text) and without_secrets(text) == text else ""
+    is_name = NAME.fullmatch(text) and text.lower() not in NOBODY and not PERSONAL.search(text)
+    return text if is_name and without_secrets(text) == text else ""
+
+
+@functools.lru_cache(maxsize=4096)
+def _address(text: str) -> str:
+    """An address without its port. Of several the last one that is not of a network of one's own: who stands before it may have
+    been made up by the client."""
+    every = [_bare(one.strip()) for one in text[:LONGEST].split(",")]
+    told = [one for one in every if NAME.fullmatch(one)]
+    return next((one for one in reversed(told) if not is_own_network(one)), told[-1] if told else "")
+
+
+def _bare(text: str) -> str:
+    return (PORT.sub("", text) if text.count(":") == 1 or text.startswith("[") else text).strip("[]")
+
+
+def is_own_network(address: str) -> bool:
+    """Whether an address is of a network of one's own (RFC 1918, 4193, 6598, loopback), or none at all.
+
+    >>> is_own_network("10.244.0.3"), is_own_network("203.0.113.5")
+    (True, False)
+    """
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return True
+    return any(found in network for network in OWN_NETWORKS if network.version == found.version)
 
 
 def _json(text: str) -> dict[str, t.Any] | None:

@@ -63,6 +63,7 @@ class Mitigation:
     requires_approval: bool = False
     each: bool = False
     declarable: bool = False
+    reverts: bool = False
 
     def key_of(self, target: t.Mapping[str, t.Any]) -> str:
         """What a person calls a target: the fields that tell it apart, joined by a dot (``public.keys_idx``)."""

@@ -49,11 +49,19 @@ class Recovery:
     p95_ms: float | None
 
 
+class Room(t.TypedDict):
+    """How many ``more`` sessions (connections) a system takes of those that depend on it, beside the ``sessions`` that these
+    have."""
+
+    more: int
+    sessions: int
+
+
 class Below(t.TypedDict):
-    """What a system says of itself to those that depend on it: how many more sessions (connections) it takes."""
+    """What a system that one depends on says of itself; None where it does not know."""
 
     system: str
-    room: int
+    room: Room | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,10 +76,6 @@ class Table:
 
 def _nothing(_facts: Facts) -> tuple[()]:
     return ()
-
-
-def _no_room(_facts: Facts) -> None:
-    return None
 
 
 def _no_recovery(_facts: Facts) -> None:
@@ -90,7 +94,7 @@ class System:
 
     The views read the facts of one host: ``experiences`` and ``recovery`` of its users, ``numbers`` (what is shown before and
     after, by name), ``lines`` (for the screen: a label and its parts), ``tables`` (for the report). ``room``: how many more
-    sessions it takes of those that depend on it, None where it does not know, or that means nothing.
+    sessions it takes of those that depend on it, None where it does not know; of a kind that has none there is no view.
     """
 
     kind: str
@@ -106,7 +110,7 @@ class System:
     to_measure: str = ""
     experiences: t.Callable[[Facts], t.Sequence[Experience]] = _nothing
     recovery: t.Callable[[Facts], Recovery | None] = _no_recovery
-    room: t.Callable[[Facts], int | None] = _no_room
+    room: t.Callable[[Facts], Room | None] | None = None
     numbers: t.Callable[[Facts], t.Sequence[tuple[str, str]]] = _nothing
     lines: t.Callable[[Facts], t.Sequence[tuple[str, t.Sequence[str]]]] = _nothing
     tables: t.Callable[[Facts], t.Sequence[Table]] = _nothing

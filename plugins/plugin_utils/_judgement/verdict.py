@@ -59,7 +59,7 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
     read, at least what is vital.
     """
     read = {(facts["system"], facts["kind"]): facts for facts in every}
-    read_with = {place: {**facts, "below": _below(facts, read, catalogue)} for place, facts in read.items()}
+    read_with = {place: {**facts, "below": _below(facts, read, expected, catalogue)} for place, facts in read.items()}
     seen = {place: list(observe(read_with[place], catalogue)) for place in sorted(read_with)}
     observations = [one for place in seen for one in seen[place]]
     gaps = {(place[1], one) for place in seen for one in seen[place] if isinstance(one, Gap)}
@@ -82,14 +82,16 @@ def judge(every: t.Iterable[Json], expected: t.Mapping[Place, str], catalogue: C
     }
 
 
-def _below(facts: Json, read: t.Mapping[Place, Json], catalogue: Catalogue) -> list[Below]:
-    """What the systems that this one depends on say of themselves."""
+def _below(facts: Json, read: t.Mapping[Place, Json], expected: t.Iterable[Place], catalogue: Catalogue) -> list[Below]:
+    """What the systems that this one depends on say of themselves, also those that should have been read and were not."""
     found: list[Below] = []
-    for (system, kind), one in sorted(read.items()):
-        if system in facts["depends_on"] and kind in catalogue.systems:
+    for system, kind in sorted({*read, *expected}):
+        view = catalogue.systems[kind].room if kind in catalogue.systems else None
+        if system in facts["depends_on"] and view is not None:
+            one: Below = {"system": system, "room": None}
             with contextlib.suppress(Exception):  # what was not understood there is a gap there, and nothing is known of it here
-                room = catalogue.systems[kind].room(one)
-                found += [] if room is None else [{"system": system, "room": room}]
+                one["room"] = view(read[system, kind])
+            found.append(one)
     return found
 
 

@@ -131,15 +131,25 @@ class Executor:
         self._effect_event(kind, act, status=status, detail=detail, changed=changed, target=act.target, made=made)
         self.show("undo" if act.undoes else "mitigate", f"{act.name} on {act.system}: {status}, {detail}")
 
-    def undo_plan(self, system: str) -> list[Json]:
-        """What can be taken back on a system, latest first."""
+    def undo_plan(self, system: str, *, unproven: bool = False) -> list[Json]:
+        """What can be taken back on a system, latest first; ``unproven``: what this run did in vain, and takes back by itself."""
         steps = undo_steps(self.record.events(), self.catalogue)
-        roles = {name: mitigation.role for name, mitigation in self.catalogue.mitigations.items()}
+        known = self.catalogue.mitigations
+        in_vain = self._in_vain(system) if unproven else set(known)
         return [
-            {"mitigation": one.mitigation, "role": roles[one.mitigation], "target": dict(one.target)}
+            {"mitigation": one.mitigation, "role": known[one.mitigation].role, "target": dict(one.target)}
             for one in steps
-            if one.system == system
+            if one.system == system and one.mitigation in in_vain
         ]
+
+    def _in_vain(self, system: str) -> set[str]:
+        """What this run did to a system that is taken back by itself: it failed half-way, or users are shown not to be well."""
+        events = self.record.of_run()
+        verified = next((event for event in reversed(events) if event["kind"] == "verified"), None)
+        is_in_vain = verified is not None and not verified["proven"]
+        outcomes = [event for event in events if event["kind"] == "outcome" and event.get("system") == system]
+        failed = {event["effect"] for event in outcomes if is_in_vain or event["status"] == "failed"}
+        return {name for name in failed if name in self.catalogue.mitigations and self.catalogue.mitigations[name].reverts}
 
 
 def told(result: Json, sentence: str = "") -> str:

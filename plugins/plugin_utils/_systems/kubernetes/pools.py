@@ -10,11 +10,13 @@ pool is offered only where the database has room for it, by its own count, and w
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Config, Pod, Watched
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Confidence, Finding, Json, Observation
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Room
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     is_unread,
     key_of,
@@ -26,6 +28,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     workload_ref,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts, PoolLimits
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import paths_of, recent_minutes, worst
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.takers import others_take, taken_by
 
 # What an application says that waited for a connection of its pool: SQLAlchemy, HikariCP, pgx, node-postgres, others.
@@ -37,7 +40,13 @@ WAITED = re.compile(
     r"|timeout exceeded when trying to connect",
     re.IGNORECASE,
 )
+# What of such words is of a database for certain, and what is of something else.
+OF_A_DATABASE = re.compile(
+    r"queuepool|hikari|jdbc|datasource|postgres|pgx|psycopg|sqlalchemy|(?<![a-z])(?:db|database|sql)(?![a-z])", re.IGNORECASE
+)
 LEAST_LINES = 10
+# Of the sessions that all pods may have, how many are there at least where their pools are used up.
+USED_UP = 0.5
 RECENT_SECONDS = 300.0
 # By how much a pool grows at a time, and how many pods there may be beside the wanted ones while they are replaced.
 GROWS = 4
@@ -46,13 +55,14 @@ SURGE = 0.25
 
 @dataclasses.dataclass(frozen=True)
 class Fit:
-    """How large each pod's pool may be: ``size`` now, ``to`` at most; ``room``: how many more sessions the database takes, None
-    where it was not read; ``why_not``: why nothing is offered."""
+    """How large each pod's pool may be: ``size`` now, ``to`` at most; ``room``: what the database says, None where it was not
+    read; ``why_not``: why nothing is offered; ``is_used_up``: the database has about as many sessions as all pods may have."""
 
     size: int | None
     to: int
-    room: int | None
+    room: Room | None
     why_not: str
+    is_used_up: bool = False
 
 
 def pool_exhausted(facts: Facts) -> t.Iterator[Observation]:
@@ -62,7 +72,8 @@ def pool_exhausted(facts: Facts) -> t.Iterator[Observation]:
     for workload in watched_workloads(facts):
         pods = pods_of(facts, workload)
         lines, example = _waited(facts, pods)
-        if lines >= LEAST_LINES:
+        fails = worst(facts, paths_of(facts, pods), recent_minutes(facts)) is not None or facts["users_suffer"]
+        if lines >= LEAST_LINES and fails:
             yield _finding(facts, workload, pods, lines, example)
 
 
@@ -81,8 +92,11 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
     limits = facts["limits"].get("pool")
     config = next(iter(facts["pools"]), None)
     fit = _fit(facts, workload, limits, config)
-    confidence: Confidence = "likely" if fit.room else "possible"
-    room = "what the database has left was not read" if fit.room is None else f"the database takes {fit.room} more sessions"
+    is_known = fit.room is not None and fit.room["more"] > 0 and fit.is_used_up and OF_A_DATABASE.search(example)
+    confidence: Confidence = "likely" if is_known else "possible"
+    room = "what the database has left was not read"
+    if fit.room is not None:
+        room = f"the database has {fit.room['sessions']} sessions of the application and takes {fit.room['more']} more"
     return Finding(
         "k8s.pool_exhausted", confidence, workload_ref(facts, workload),
         links=tuple(service_ref(facts, name) for name in services_of(facts, workload)),
@@ -91,31 +105,40 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
             "size": "of a size that is not known" if fit.size is None else f"of {fit.size}",
             "fits": fit.why_not or f"{fit.to} fit", "namespace": facts["namespace"], "name": workload["name"],
         },
-        targets={"increase_pool": () if fit.why_not or config is None else _targets(facts, workload, config, fit.to)},
+        targets={"increase_pool": _targets(facts, workload, config, fit.to) if config and is_known and not fit.why_not else ()},
     )  # fmt: skip
 
 
 def _fit(facts: Facts, workload: Watched, limits: PoolLimits | None, config: Config | None) -> Fit:
     """The arithmetic: all pods, also those that stand beside them while they are replaced, within the database's room and the
     inventory's grant."""
-    rooms = [one["room"] for one in facts.get("below", [])]
-    room = min(rooms, default=None)
+    room = _room(facts)
     if limits is None or config is None:
         return Fit(None, 0, room, "the inventory does not say by which key of which ConfigMap it is set (runbooks_k8s_pool)")
-    if not str(config["value"]).isdecimal():
-        return Fit(None, 0, room, f"{config['key']} of {config['configmap']} holds no number")
-    size, number = int(str(config["value"])), workload["replicas"] + max(1, round(SURGE * workload["replicas"]))
+    if not str(config["value"]).isdecimal() or not int(str(config["value"])):
+        return Fit(None, 0, room, f"{config['key']} of {config['configmap']} holds no number above 0")
+    size, pods = int(str(config["value"])), len(pods_of(facts, workload))
     taken = taken_by(facts, workload, config)
     if taken is None or taken.before or taken.missing or not taken.is_known:
         return Fit(size, 0, room, "not all of its pods are known to have that size: they were started before it was written")
     if room is None:
         return Fit(size, 0, None, "without the database's own count of its sessions nothing is offered")
-    granted, free = limits["connections_max"] // number, size + room // number
-    fits = min(granted, free)
+    # The sessions that are there give way to the new ones; those of others, under the same role, do not.
+    number = max(workload["replicas"], pods) + max(1, math.ceil(SURGE * workload["replicas"]))
+    own = min(room["sessions"], pods * size)
+    fits = min(limits["connections_max"], own + room["more"]) // number
+    used_up = room["sessions"] >= USED_UP * pods * size
     if fits <= size:
-        why = f"{number} pods × {size} are what fits: the inventory grants {limits['connections_max']}, and {room} more are free"
-        return Fit(size, fits, room, why)
-    return Fit(size, min(fits, GROWS * max(1, size)), room, _why_kept(facts, workload, config))
+        grant = limits["connections_max"]
+        why = f"{number} pods × {size} are what fits: the inventory grants {grant}, {room['more']} more are free"
+        return Fit(size, fits, room, why, used_up)
+    return Fit(size, min(fits, GROWS * size), room, _why_kept(facts, workload, config), used_up)
+
+
+def _room(facts: Facts) -> Room | None:
+    """What the database that it depends on takes: of several, or where one does not say, nobody knows which it is."""
+    below = facts.get("below", [])
+    return below[0]["room"] if len(below) == 1 else None
 
 
 def _why_kept(facts: Facts, workload: Watched, config: Config) -> str:

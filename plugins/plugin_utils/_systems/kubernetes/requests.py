@@ -28,7 +28,9 @@ FAR_APART = 3.0
 LEAST_ERRORS = 5
 TIMES_AS_OFTEN = 4.0
 # How many errors must have been left out until they are over, by all pods that failed and by each of them.
-OVER, OVER_IN_EACH = 7.0, 1.0
+OVER, OVER_IN_EACH, PAUSES = 7.0, 1.0, 2
+# Which share of a path's failures one tenant has that has them alone.
+ALONE_SHARE = 0.9
 RECENT_MINUTES = 4
 # Error lines of which the template was not kept.
 OTHERS = "(others)"
@@ -100,11 +102,20 @@ class Path:
 
 
 def _since_last(told: Endpoint) -> list[tuple[int, float]]:
-    """What one pod answered well since its last error, and how many of these would have failed."""
+    """What one pod answered well since its last error, and how many of these would have failed. Where it has paused for about as
+    long before, or one alone had the errors, who may have given up, a pause says nothing."""
     if not told["server_errors"]:
         return []
     good = told["good_after_error"]
+    if good <= PAUSES * told["longest_good"] or _are_of_one(told):
+        return [(good, 0.0)]
     return [(good, good * told["server_errors"] / (told["requests"] - told["good_before_error"] - good))]
+
+
+def _are_of_one(told: Endpoint) -> bool:
+    """Whether nearly all errors are of one tenant."""
+    most = max((counts[1] for counts in told["tenants"].values()), default=0)
+    return len(told["tenants"]) > 1 and most >= ALONE_SHARE * told["server_errors"]
 
 
 def logs_of(facts: Facts, pods: t.Iterable[Pod]) -> list[Log]:

@@ -30,6 +30,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
+    OTHERS,
     Count,
     Path,
     are_read,
@@ -154,10 +155,12 @@ def _errors_of(facts: Facts, workload: Watched, pods: list[Pod]) -> Observation:
     paths = paths_of(facts, pods)
     over = [path for path in paths.values() if path.is_over and path.within(minutes).errors]
     seen, bad = total(facts, pods, minutes) - sum((path.within(minutes) for path in over), Count()), worst(facts, paths, minutes)
-    if bad is None and seen.requests < limits["requests_min"]:
+    if bad is None and seen.requests < limits["requests_min"] and not over:
         why = f"only {seen.requests} requests of the last minutes in the logs of {key}, too few to judge"
         return Gap(facts["system"], f"errors of {workload['name']}", why)
     if bad is None and seen.ratio <= limits["error_ratio_max"]:
+        if OTHERS in paths and paths[OTHERS].within(minutes).errors:
+            return Gap(facts["system"], f"errors of {workload['name']}", "requests to more paths than are kept fail")
         if not are_read(facts, pods):
             return Gap(facts["system"], f"errors of {workload['name']}", "not all of its pods' logs could be read")
         said = f"{key}: {seen.errors} of {seen.requests} requests failed{_over(over)}"

@@ -20,6 +20,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     Ref,
     RuledOut,
 )
+from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Room
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import common
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.common import was_read
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql.facts import Facts
@@ -85,12 +86,20 @@ def _slots(facts: Facts) -> tuple[int, int, int]:
     return most, reserved, max(0, most - reserved - used)
 
 
-def room(facts: Facts) -> int | None:
-    """How many more sessions the server takes, None where that was not read."""
-    if not was_read(facts, "server", "settings", "connections"):
+def room(facts: Facts) -> Room | None:
+    """How many more sessions the application may have, by the server's slots, its roles' limits and the database's; None where
+    that was not read, or its roles are not named."""
+    users = common.application_users(facts)
+    if not users or not was_read(facts, "server", "settings", "connections", "locks", "samples"):
         return None
     most, _reserved, free = _slots(facts)
-    return max(0, free - AS_GOOD_AS_NONE) if most else None
+    roles = [one for one in _by_role(facts) if one["user"] in users]
+    left = [one["limit"] - one["sessions"] for one in roles if one["limit"] is not None and one["limit"] >= 0]
+    limit, database = facts["postgresql"]["server"]["database_limit"], facts["postgresql"]["server"]["database"]
+    if limit is not None and limit >= 0:
+        left.append(limit - sum(one["sessions"] for one in facts["postgresql"]["connections"] if one["database"] == database))
+    more = max(0, min([free - AS_GOOD_AS_NONE, *left]))
+    return {"more": more, "sessions": sum(one["sessions"] for one in roles)} if most else None
 
 
 def slots_are_taken(facts: Facts) -> bool:
