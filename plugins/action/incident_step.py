@@ -13,7 +13,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._record.errors import
 from ansible_collections.sre.runbooks.plugins.plugin_utils._run.run import Run
 
 Json = dict[str, t.Any]
-NOTHING: Json = {"skip": True, "parts": [], "suffering": [], "mitigations": [], "undo": []}
+NOTHING: Json = {"skip": True, "parts": [], "suffering": [], "acted_seconds": 0, "mitigations": [], "undo": []}
 ARGUMENT_SPEC: Spec = {
     "operation": {"type": "str", "required": True, "choices": ["guard", "plan", "undo_plan", "failure"]},
     "users": {"type": "bool", "default": False},
@@ -49,7 +49,8 @@ class ActionModule(RecordAction):
         parts = session.parts(self.phase, self.system, users=args["users"]) if wanted and looks else []
         if parts:
             session.look_begins(self.phase, self.system)
-        return {"skip": not wanted, "parts": parts, "suffering": session.suffering(self.phase, self.system)}
+        acted, suffering = session.acted_seconds(self.phase), session.suffering(self.phase, self.system)
+        return {"skip": not wanted, "parts": parts, "suffering": suffering, "acted_seconds": acted}
 
     def _plan(self, session: Run, args: Json) -> Json:
         """A refusal is recorded here and said once, at the end: a failed task would print it several times."""

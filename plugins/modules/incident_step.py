@@ -90,6 +90,10 @@ suffering:
   returned: O(operation=guard)
   type: list
   elements: str
+acted_seconds:
+  description: In a verification, for how many seconds what was done last is done; V(0) where nothing was.
+  returned: O(operation=guard)
+  type: int
 mitigations:
   description: What to carry out on the host, each with the targets that the finding named.
   returned: O(operation=plan)

@@ -132,7 +132,7 @@ def test_a_hotfix_is_kept_where_users_are_well_with_it_and_taken_back_where_they
     lab.write("cluster.json", {"images": {**trouble, DIGESTS["b"]: trouble[bad]}})
     in_vain = hotfix(lab, root, "b", "-e", "recovery_check_within=8")
     assert (bool(in_vain.code), image(lab), in_vain.incident["state"]) == (True, bad, "open"), in_vain.output[-2500:]
-    assert "deploy_hotfix" in in_vain.line("undo"), in_vain.output[-2500:]
+    assert "deploy_hotfix was taken back by itself" in in_vain.output, in_vain.output[-2500:]
     done = hotfix(lab, root, "a")
     assert (done.code, image(lab), done.incident["state"]) == (0, DIGESTS["a"], "resolved"), done.output[-2500:]
     back = play(lab, root, "-e", f"incident_id={done.folder.name}", playbook="playbooks/undo.yml")

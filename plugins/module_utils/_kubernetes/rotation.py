@@ -182,7 +182,7 @@ class Rotation:
                 f"{plan.key.said}: the Secret is taken by pods that would not be restarted ({_names(others)}), and would go on "
                 f"with the old key: rotate it by hand, all of them together. {NOTHING}"
             )
-        older = [one for one in alive if since is not None and not one["metadata"]["creationTimestamp"] > since]
+        older = [one for one in alive if since is not None and one["metadata"]["creationTimestamp"] < since]
         if older:
             raise KubernetesError(
                 f"{plan.key.said}: pods run since before it was rotated ({_names(older)}), and sign with the old key: "

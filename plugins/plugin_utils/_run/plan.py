@@ -163,7 +163,9 @@ def ending(
     verified = kinds.get("verified")
     if outcomes and not (verified and verified["proven"]):
         why = verified["why"] if verified else "it was not verified in this run: --tags verify,close"
-        return f"not recovered: {', '.join(sorted({e['effect'] for e in outcomes}))} was carried out, but {why}"
+        undone = sorted({event["effect"] for event in events if event["kind"] == "undone" and event["status"] == "done"})
+        back = f"; {', '.join(undone)} was taken back by itself" if undone else ""
+        return f"not recovered: {', '.join(sorted({e['effect'] for e in outcomes}))} was carried out, but {why}{back}"
     if unsent:
         return f"unsent: {', '.join(unsent)}; they stay in the outbox, and the next run sends them"
     return None

@@ -112,6 +112,13 @@ class Run:
         """The URLs of those that depend on a system and were measured as bad in this look."""
         return [one.name for one in self._watched(slot, system) if not one.good]
 
+    def acted_seconds(self, slot: str) -> int:
+        """In a verification, for how many seconds what was done last is done: what was before that is over; 0 where nothing was."""
+        done = [one["at"] for one in self.record.of_run() if one["kind"] == "outcome" and "system" in one and one["changed"]]
+        if slot != "verify" or not done:
+            return 0
+        return max(1, int((self.record.clock() - moment_of(done[-1])).total_seconds()))
+
     def _watched(self, slot: str, system: str) -> list[Experience]:
         """What users had, in this look, of those that depend on a system."""
         watching = {system, *(host for host, named in self.opened["depends_on"].items() if system in named)}
