@@ -28,6 +28,8 @@ collection.install()
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import Access, connect
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.log_info import argument_spec as log_spec
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.log_info import logs_from
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target, is_complete
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.triage import argument_spec, triage_from
 
@@ -244,6 +246,18 @@ def test_a_key_that_others_know_is_replaced_at_once(with_a_key: Lab, root: pathl
     assert set(secret_data(with_a_key)) == set(before)
     assert accepted(with_a_key, old) == {401}
     assert before["JWT_SECRET"] not in secret_data(with_a_key).values()
+
+
+def test_the_logs_of_a_selector_are_told_together(cluster: Lab) -> None:
+    given = {name: option.get("default") for name, option in log_spec().items()}
+    asked = {**given, "kubeconfig": account(cluster, "reader"), "namespace": "custody", "selector": "app=api-server"}
+    told = logs_from(asked)
+    assert len(told["pods"]) == 3
+    assert told["requests"] == sum(one["requests"] for one in told["endpoints"]) > 0
+    assert {"/custody/keys", "/custody/sign", "/auth/login"} <= {one["path"] for one in told["endpoints"]}
+    assert told["levels"]["info"] >= told["requests"]
+    with pytest.raises(KubernetesError, match="matches no pod of the namespace custody"):
+        logs_from({**asked, "selector": "app=nobody"})
 
 
 def config_data(lab: Lab) -> dict[str, str]:

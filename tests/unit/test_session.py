@@ -164,6 +164,15 @@ def test_from_the_alert_to_the_proven_recovery(runs: Runs) -> None:
     assert runs.incident["state"] == "resolved"
 
 
+def test_a_verification_is_told_for_how_long_what_was_done_is_done(runs: Runs) -> None:
+    session = runs.session(runs.open())
+    assert session.acted_seconds("verify") == 0
+    session.executor.effect(
+        Effect("rollback", "db", "k8s_rollout", {}, {"namespace": "shop", "kind": "Deployment", "name": "api"})
+    )
+    assert (session.acted_seconds("diagnose"), session.acted_seconds("verify") >= 1) == (0, True)
+
+
 def test_looking_does_nothing_but_declare(runs: Runs) -> None:
     assert runs.play() is None
     assert "postgresql_backend" not in [call[0] for call in runs.vendors.calls]

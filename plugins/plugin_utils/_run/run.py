@@ -113,7 +113,7 @@ class Run:
         return [one.name for one in self._watched(slot, system) if not one.good]
 
     def acted_seconds(self, slot: str) -> int:
-        """In a verification, for how many seconds what was done last is done: what was before that is over; 0 where nothing was."""
+        """In a verification, for how many seconds what was done last is done: what was before is over; 0 where nothing was."""
         done = [one["at"] for one in self.record.of_run() if one["kind"] == "outcome" and "system" in one and one["changed"]]
         if slot != "verify" or not done:
             return 0
