@@ -85,7 +85,7 @@ options:
   log_bytes_max_all:
     description: How much of all containers' logs together, in bytes. Each has an equal share; more is a gap.
     type: int
-    default: 41943040
+    default: 25165824
     version_added: 0.3.0
   seconds_max:
     description: How long everything may take, in seconds.

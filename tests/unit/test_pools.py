@@ -143,5 +143,7 @@ def test_the_room_is_the_database_s_own_count() -> None:
     assert [offer["mitigation"] for offer in verdict["offers"]] == ["increase_pool"]
     alone = judge([facts, edge], {}, shipped())
     assert alone["offers"] == []
+    both = {**facts, "depends_on": ["pg", "other"]}
+    assert judge([both, server, edge], {("other", "postgresql"): "it was not reached"}, shipped())["offers"] == []
     elsewhere = judge([{**facts, "depends_on": []}, server, edge], {}, shipped())
     assert elsewhere["offers"] == []

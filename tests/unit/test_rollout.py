@@ -23,7 +23,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors im
     OutcomeUnknownError,
     RefusedError,
 )
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import MOST_LOGS, Asked, read_logs
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.logs import LEAST_BYTES, MOST_LOGS, Asked, read_logs
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.rollout import Rollout, Target, shown
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.templates import changes, is_restarted
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.workloads import look, revision_of
@@ -487,13 +487,38 @@ def test_a_log_that_is_too_long_is_read_from_its_end() -> None:
     def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
         asked.append(path)
         newest = b'2026-11-24T02:10:00Z {"path": "/new", "status": 500}\n'
-        return Answer(200, [newest] if "tailLines" in path else [b'2026-11-24T02:00:00Z {"path": "/old", "status": 200}\n' * 100])
+        return Answer(
+            200, [newest] if "tailLines=500" not in path else [b'2026-11-24T02:00:00Z {"path": "/old", "status": 200}\n' * 100]
+        )
 
     pods = [{"name": "api-x", "workload": "api", "revision": 2, "containers": ["api"]}]
     ((told,), gaps) = read_logs(Client(send, "prod"), "shop", pods, Asked(600, 1000), 5.0)
     assert (list(told["endpoints"]), told["cut"]) == (["/new"], True)
-    assert "longer than 1000 bytes" in gaps[0]["reason"]
-    assert "tailLines=500" in asked[1]
+    assert "longer than its share of 1000 bytes" in gaps[0]["reason"]
+    assert ["tailLines=500" in path for path in asked] == [True, False], "as many lines as fit, and fewer, since they are long"
+
+
+@pytest.mark.parametrize(("number", "cut"), [(499, False), (500, True)])
+def test_a_log_with_more_lines_than_were_asked_for_is_cut(number: int, cut: bool) -> None:
+    client = Client(lambda *_asked: Answer(200, [b"x\n" * number]), "prod")
+    pods = [{"name": "api-x", "workload": "api", "revision": 2, "containers": ["api"]}]
+    ((told,), gaps) = read_logs(client, "shop", pods, Asked(600, 10000), 5.0)
+    assert (told["cut"], bool(gaps)) == (cut, cut)
+
+
+def test_many_containers_share_what_may_be_read() -> None:
+    asked: list[str] = []
+
+    def send(method: str, path: str, body: bytes | None, content_type: str | None) -> Answer:
+        asked.append(path)
+        return Answer(200, [b"x\n"])
+
+    pods = [{"name": f"p{n}", "workload": "api", "revision": 2, "containers": ["api"]} for n in range(4)]
+    read_logs(Client(send, "prod"), "shop", pods, Asked(600, 5 << 20, 4 << 20), 5.0)
+    assert all(f"limitBytes={1 << 20}" in path for path in asked)
+    asked.clear()
+    read_logs(Client(send, "prod"), "shop", pods[:1], Asked(600, 5 << 20, 1 << 10), 5.0)
+    assert f"limitBytes={LEAST_BYTES}" in asked[0]
 
 
 def test_a_pod_with_many_containers_takes_nothing_of_the_others() -> None:

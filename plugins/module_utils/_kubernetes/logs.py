@@ -23,8 +23,10 @@ AT_ONCE = 8
 MOST_LOGS = 64
 LEAST_LINES = 500
 LEAST_BYTES = 131072
-# The last lines may be longer than the first ones were.
-TAIL_TIMES = 4
+# How long a line is taken for, to ask for so many of them; and how many times as long the newest ones may be.
+LINE_BYTES = 200
+TAIL_TIMES = 2
+FEWER = 0.8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +61,15 @@ def read_logs(
         if isinstance(answer, Exception):
             gaps.append({"diagnostic": what, "reason": str(answer) or type(answer).__name__})
             continue
-        cut = answer.size >= asked.bytes_max
-        told.append({"pod": pod, "container": container, "cut": cut, **answer.as_data()})
+        source, cut = answer
+        told.append({"pod": pod, "container": container, "cut": cut, **source.as_data()})
         if cut:
-            gaps.append({"diagnostic": what, "reason": f"it is longer than {asked.bytes_max} bytes; not all of it was read"})
+            gaps.append(
+                {
+                    "diagnostic": what,
+                    "reason": f"it is longer than its share of {asked.bytes_max} bytes; only its newest lines were read",
+                }
+            )
     if len(every) > len(places):
         gaps.append({"diagnostic": "logs", "reason": f"of {len(every)} containers {len(places)} were read"})
     return told, gaps
@@ -92,31 +99,32 @@ class Log:
     previous: bool
 
 
-def _one(log: Log, pod: str, container: str, asked: Asked) -> Source:
-    """A container's log. ``limitBytes`` keeps the oldest lines, so of one that is too long its last lines are asked for."""
-    first = _read(log, pod, container, asked)
+def _one(log: Log, pod: str, container: str, asked: Asked) -> tuple[Source, bool]:
+    """A container's newest lines, and whether there are more. ``limitBytes`` keeps the oldest of what is asked for, so where
+    lines are longer than was thought, fewer of them are asked for."""
+    lines = max(LEAST_LINES, asked.bytes_max // LINE_BYTES)
+    first, number = _read(log, pod, container, asked, lines)
     if first.size < asked.bytes_max:
-        return first
-    more = dataclasses.replace(asked, bytes_max=TAIL_TIMES * asked.bytes_max)
-    newest = _read(log, pod, container, more, tail=max(LEAST_LINES, first.lines // 2))
-    newest.size = max(newest.size, asked.bytes_max)
-    return newest
+        return first, number >= lines
+    wider = dataclasses.replace(asked, bytes_max=TAIL_TIMES * asked.bytes_max)
+    return _read(log, pod, container, wider, max(1, int(FEWER * number)))[0], True
 
 
-def _read(log: Log, pod: str, container: str, asked: Asked, tail: int | None = None) -> Source:
-    source = Source()
+def _read(log: Log, pod: str, container: str, asked: Asked, lines: int) -> tuple[Source, int]:
+    """What so many last lines tell, and how many there were."""
+    source, numbers = Source(), [0]
     path = f"/api/v1/namespaces/{log.namespace}/pods/{pod}/log"
-    query = {"container": container, "timestamps": "true", "sinceSeconds": str(asked.seconds), "limitBytes": str(asked.bytes_max)}
-    query |= {"previous": "true"} if log.previous else {}
-    pieces = log.client.stream(path, **query, **({"tailLines": str(tail)} if tail else {}))
-    source.feed(_no_more(pieces, asked.bytes_max), stamped=True)
-    return source
+    query = {"container": container, "timestamps": "true", "sinceSeconds": str(asked.seconds), "limitBytes": str(asked.bytes_max),
+             "tailLines": str(lines), **({"previous": "true"} if log.previous else {})}  # fmt: skip
+    source.feed(_no_more(log.client.stream(path, **query), asked.bytes_max, numbers), stamped=True)
+    return source, numbers[0]
 
 
-def _no_more(pieces: t.Iterable[bytes], most: int) -> t.Iterator[bytes]:
-    """Pieces up to a size, whatever the server was asked for."""
+def _no_more(pieces: t.Iterable[bytes], most: int, numbers: list[int]) -> t.Iterator[bytes]:
+    """Pieces up to a size, whatever the server was asked for; ``numbers`` counts their lines."""
     left = most
     for piece in pieces:
+        numbers[0] += piece[:left].count(b"\n")
         yield piece[:left]
         left -= len(piece)
         if left <= 0:

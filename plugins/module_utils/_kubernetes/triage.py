@@ -57,7 +57,7 @@ def argument_spec() -> Spec:
         },
         "log_seconds": {"type": "int", "default": 1800},
         "log_bytes_max": {"type": "int", "default": 5242880},
-        "log_bytes_max_all": {"type": "int", "default": 41943040},
+        "log_bytes_max_all": {"type": "int", "default": 25165824},
         "seconds_max": {"type": "float", "default": 15.0},
     }
 

@@ -40,14 +40,14 @@ ERRORS = (
 )
 
 
-def release(fault: Fault, image: str, cause: str) -> None:
-    """Rolls an image out, as a pipeline does, with its change-cause."""
+def release(fault: Fault, image: str, cause: str, **spec: t.Any) -> None:
+    """Rolls an image out, as a pipeline does, with its change-cause and what else of the pods changes."""
     container = {"name": "api-server", "image": image}
     Api.of(fault.lab).patch(
         DEPLOYMENT,
         {
             "metadata": {"annotations": {"kubernetes.io/change-cause": cause}},
-            "spec": {"template": {"spec": {"containers": [container]}}},
+            "spec": {"template": {"spec": {"containers": [container], **spec}}},
         },
     )
     fault.sessions.append(Session("deployment", 0, "", "", "", "", f"{NAMESPACE}/Deployment/api-server"))
@@ -216,6 +216,30 @@ def not_stuck(lab: Lab) -> None:
 def argo_keeps_it(fault: Fault) -> None:
     """Argo CD keeps the Deployment as its repository says."""
     Api.of(fault.lab).patch(DEPLOYMENT, {"metadata": {"annotations": {TRACKING: f"shop:apps/Deployment:{NAMESPACE}/api-server"}}})
+
+
+def external_secret(fault: Fault) -> None:
+    """External Secrets writes into the Secret, from a store elsewhere."""
+    Api.of(fault.lab).patch(f"{SECRET}?fieldManager=external-secrets", {"stringData": {"FROM_THE_STORE": "lab-only"}})
+
+
+def no_external_secret(lab: Lab) -> None:
+    Api.of(lab).patch(f"{SECRET}?fieldManager=external-secrets", {"data": {"FROM_THE_STORE": None}})
+
+
+def missing_volume(fault: Fault) -> None:
+    """A new version is rolled out that asks for a volume that nobody made; its pods find no place, and the old ones are gone."""
+    version = f"1.{fault.draw.randint(5, 9)}.{fault.draw.randint(0, 9)}"
+    volume = {"name": "cache", "persistentVolumeClaim": {"claimName": "api-cache"}}
+    release(fault, f"{IMAGE}:{version}", f"release {version}", volumes=[volume])
+    felt(fault)
+    wait_until(lambda: progress(fault.lab) == "ProgressDeadlineExceeded", FELT_WITHIN, "the rollout's deadline", 0.2)
+
+
+def no_volume(lab: Lab) -> None:
+    path = f"{DEPLOYMENT}?fieldManager=kubectl-patch"
+    Api.of(lab).patch(path, {"spec": {"template": {"spec": {"volumes": [{"$patch": "delete", "name": "cache"}]}}}})
+    good_again(lab)
 
 
 def nobody_keeps_it(lab: Lab) -> None:
@@ -536,6 +560,8 @@ FAULTS: dict[str, Kind] = {
     "target-port": Kind(target_port, right_port),
     "scaled-to-zero": Kind(scaled_to_zero, scaled_again),
     "canary": Kind(canary, no_canary),
+    "missing-volume": Kind(missing_volume, no_volume),
+    "decoy-external-secret": Kind(external_secret, no_external_secret, felt=False),
     "restarted-in-vain": Kind(restarted, good_again),
     "one-tenant": Kind(one_tenant, quiet_again, felt=False),
     "stuffing": Kind(stuffing, felt=False),
