@@ -72,7 +72,7 @@ mutations: setup ## takes one rule, one cap, one escape away at a time: the unit
 	$(PYTHON) -m tests.mutations
 
 bench: setup ## ours against the peers
-	@failed=0; for one in db_triage k8s_rollback log_analysis; do $(PYTHON) -m tests.bench.$$one || failed=1; done; exit $$failed
+	@failed=0; for one in db_triage k8s_rollback log_analysis error_rate; do $(PYTHON) -m tests.bench.$$one || failed=1; done; exit $$failed
 
 lab: setup ## starts the lab
 	$(PYTHON) -m tests.lab up

@@ -62,7 +62,7 @@ def main() -> int:
             events = [json.loads(line) for line in (told.folder / "timeline.jsonl").read_text().splitlines()]
             judged = next(event["at"] for event in events if event["kind"] == "judged")
             seconds.append(datetime.datetime.fromisoformat(judged).timestamp() - started)
-            unread = sum("not all of it was read" in gap["why"] for gap in told.findings["gaps"])
+            unread = sum("only its newest lines" in gap["why"] for gap in told.findings["gaps"])
     more = statistics.median(seconds) - empty
     print(f"{pods} pods with {mib} MiB of logs; {unread} logs were read in part")
     print(f"an empty play {empty:.2f} s, until the verdict {statistics.median(seconds):.2f} s")
