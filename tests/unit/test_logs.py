@@ -198,7 +198,7 @@ def test_whose_requests_they_were_is_kept_for_some_minutes() -> None:
 
 def test_made_up_paths_do_not_push_out_those_that_serve() -> None:
     flood = [AT[0] + b'{"path": "/x%s", "status": 401}' % bytes([97 + number // 26, 97 + number % 26]) for number in range(300)]
-    paths = told(*flood, *(AT[0] + b'{"path": "/sign", "status": 500}' for _ in range(9)))["endpoints"]
+    paths = told(*flood, *(AT[0] + b'{"path": "/sign", "status": 500}' for _number in range(9)))["endpoints"]
     assert paths["/sign"]["server_errors"] == 9
 
 

@@ -24,16 +24,17 @@ CONFIG = {"configmap": "api-config", "key": "DB_POOL_MAX", "off_value": None, "u
 
 
 def waiting(*, lines: int = 40, text: str = TEXT, last: str = NOW, room: int | None = 50, sessions: int = 6, config: Json | None = None,
-            limits: Json | None = POOL, **changes: t.Any) -> Json:  # fmt: skip
+            limits: Json | str | None = "ours", **changes: t.Any) -> Json:  # fmt: skip
     """Three pods that were started at one, thirty minutes after the key was written."""
     pods = [{**one, "configs": [TAKES]} for one in changes.pop("pods", OLDS)]
     told = [{**log(one["name"], 100, 20), "templates": {text: {"count": lines, "first": OLD, "last": last}}} for one in pods[:1]]
     facts = cluster(pods, told, releases=[release(1, OLD)], workload=changes.pop("workload", {}), **changes)
+    pool = POOL if limits == "ours" else limits
     below = [{"system": "pg", "room": None if room is None else {"more": room, "sessions": sessions}}]
     return {
         **facts,
-        "limits": {**LIMITS, "pool": limits},
-        "pools": [{**CONFIG, **(config or {})}] if limits else [],
+        "limits": {**LIMITS, "pool": pool},
+        "pools": [{**CONFIG, **(config or {})}] if pool else [],
         "below": below,
     }
 

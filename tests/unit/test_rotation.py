@@ -25,6 +25,10 @@ BOOKS = [{"manager": "sre.runbooks", "time": WRITTEN, "fieldsV1": {"f:data": {"f
 PLAN = Plan(KEY, "JWT_PREVIOUS", "api", 32, True)
 
 
+def drawn(number: int) -> bytes:
+    return RANDOM[:number]
+
+
 def pod(name: str, owner: str = "rs1", phase: str = "Running", made: str = MADE, **spec: t.Any) -> Json:
     owners = [{"uid": owner, "controller": True, "kind": "ReplicaSet", "name": owner}]
     containers = [{"name": "api", **spec.pop("container", {"env": TAKES})}]
@@ -64,9 +68,9 @@ class Server:
         return Answer(200, [json.dumps(body).encode()], DATE)
 
     def both(self) -> tuple[Rotation, SecretKey]:
-        client, draw = Client(self, "lab"), lambda number: RANDOM[:number]
-        keys = SecretKey(client, draw)
-        return Rotation(client, keys, draw), keys
+        client = Client(self, "lab")
+        keys = SecretKey(client, drawn)
+        return Rotation(client, keys, drawn), keys
 
 
 def test_the_old_key_stays_where_the_application_looks_for_it() -> None:

@@ -53,5 +53,5 @@ def logs_from(params: t.Mapping[str, t.Any]) -> Json:
         earlier, more = read_logs(client, params["namespace"], before, asked, until - time.monotonic(), previous=True)
         told, gaps = [*told, *({**one, "previous": True} for one in earlier)], [*gaps, *more]
     named = {f"{one['pod']}/{one['container']}{' before its restart' if one.get('previous') else ''}": one for one in told}
-    together = merged(t.cast("dict[str, Told]", named))
+    together = merged(t.cast(dict[str, Told], named))
     return {"pods": [pod["name"] for pod in pods], "sources": sorted(named), "gaps": gaps, **together}

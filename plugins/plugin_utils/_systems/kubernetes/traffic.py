@@ -181,7 +181,7 @@ def _errors_of(facts: Facts, workload: Watched, pods: list[Pod]) -> Observation:
 
 def _over(paths: t.Sequence[Path]) -> str:
     """Errors that are over, in words."""
-    told = [f"{one.name} since {one.last_error[11:19]}Z ({sum(good for good, _ in one.since_last)} well)" for one in paths]
+    told = [f"{one.name} since {one.last_error[11:19]}Z ({sum(since[0] for since in one.since_last)} well)" for one in paths]
     return f"; errors are over on {', '.join(told)}" if told else ""
 
 
