@@ -396,7 +396,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that containers share what is read", f"{KUBERNETES}/logs.py", "self.bytes_max_all // max(1, number)", "self.bytes_max_all"),
     ("that a log with more lines is cut", f"{KUBERNETES}/logs.py", "return first, number >= lines", "return first, False"),
     ("that an overlap is over first", ROTATION, "        if plan.previous in data:\n", "        if False:\n"),
-    ("that the application takes the old key", ROTATION, "if not _takes(template[\"spec\"], plan.key.secret, plan.previous):", "if False:"),
+    ("that the application takes the old key", ROTATION, 'if not _takes(deployment["spec"]["template"]["spec"], plan.key.secret, plan.previous):', "if False:"),
     ("that a document is no random text", ROTATION, "if DOCUMENT.match(now):", "if False:"),
     ("that a short key is not accepted any longer", ROTATION, "if len(now) < plan.bytes_min:", "if False:"),
     ("that the two keys are two", ROTATION, "not plan.previous or plan.previous == plan.key.name", "not plan.previous"),

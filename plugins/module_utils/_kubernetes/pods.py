@@ -73,11 +73,16 @@ def pod_of(one: Json, workloads: t.Sequence[Workload]) -> Pod:
     }
 
 
+def containers_of(spec: Json) -> list[Json]:
+    """The containers of a pod, and those that run before them."""
+    return [*spec["containers"], *(spec.get("initContainers") or [])]
+
+
 def references_of(spec: Json) -> list[Reference]:
     """What the containers of a pod take from Secrets into their environment; of a source that puts something before each name,
     nothing is known."""
     found: list[Reference] = []
-    for one in [*spec["containers"], *(spec.get("initContainers") or [])]:
+    for one in containers_of(spec):
         for variable in one.get("env") or []:
             reference = (variable.get("valueFrom") or {}).get("secretKeyRef")
             if reference:
@@ -92,7 +97,7 @@ def configs_of(spec: Json) -> list[ConfigReference]:
     """What the containers of a pod take from ConfigMaps: variables, and files. What is not understood is left out, and makes
     nothing else unread."""
     found: list[ConfigReference] = []
-    for one in [*spec["containers"], *(spec.get("initContainers") or [])]:
+    for one in containers_of(spec):
         for take in (_variables(one), _files(one, _dicts(spec.get("volumes")))):
             found += [t.cast("ConfigReference", {"container": one["name"], **reference}) for reference in take]
     return found

@@ -18,7 +18,7 @@ import typing as t
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.client import MANAGER, Client
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.data import written_of
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.errors import KubernetesError
-from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import is_owned
+from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.pods import containers_of, is_owned
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.secrets import (
     BEFORE,
     RANDOM_BYTES,
@@ -93,8 +93,9 @@ class Rotation:
         if plan.previous not in data:
             self.ours_since = _written_by_us(secret)
             return ""
-        template, since = self._deployment(plan)[0], written_of(secret).get(plan.previous, "")
-        self._refuse_others(plan, since)
+        deployment, since = self._deployment(plan), written_of(secret).get(plan.previous, "")
+        template = deployment["spec"]["template"]
+        self._refuse_others(plan, deployment, since)
         self._refuse_needed(plan, template)
         restarted = str(((template.get("metadata") or {}).get("annotations") or {}).get(RESTARTED) or "")
         now = email.utils.parsedate_to_datetime(self._client.date)
@@ -132,8 +133,8 @@ class Rotation:
             )
         if DOCUMENT.match(now):
             raise KubernetesError(f"{plan.key.said} holds a document (PEM, JSON), and no random text will do. {NOTHING}")
-        template = self._deployment(plan)[0]
-        self._refuse_others(plan, None)
+        deployment = self._deployment(plan)
+        self._refuse_others(plan, deployment, None)
         if not overlap:
             return
         if plan.previous in data:
@@ -146,7 +147,7 @@ class Rotation:
                 f"{plan.key.said} has {len(now)} bytes, and {plan.bytes_min} are needed: it must not be accepted any longer "
                 f"(replace_auth_key). {NOTHING}"
             )
-        if not _takes(template["spec"], plan.key.secret, plan.previous):
+        if not _takes(deployment["spec"]["template"]["spec"], plan.key.secret, plan.previous):
             raise KubernetesError(
                 f"{plan.key.said}: the Deployment {plan.workload} does not take {plan.previous}, so that every session would "
                 f"end. {NOTHING}"
@@ -163,15 +164,14 @@ class Rotation:
                     f"optional first. {NOTHING}"
                 )
 
-    def _deployment(self, plan: Plan) -> tuple[Json, str]:
-        """The template and the uid of what is restarted."""
-        found = self._client.get(f"/apis/apps/v1/namespaces/{plan.key.namespace}/deployments/{plan.workload}")
-        return found["spec"]["template"], str(found["metadata"]["uid"])
+    def _deployment(self, plan: Plan) -> Json:
+        """What is restarted."""
+        return self._client.get(f"/apis/apps/v1/namespaces/{plan.key.namespace}/deployments/{plan.workload}")
 
-    def _refuse_others(self, plan: Plan, since: str | None) -> None:
+    def _refuse_others(self, plan: Plan, deployment: Json, since: str | None) -> None:
         """Raises KubernetesError where pods take the Secret that are not of the Deployment, or, where a time is given, were made
         before it."""
-        base, uid = f"namespaces/{plan.key.namespace}", self._deployment(plan)[1]
+        base, uid = f"namespaces/{plan.key.namespace}", deployment["metadata"]["uid"]
         sets = self._client.items(f"/apis/apps/v1/{base}/replicasets")
         own = {one["metadata"]["uid"] for one in sets if is_owned(one, uid)}
         pods = [one for one in self._client.items(f"/api/v1/{base}/pods") if _takes(one["spec"], plan.key.secret)]
@@ -199,10 +199,6 @@ def _written_by_us(secret: Json) -> str:
     """When this collection wrote the Secret last; empty for never."""
     entries = [one for one in secret["metadata"].get("managedFields") or [] if one.get("manager") == MANAGER]
     return max((str(one.get("time") or "") for one in entries), default="")
-
-
-def containers_of(spec: Json) -> list[Json]:
-    return [*spec["containers"], *(spec.get("initContainers") or [])]
 
 
 def _takes(spec: Json, secret: str, key: str | None = None) -> bool:
