@@ -162,16 +162,16 @@ def heal_all(lab: Lab) -> None:
         faults.heal(lab, name)
 
 
+def well(load: Variables) -> bool:
+    """Whether the lab's users are well, by what they or the observer wrote."""
+    return bool(load.get("requests", 0) > 20 and load["errors"] == 0 and load["p95_ms"] < 200)
+
+
 def settle(lab: Lab) -> None:
     """Heals everything, forgets what the vendors saw, and waits until users are well."""
     heal_all(lab)
     control.reset(lab, *VENDORS)
-
-    def well() -> bool:
-        load = lab.read("load.json") or {}
-        return bool(load.get("requests", 0) > 20 and load["errors"] == 0 and load["p95_ms"] < 200)
-
-    wait_until(well, 20, "the users' recovery after healing", 0.1)
+    wait_until(lambda: well(lab.read("load.json") or {}), 20, "the users' recovery after healing", 0.1)
 
 
 def suffering(lab: Lab, *, locks: bool = True) -> None:

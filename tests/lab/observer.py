@@ -51,6 +51,12 @@ def last(lab: Lab) -> dict[str, t.Any]:
     return t.cast("dict[str, t.Any]", json.loads(lines[-1]))
 
 
+def since(lab: Lab, at: float) -> list[dict[str, t.Any]]:
+    """The observer's lines from a time on (seconds since the epoch)."""
+    looks = [json.loads(line) for line in lab.file("observer.jsonl").read_text().splitlines()]
+    return [one for one in looks if one["at"] >= at]
+
+
 def next_look(lab: Lab) -> dict[str, t.Any]:
     """A line that the observer writes after this call."""
     since = time.time()
