@@ -33,8 +33,12 @@ HOW = """\
   python -m tests.lab down                   ends the lab"""
 VENDORS = ("pagerduty", "statuspage", "mail", "datadog")
 DATABASE = ("postgres", "app", "load", "observer", *VENDORS)
+STANDING = (
+    ("app", "tests.lab.app"), ("aws", "tests.lab.aws.server"), ("load", "tests.lab.load"), ("observer", "tests.lab.observer"),
+)  # fmt: skip
 CLUSTER = ("postgres", "kubernetes", "service", *VENDORS)
-PARTS = (*DATABASE, "kubernetes", "service")
+CLOUD = (*DATABASE, "aws")
+PARTS = (*DATABASE, "kubernetes", "service", "aws")
 
 
 def running(lab: Lab, part: str) -> bool:
@@ -60,7 +64,7 @@ def up(lab: Lab, wanted: t.Sequence[str], version: str, settings: dict[str, str]
         raise LabError(f"there is no part {', '.join(sorted(unknown))}; there are: {', '.join(PARTS)}")
     needed = set(wanted or DATABASE)
     needed |= {"kubernetes"} if "service" in needed else set()
-    needed |= {"app"} if needed & {"load"} else set()
+    needed |= {"app"} if needed & {"load", "aws"} else set()
     needed |= {"postgres"} if needed & {"app", "observer", "service"} else set()
     clear_dead(lab)
     was_there = bool(lab.parts())
@@ -81,9 +85,9 @@ def _start(lab: Lab, needed: set[str], version: str, settings: dict[str, str]) -
         ]
         if "postgres" in needed and not running(lab, "postgres"):
             postgres.up(lab, version, settings)
-        for part in ("app", "load", "observer"):
+        for part, module in STANDING:
             if part in needed and not running(lab, part):
-                lab.start_part(part, f"tests.lab.{part}")
+                lab.start_part(part, module)
         if "kubernetes" in needed and not running(lab, "kubernetes"):
             lab.start_part("kubernetes", "tests.lab.kubernetes.plane", str(plane.assets()), seconds=60.0)
         if "service" in needed and not running(lab, "service"):

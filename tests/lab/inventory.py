@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from tests.lab.aws import world
 from tests.lab.kubernetes import issuer
 from tests.lab.kubernetes.service import WHO_AM_I
 from tests.lab.state import Lab
@@ -24,6 +25,15 @@ def database(server: dict[str, t.Any]) -> dict[str, t.Any]:
         "runbooks_db_admin_user": "custody_admin", "runbooks_db_admin_password": passwords["custody_admin"],
         "runbooks_db_application_users": ["custody_app"], "runbooks_db_cores": 1,
         "runbooks_db_plan_user": "custody_planner", "runbooks_db_plan_password": passwords["custody_planner"],
+    }  # fmt: skip
+
+
+def cloud(part: dict[str, t.Any]) -> dict[str, t.Any]:
+    return {
+        "runbooks_depends_on": ["lab-db"], "runbooks_aws_region": world.REGION, "runbooks_aws_endpoint_url": part["url"],
+        "runbooks_aws_access_key": world.READER, "runbooks_aws_secret_key": world.SECRET,
+        "runbooks_aws_operator_access_key": world.OPERATOR, "runbooks_aws_operator_secret_key": world.SECRET,
+        "runbooks_aws_account": world.ACCOUNT, "runbooks_aws_target_groups": [world.NAME],
     }  # fmt: skip
 
 
@@ -71,7 +81,13 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
     if "postgres" in lab.parts():
         hosts["lab-db"] = database(lab.part("postgres"))
         groups["role_database"] = {"hosts": ["lab-db"]}
-    if "app" in lab.parts():
+    if "aws" in lab.parts():
+        hosts["lab-cloud"] = cloud(lab.part("aws"))
+        groups["role_cloud"] = {"hosts": ["lab-cloud"]}
+        urls = [f"{lab.part('aws')['edge']}/{path}" for path in PATHS]
+        hosts["lab-public"] = {"runbooks_health_urls": urls, "runbooks_depends_on": ["lab-cloud"], **dict.fromkeys(FEW, 5)}
+        groups["role_edge"] = {"hosts": ["lab-public"]}
+    elif "app" in lab.parts():
         url = lab.part("app")["url"]
         # The lab has one small machine for everything, so it is measured with few requests at once.
         hosts["lab-api"] = {"runbooks_health_urls": [f"{url}/{path}" for path in PATHS], **dict.fromkeys(FEW, 5)}

@@ -74,7 +74,8 @@ def user(lab: Lab, host: str, samples: Samples, seed: int) -> None:
 
 def main() -> None:
     lab = Lab("", pathlib.Path(sys.argv[1]))
-    host = urllib.parse.urlsplit(lab.part("app")["url"]).netloc
+    front = lab.part("aws")["edge"] if "aws" in lab.parts() else lab.part("app")["url"]
+    host = urllib.parse.urlsplit(front).netloc
     samples = Samples()
     for number in range(WORKERS):
         threading.Thread(target=user, args=(lab, host, samples, number), daemon=True).start()

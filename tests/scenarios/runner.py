@@ -12,7 +12,8 @@ import yaml
 
 from tests import harness
 from tests.lab import faults, observer
-from tests.lab.__main__ import CLUSTER
+from tests.lab.__main__ import CLOUD, CLUSTER
+from tests.lab.aws import world
 from tests.lab.kubernetes.api import Api
 from tests.lab.state import Lab, LabError, wait_until
 
@@ -124,6 +125,13 @@ def newest_rollout(lab: Lab) -> str | None:
     return f"custody/Deployment/{newest['metadata']['ownerReferences'][0]['name']}" if newest else None
 
 
+def newest_start(lab: Lab) -> str | None:
+    """What CloudTrail knows of instances that were started: the seed's own question."""
+    asked = {"AttributeKey": "EventName", "AttributeValue": "RunInstances"}
+    events = world.client(lab, "cloudtrail").lookup_events(LookupAttributes=[asked], MaxResults=1)["Events"]
+    return str(events[0]["EventId"]) if events else None
+
+
 @dataclasses.dataclass(frozen=True)
 class Ground:
     """What a runbook's scenarios are played on: the lab's parts (none: the database's), and whom a naive look names."""
@@ -136,6 +144,7 @@ GROUNDS = {
     "db_degradation": Ground((), lambda lab: longest_running(lab, 1.0)),
     "auth_failure": Ground(CLUSTER, newest_rollout),
     "error_rate": Ground(CLUSTER, newest_rollout),
+    "api_outage": Ground(CLOUD, newest_start),
 }
 
 

@@ -76,7 +76,9 @@ def fetch(entry: str, wanted: Wanted) -> Sample:
     failure: str | None
     try:
         failure = within(wanted.timeout, lambda: _failure(entry, wanted))
-    except (OSError, LateError, http.client.HTTPException) as error:
+    except (TimeoutError, LateError) as error:
+        failure = f"{why_not(error)} after {wanted.timeout:g} s"
+    except (OSError, http.client.HTTPException) as error:
         failure = why_not(error)
     return Sample((time.monotonic() - started) * 1000, failure)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import typing as t
 
+from tests.lab.aws import faults as aws
 from tests.lab.kubernetes import faults as kubernetes
 from tests.lab.postgresql import application, connections, decoys, locks, work
 from tests.lab.postgresql.core import REPORTS, Fault, Kind, Session, suffers, superuser
@@ -15,7 +16,7 @@ from tests.lab.state import Lab, LabError, end_process, process_start, wait_unti
 
 __all__ = ["FAULTS", "REPORTS", "Fault", "Session", "break_it", "heal", "standing", "suffers", "superuser"]
 FAULTS: dict[str, Kind] = {
-    **kubernetes.FAULTS, **locks.FAULTS, **connections.FAULTS, **work.FAULTS, **application.FAULTS, **decoys.FAULTS,
+    **kubernetes.FAULTS, **aws.FAULTS, **locks.FAULTS, **connections.FAULTS, **work.FAULTS, **application.FAULTS, **decoys.FAULTS,
 }  # fmt: skip
 # A fault grows until its users feel it, so it may take its time.
 STANDS_WITHIN = 90

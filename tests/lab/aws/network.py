@@ -1,0 +1,59 @@
+"""What the account's network lets through, by moto's own objects: the lab's targets are reached only where it does."""
+
+from __future__ import annotations
+
+import ipaddress
+import typing as t
+
+from moto.ec2.models import ec2_backends
+from moto.elbv2.models import elbv2_backends
+
+from tests.lab.aws.world import ACCOUNT, NAME, REGION
+
+
+def _ec2() -> t.Any:
+    return ec2_backends[ACCOUNT][REGION]
+
+
+def _covers(rule: t.Any, port: int) -> bool:
+    if rule.ip_protocol == "-1":
+        return True
+    return bool(rule.ip_protocol == "tcp" and int(rule.from_port) <= port <= int(rule.to_port))
+
+
+def _lets_in(rule: t.Any, port: int, groups: t.Collection[str], address: ipaddress.IPv4Address) -> bool:
+    if not _covers(rule, port):
+        return False
+    if rule.source_group and rule.source_group.get("GroupId") in groups:
+        return True
+    given = (rule.ip_range or {}).get("CidrIp")
+    return bool(given) and address in ipaddress.ip_network(given)
+
+
+def balancer() -> t.Any:
+    return next(one for one in elbv2_backends[ACCOUNT][REGION].load_balancers.values() if one.name == NAME)
+
+
+def target_group() -> t.Any:
+    return next(one for one in elbv2_backends[ACCOUNT][REGION].target_groups.values() if one.name == NAME)
+
+
+def is_reached(instance_id: str, port: int) -> bool:
+    """Whether every node of the load balancer gets through to a port of an instance that runs."""
+    instance = _ec2().get_instance(instance_id)
+    if instance.state != "running":
+        return False
+    front = balancer()
+    nodes = [next(ipaddress.ip_network(one.cidr_block).hosts()) for one in front.subnets]
+    own = [_ec2().get_security_group_from_id(one.id) for one in instance.security_groups]
+    fronts = [_ec2().get_security_group_from_id(one) for one in front.security_groups]
+    goes_out = any(
+        _lets_in(rule, port, {one.id for one in own}, ipaddress.ip_address(instance.private_ip))
+        for group in fronts
+        for rule in group.egress_rules
+    )
+    comes_in = all(
+        any(_lets_in(rule, port, {one.id for one in fronts}, node) for group in own for rule in group.ingress_rules)
+        for node in nodes
+    )
+    return goes_out and comes_in
