@@ -32,6 +32,8 @@ USERS, POOLS, ROTATION = f"{SYSTEMS}/kubernetes/users.py", f"{SYSTEMS}/kubernete
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
 POSTGRESQL = "plugins/module_utils/_postgresql"
+AWS = "plugins/module_utils/_aws"
+REACH, PATHS, AWS_RULES = f"{SYSTEMS}/aws/reach.py", f"{SYSTEMS}/aws/paths.py", f"{AWS}/rules.py"
 BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
 EXECUTOR, NOTIFIER = (f"{UTILS}/{name}.py" for name in ("_run/executor", "_channels/notifier"))
@@ -418,9 +420,41 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("the check of an incident's id", f"{UTILS}/_record/inputs.py", "if not INCIDENT_ID.fullmatch(identity)", "if False"),
     ("that what comes back ends a proof", f"{UTILS}/_record/history.py",
      'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
+    ("a target that serves behind it", REACH, "if reached and not author.is_exact:", "if False:"),
+    ("a target that only lags", REACH, '"likely" if reached else "proven"', '"proven"'),
+    ("what else was changed on the way", REACH, "if author.change and not author.is_exact:", "if False:"),
+    ("one group that all targets have", REACH, "len(chosen) != 1 or ", ""),
+    ("one group of the balancer", REACH, "or len(sources) != 1", ""),
+    ("a change that AWS refused", REACH, 'one["name"] in NETWORK and not one["refused"]', 'one["name"] in NETWORK'),
+    ("only changes of the network", REACH, 'one["name"] in NETWORK and not', "not"),
+    ("both groups in the change", REACH, ' and set(change["touches"]) & others', ""),
+    ("open to some, closed to others", REACH, "    if any(closed):\n", "    if False:\n"),
+    ("what is not understood", REACH, 'if any(hop.verdict == "unknown"', 'if False and any(hop.verdict == "unknown"'),
+    ("an instance that does not run", REACH, ' if way.instance["state"] == "running"', ""),
+    ("the health check's own port", REACH, 'group["health_port"] or target["port"]', 'target["port"]'),
+    ("only silent targets", REACH, ' and target["reason"] == NO_ANSWER', ""),
+    ("a target that answers is reached", REACH, ' or target["reason"] == ANSWERED', ""),
+    ("rules of TCP", PATHS, 'return rule["protocol"] in TCP and', "return"),
+    ("all nodes of the balancer", PATHS, "networks and all(any(", "networks and any(any("),
+    ("a prefix list", PATHS, ' or any(rule["prefix_list"] for rule in meant)', ""),
+    ("some of the addresses", PATHS, '"unknown" if partly or', '"unknown" if'),
+    ("rules that were not read", PATHS, 'if any(gap["diagnostic"] == "security groups"', 'if False and any(gap["diagnostic"] == "security groups"'),
+    ("the lowest entry decides", PATHS, 'key=lambda one: one["number"])', 'key=lambda one: -one["number"])'),
+    ("the answer's ports", PATHS, "(inner, True, EPHEMERAL, nodes,", "(inner, True, (port, port), nodes,"),
+    ("one subnet has no ACL between", PATHS, 'if subnet == instance["subnet"]:', "if False:"),
+    ("a balancer without groups", PATHS, "    if not own:", "    if False:"),
+    ("a rule that is there already", AWS_RULES, "        if standing:", "        if False:"),
+    ("a rule of somebody else is not ours", AWS_RULES, 'standing[0]["id"] if ours else ""', 'standing[0]["id"]'),
+    ("a rule that was changed meanwhile", AWS_RULES, "if not wanted.is_met_by(standing[0]):", "if False:"),
+    ("a dry run that would be refused", AWS_RULES, "if dry_run and error.code == WOULD:", "if dry_run:"),
+    ("inbound rules only", AWS_RULES, 'not rule["egress"]', "True"),
+    ("the runbook's own calls", f"{AWS}/triage.py", 'if one.get("AccessKeyId") != self.account.own_key', ""),
+    ("a write that may have arrived", f"{AWS}/account.py", "if unsent else OutcomeUnknownError", "if True else OutcomeUnknownError"),
 ]  # fmt: skip
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
 ROOMS = {
+    f"{SYSTEMS}/aws": ("test_aws_rules.py",),
+    AWS: ("test_aws_calls.py",),
     f"{SYSTEMS}/auth": ("test_tokens.py",),
     "plugins/module_utils/_token": ("test_tokens.py",),
     "plugins/module_utils/_probe": ("test_probe.py",),

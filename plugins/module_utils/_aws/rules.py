@@ -74,8 +74,8 @@ class Rules:
         self._account = account
 
     def _of(self, name: str, value: str) -> list[Rule]:
-        given = {"Filters": [{"Name": name, "Values": [value]}]}
-        found = self._account.pages("ec2", "describe_security_group_rules", "SecurityGroupRules", **given)
+        filters = [{"Name": name, "Values": [value]}]
+        found = self._account.pages("ec2", "describe_security_group_rules", "SecurityGroupRules", Filters=filters)
         return [answers.rule(one) for one in found]
 
     def add(self, wanted: Wanted, *, dry_run: bool) -> Outcome:

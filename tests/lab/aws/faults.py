@@ -28,6 +28,43 @@ def unseen_health_check_rule(fault: Fault) -> None:
     health_check_rule(fault)
 
 
+def instances_stopped(fault: Fault) -> None:
+    """Somebody stops the instances behind the load balancer."""
+    part = fault.lab.part("aws")
+    world.client(fault.lab, "ec2", world.PIPELINE).stop_instances(InstanceIds=part["instances"])
+    fault.sessions.append(Session("instances", 0, "", "", "", "", world.NAME))
+    felt(fault)
+
+
+def instances_run(lab: Lab) -> None:
+    world.client(lab, "ec2").start_instances(InstanceIds=lab.part("aws")["instances"])
+
+
+def acl_denies(fault: Fault) -> None:
+    """A network ACL lets no answer of the targets out any more."""
+    part = fault.lab.part("aws")
+    ec2 = world.client(fault.lab, "ec2", world.PIPELINE)
+    number = fault.draw.randint(1, 99)
+    entry = {"RuleNumber": number, "Protocol": "6", "RuleAction": "deny", "Egress": True, "CidrBlock": "10.20.0.0/16",
+             "PortRange": {"From": 1024, "To": 65535}}  # fmt: skip
+    ec2.create_network_acl_entry(NetworkAclId=part["acl"], **entry)
+    fault.lab.write("aws-acl.json", {"number": number})
+    fault.sessions.append(Session("acl", 0, "", "", "", "", part["acl"]))
+    felt(fault)
+
+
+def acl_allows(lab: Lab) -> None:
+    number = (lab.read("aws-acl.json") or {}).get("number")
+    world.client(lab, "ec2").delete_network_acl_entry(NetworkAclId=lab.part("aws")["acl"], RuleNumber=number, Egress=True)
+
+
+def innocent_change(fault: Fault) -> None:
+    """Decoy: a pipeline opens another port of the same group, the newest change of all."""
+    permission = {"IpProtocol": "tcp", "FromPort": 9100, "ToPort": 9100, "IpRanges": [{"CidrIp": "10.20.0.0/16"}]}
+    group = fault.lab.part("aws")["instance_group"]
+    world.client(fault.lab, "ec2", world.PIPELINE).authorize_security_group_ingress(GroupId=group, IpPermissions=[permission])
+
+
 def rule_is_back(lab: Lab) -> None:
     """The rule as it was; what the runbook made is its own, and goes first."""
     part = lab.part("aws")
@@ -43,5 +80,8 @@ def rule_is_back(lab: Lab) -> None:
 
 FAULTS: dict[str, Kind] = {
     "health-check-rule": Kind(health_check_rule, rule_is_back, felt=True, locks=False),
+    "instances-stopped": Kind(instances_stopped, instances_run, felt=True, locks=False),
+    "acl-denies": Kind(acl_denies, acl_allows, felt=True, locks=False),
+    "innocent-change": Kind(innocent_change, rule_is_back, felt=False, locks=False),
     "unseen-health-check-rule": Kind(unseen_health_check_rule, rule_is_back, felt=True, locks=False),
 }

@@ -21,13 +21,13 @@ def _covers(rule: t.Any, port: int) -> bool:
     return bool(rule.ip_protocol == "tcp" and int(rule.from_port) <= port <= int(rule.to_port))
 
 
-def _lets_in(rule: t.Any, port: int, groups: t.Collection[str], address: ipaddress.IPv4Address) -> bool:
+def _lets_in(rule: t.Any, port: int, groups: t.Collection[str], address: str) -> bool:
     if not _covers(rule, port):
         return False
     if rule.source_group and rule.source_group.get("GroupId") in groups:
         return True
     given = (rule.ip_range or {}).get("CidrIp")
-    return bool(given) and address in ipaddress.ip_network(given)
+    return given is not None and ipaddress.ip_address(address) in ipaddress.ip_network(given)
 
 
 def balancer() -> t.Any:
@@ -38,17 +38,21 @@ def target_group() -> t.Any:
     return next(one for one in elbv2_backends[ACCOUNT][REGION].target_groups.values() if one.name == NAME)
 
 
+def state_of(instance_id: str) -> str:
+    return str(_ec2().get_instance(instance_id).state)
+
+
 def is_reached(instance_id: str, port: int) -> bool:
     """Whether every node of the load balancer gets through to a port of an instance that runs."""
     instance = _ec2().get_instance(instance_id)
     if instance.state != "running":
         return False
     front = balancer()
-    nodes = [next(ipaddress.ip_network(one.cidr_block).hosts()) for one in front.subnets]
+    nodes = [str(next(iter(ipaddress.ip_network(one.cidr_block).hosts()))) for one in front.subnets]
     own = [_ec2().get_security_group_from_id(one.id) for one in instance.security_groups]
     fronts = [_ec2().get_security_group_from_id(one) for one in front.security_groups]
     goes_out = any(
-        _lets_in(rule, port, {one.id for one in own}, ipaddress.ip_address(instance.private_ip))
+        _lets_in(rule, port, {one.id for one in own}, str(instance.private_ip))
         for group in fronts
         for rule in group.egress_rules
     )

@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from tests.lab.aws import network
-from tests.lab.aws.trail import Trail
+from tests.lab.aws.trail import Trail, call_of
 from tests.lab.aws.world import populate
 from tests.lab.state import Lab, serve_until_told
 
@@ -26,14 +26,18 @@ from tests.lab.state import Lab, serve_until_told
 HEALTH_SECONDS = 0.3
 LATE_SECONDS = 2.5
 JOURNAL = "/lab/journal"
+REFUSAL = (
+    b"<Response><Errors><Error><Code>UnauthorizedOperation</Code><Message>You are not authorized to perform this operation."
+    b"</Message></Error></Errors><RequestID>lab</RequestID></Response>"
+)
 Json = dict[str, t.Any]
 
 
 class Journaled:
     """moto's application, every call of which is noted."""
 
-    def __init__(self, trail: Trail) -> None:
-        self._application, self._trail = DomainDispatcherApplication(create_backend_app), trail
+    def __init__(self, lab: Lab, trail: Trail) -> None:
+        self._application, self._lab, self._trail = DomainDispatcherApplication(create_backend_app), lab, trail
 
     def __call__(self, environ: Json, start_response: t.Callable[..., t.Any]) -> t.Iterable[bytes]:
         if environ["PATH_INFO"] == JOURNAL:
@@ -43,6 +47,12 @@ class Journaled:
         body = environ["wsgi.input"].read(length)
         environ["wsgi.input"] = _Again(body)
         headers = {"Authorization": environ.get("HTTP_AUTHORIZATION", ""), "X-Amz-Target": environ.get("HTTP_X_AMZ_TARGET", "")}
+
+        call = call_of(headers, body)
+        if call and call["action"] in (self._lab.read("aws.json") or {}).get("denied", []):
+            self._trail.note(headers, body, 403)
+            start_response("403 Forbidden", [("Content-Type", "text/xml")])
+            return [REFUSAL]
 
         def began(status: str, *rest: t.Any) -> t.Any:
             self._trail.note(headers, body, int(status.split()[0]))
@@ -72,7 +82,10 @@ class Health:
 
     def of(self, instance: str, port: int) -> tuple[str, str | None, str | None]:
         """A target's state, and why."""
-        if network.target_group().targets and not network.is_reached(instance, port):
+        state = network.state_of(instance)
+        if state != "running":
+            return "unused", "Target.InvalidState", f"Target is in the {state} state"
+        if not network.is_reached(instance, port):
             return "unhealthy", "Target.Timeout", "Request timed out"
         refused = self._application_refuses()
         if refused:
@@ -146,8 +159,8 @@ def extend(lab: Lab, trail: Trail, health: Health) -> None:
         delay = (lab.read("aws.json") or {}).get("trail_delay", 0.0)
         return json.dumps(trail.events(json.loads(self.body), delay))
 
-    FakeTargetGroup.health_for = health_for
-    CloudTrailResponse.lookup_events = lookup_events
+    for owner, function in ((FakeTargetGroup, health_for), (CloudTrailResponse, lookup_events)):
+        setattr(owner, function.__name__, function)
 
 
 def main() -> None:
@@ -155,7 +168,7 @@ def main() -> None:
     application = lab.part("app")["url"]
     trail = Trail()
     extend(lab, trail, Health(application))
-    api = make_server("127.0.0.1", 0, Journaled(trail), threaded=True, request_handler=MotoRequestHandler)
+    api = make_server("127.0.0.1", 0, Journaled(lab, trail), threaded=True, request_handler=MotoRequestHandler)
     threading.Thread(target=api.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{api.server_port}"
     told = populate(url)

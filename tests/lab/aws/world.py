@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
+import urllib.request
 
 import boto3
 import botocore.config
@@ -29,6 +31,12 @@ def client_at(url: str, service: str, key: str = ADMIN) -> t.Any:
     config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=10)
     return boto3.client(service, region_name=REGION, endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=SECRET,
                         config=config)  # fmt: skip
+
+
+def journal(lab: Lab) -> list[dict[str, t.Any]]:
+    """Every call that the account received, in order."""
+    with urllib.request.urlopen(f"{lab.part('aws')['url']}/lab/journal", timeout=10) as answer:
+        return t.cast("list[dict[str, t.Any]]", json.load(answer))
 
 
 def named(kind: str, name: str) -> list[dict[str, t.Any]]:
@@ -73,7 +81,8 @@ def populate(url: str) -> dict[str, t.Any]:
     elb.register_targets(TargetGroupArn=target_group, Targets=[{"Id": one} for one in instances])
     elb.create_listener(LoadBalancerArn=balancer, Protocol="HTTP", Port=80,
                         DefaultActions=[{"Type": "forward", "TargetGroupArn": target_group}])  # fmt: skip
-    return {"vpc": vpc, "subnets": subnets, "groups": groups, "instances": instances, "balancer": balancer,
+    acl = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["NetworkAcls"][0]["NetworkAclId"]
+    return {"vpc": vpc, "acl": acl, "subnets": subnets, "groups": groups, "instances": instances, "balancer": balancer,
             "target_group": target_group, "balancer_group": balancer_group, "instance_group": instance_group}  # fmt: skip
 
 

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Part, System, data_beside
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws import reach, targets, views
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws import instances, reach, targets, views
 
 SYSTEM = System(
     kind="aws",
     group="role_cloud",
     diagnose=Part("sre.runbooks.aws_diagnostics"),
     verify=Part("sre.runbooks.aws_diagnostics"),
-    rules=(*targets.RULES, *reach.RULES),
+    rules=(*targets.RULES, *instances.RULES, *reach.RULES),
     findings=data_beside(__file__, "catalogue.yml"),
     mitigations=data_beside(__file__, "mitigations.yml"),
     vital=("target groups", "target health"),

@@ -21,8 +21,9 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.facts im
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.paths import Hop, path
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.targets import SERVES, UNHEALTHY, group_ref
 
-# What is said where nothing came back at all; any other reason came from the target itself.
+# What is said where nothing came back at all, and where the target itself answered.
 NO_ANSWER = "Target.Timeout"
+ANSWERED = "Target.ResponseCodeMismatch"
 BLOCKED = "aws.health_check_blocked"
 REVOKED = "RevokeSecurityGroupIngress"
 # What changes whether a load balancer gets through to a target.
@@ -63,12 +64,20 @@ def _fronts(facts: Facts, group: TargetGroup) -> list[t.Any]:
     return [one for one in facts["balancers"] if one["arn"] in group["balancers"]]
 
 
-def ways(facts: Facts, group: TargetGroup, state: str) -> list[Way]:
-    """The way of the health check to each instance that is in a state and, where it is unhealthy, gave no answer."""
+def _is_silent(target: Target) -> bool:
+    return target["state"] == UNHEALTHY and target["reason"] == NO_ANSWER
+
+
+def _is_reached(target: Target) -> bool:
+    return target["state"] == SERVES or target["reason"] == ANSWERED
+
+
+def ways(facts: Facts, group: TargetGroup, chosen: t.Callable[[Target], bool]) -> list[Way]:
+    """The way of the health check to each chosen target that is an instance which was read."""
     known = {one["id"]: one for one in facts["instances"]}
     found = []
     for target in group["targets"]:
-        if target["state"] == state and target["id"] in known and (state == SERVES or target["reason"] == NO_ANSWER):
+        if chosen(target) and target["id"] in known:
             instance, port = known[target["id"]], group["health_port"] or target["port"]
             hops = [hop for front in _fronts(facts, group) for hop in path(facts, front, instance, port)]
             found.append(Way(target, instance, port, tuple(hops)))
@@ -78,10 +87,10 @@ def ways(facts: Facts, group: TargetGroup, state: str) -> list[Way]:
 def blocked(facts: Facts) -> t.Iterator[Observation]:
     """A security group or a network ACL that keeps the health check from targets that do not answer it."""
     for group in facts["target_groups"]:
-        silent = [one for one in group["targets"] if one["state"] == UNHEALTHY and one["reason"] == NO_ANSWER]
-        found = [way for way in ways(facts, group, UNHEALTHY) if way.instance["state"] == "running"]
+        silent = [one for one in group["targets"] if _is_silent(one)]
+        found = [way for way in ways(facts, group, _is_silent) if way.instance["state"] == "running"]
         if not silent:
-            if any(one["state"] == SERVES for one in group["targets"]):
+            if any(_is_reached(one) for one in group["targets"]):
                 yield RuledOut(facts["system"], BLOCKED, f"health checks reach the targets of {group['name']}")
             continue
         if len(found) < len(silent):
@@ -98,10 +107,10 @@ def _judged(facts: Facts, group: TargetGroup, silent: t.Sequence[Way]) -> Observ
     what = f"the way to {group['name']}"
     if all(closed):
         author = _author(facts, silent, [hops[0] for hops in closed])
-        serves = any(way.closed() for way in ways(facts, group, SERVES))
-        if serves and not author.is_exact:
-            return Gap(facts["system"], what, "it looks closed, and a target serves behind it all the same")
-        return _finding(facts, group, silent, author, "likely" if serves else "proven")
+        reached = any(way.closed() for way in ways(facts, group, _is_reached))
+        if reached and not author.is_exact:
+            return Gap(facts["system"], what, "it looks closed, and a target behind it is reached all the same")
+        return _finding(facts, group, silent, author, "likely" if reached else "proven")
     if any(closed):
         return Gap(facts["system"], what, "it looks closed to some of the silent targets and open to others")
     if any(hop.verdict == "unknown" for way in silent for hop in way.hops) or not all(way.hops for way in silent):
