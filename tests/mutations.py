@@ -5,8 +5,11 @@ A mutation is (what it takes away, file, old text, new text); a text that is not
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import os
 import pathlib
+import queue
 import shutil
 import subprocess
 import sys
@@ -498,7 +501,7 @@ ROOMS = {
     NOTIFIER: ("test_telling.py", "test_session.py"),
     DELIVERY: ("test_telling.py", "test_session.py", "test_disclosure.py"),
     STORE: ("test_store.py", "test_record.py"),
-    f"{UTILS}/_run/opening.py": ("test_store.py", "test_session.py", "test_kills.py", "test_disclosure.py"),
+    f"{UTILS}/_run/opening.py": ("test_disclosure.py", "test_store.py", "test_session.py", "test_kills.py"),
     f"{UTILS}/_record/lock.py": ("test_record.py",),
     f"{UTILS}/_record/context.py": ("test_session.py", "test_plan.py", "test_store.py"),
     **dict.fromkeys(
@@ -543,24 +546,43 @@ def noticed(root: pathlib.Path, tests: t.Sequence[str]) -> bool:
     return subprocess.run([*command, *deselected], cwd=root, capture_output=True).returncode == 1
 
 
+def tried(root: pathlib.Path, mutation: tuple[str, str, str, str]) -> bool:
+    """Whether one mutation is noticed; the copy is as it was afterwards."""
+    what, file, old, new = mutation
+    path, started = root / file, time.monotonic()
+    original = path.read_text()
+    if old not in original:
+        raise SystemExit(f"mutations: {file} does not have {old!r}")
+    path.write_text(original.replace(old, new))
+    good = noticed(root, tests_of(file))
+    path.write_text(original)
+    print(f"{'noticed' if good else 'MISSED':<8} without {what} ({time.monotonic() - started:.1f} s)", flush=True)
+    return good
+
+
 def main() -> int:
-    missed = []
-    with a_copy() as root:
-        if noticed(root, ["tests/unit"]):
+    """Each processor has a copy of its own to take things away from."""
+    workers = os.cpu_count() or 1
+    with contextlib.ExitStack() as stack:
+        free: queue.SimpleQueue[pathlib.Path] = queue.SimpleQueue()
+        roots = [stack.enter_context(a_copy()) for _worker in range(workers)]
+        if noticed(roots[0], ["tests/unit"]):
             print("mutations: the unit tests fail without any")
             return 1
-        for what, file, old, new in MUTATIONS:
-            path, started = root / file, time.monotonic()
-            original = path.read_text()
-            if old not in original:
-                raise SystemExit(f"mutations: {file} does not have {old!r}")
-            path.write_text(original.replace(old, new))
-            good = noticed(root, tests_of(file))
-            path.write_text(original)
-            missed += [] if good else [what]
-            print(f"{'noticed' if good else 'MISSED':<8} without {what} ({time.monotonic() - started:.1f} s)", flush=True)
-    print(f"mutations: {len(MUTATIONS) - len(missed)} passed, {len(missed)} failed")
-    return 1 if missed else 0
+        for root in roots:
+            free.put(root)
+
+        def work(mutation: tuple[str, str, str, str]) -> bool:
+            root = free.get()
+            try:
+                return tried(root, mutation)
+            finally:
+                free.put(root)
+
+        with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+            results = list(pool.map(work, MUTATIONS))
+    print(f"mutations: {sum(results)} passed, {len(results) - sum(results)} failed")
+    return 0 if all(results) else 1
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.ranking import holds, rank
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import System
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.verdict import judge
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import auth, edge, kubernetes, postgresql, shipped
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems import edge, found, postgresql, shipped
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.postgresql import locks
 from hypothesis import assume, settings
 from hypothesis import given as generated
@@ -121,7 +121,8 @@ def test_the_same_facts_give_the_same_bytes_in_whatever_order() -> None:
 
 def test_with_its_rule_removed_a_cause_is_unproven_and_nothing_is_offered() -> None:
     rules = tuple(rule for rule in postgresql.SYSTEM.rules if rule is not locks.queued_ddl)
-    without = load([dataclasses.replace(postgresql.SYSTEM, rules=rules), edge.SYSTEM, kubernetes.SYSTEM, auth.SYSTEM])
+    others = [system for system in found() if system.kind != postgresql.SYSTEM.kind]
+    without = load([dataclasses.replace(postgresql.SYSTEM, rules=rules), *others])
     result = judged(given.database(given.queued_ddl()), SICK, catalogue=without)
     assert (result["verdict"], result["offers"]) == ("unproven", [])
     assert result["last_hop"] == "5 sessions of the application wait for locks, the longest for 9.0 s"

@@ -52,9 +52,7 @@ def is_reached(instance_id: str, port: int) -> bool:
     own = [_ec2().get_security_group_from_id(one.id) for one in instance.security_groups]
     fronts = [_ec2().get_security_group_from_id(one) for one in front.security_groups]
     goes_out = any(
-        _lets_in(rule, port, {one.id for one in own}, str(instance.private_ip))
-        for group in fronts
-        for rule in group.egress_rules
+        _lets_in(rule, port, {one.id for one in own}, str(instance.private_ip)) for group in fronts for rule in group.egress_rules
     )
     comes_in = all(
         any(_lets_in(rule, port, {one.id for one in fronts}, node) for group in own for rule in group.ingress_rules)

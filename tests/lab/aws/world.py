@@ -6,9 +6,6 @@ import json
 import typing as t
 import urllib.request
 
-import boto3
-import botocore.config
-
 from tests.lab.state import Lab
 
 REGION = "eu-central-1"
@@ -28,6 +25,9 @@ def client(lab: Lab, service: str, key: str = ADMIN) -> t.Any:
 
 
 def client_at(url: str, service: str, key: str = ADMIN) -> t.Any:
+    import boto3  # takes half a second, and every look at the inventory comes by here
+    import botocore.config
+
     config = botocore.config.Config(retries={"total_max_attempts": 1}, read_timeout=10)
     return boto3.client(service, region_name=REGION, endpoint_url=url, aws_access_key_id=key, aws_secret_access_key=SECRET,
                         config=config)  # fmt: skip
