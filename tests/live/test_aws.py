@@ -89,7 +89,24 @@ def test_a_rule_is_put_back_and_taken_away_with_what_the_policies_grant(cloud: L
     assert back.code == 0, back.output[-3000:]
     assert described(cloud) == before
     assert calls(cloud, world.READER, since) == policy("reader") | WHO
-    assert calls(cloud, world.OPERATOR, since) == policy("operator") | WHO
+    rule = {"ec2:DescribeSecurityGroupRules", "ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"}
+    assert calls(cloud, world.OPERATOR, since) == rule | WHO
+    assert rule <= policy("operator")
+
+
+def test_instances_that_were_stopped_run_again_with_what_the_policy_grants(cloud: Lab, root: pathlib.Path) -> None:
+    since = len(world.journal(cloud))
+    faults.break_it(cloud, "instances-stopped", 1)
+    start = ("-e", "mitigate=start_instances", "-e", "approval=auto")
+    checked = play(cloud, root, *start, "--check")
+    assert checked.code == 0, checked.output[-3000:]
+    states = {one["TargetHealth"]["State"] for one in described(cloud)["health"]}
+    assert states == {"unused"}, "check mode started something"
+    done = play(cloud, root, *start)
+    assert (done.code, done.incident["state"]) == (0, "resolved"), done.output[-3000:]
+    assert "StopInstances by terraform-pipeline" in done.output
+    assert calls(cloud, world.OPERATOR, since) <= policy("operator") | WHO
+    assert "ec2:StartInstances" in calls(cloud, world.OPERATOR, since)
 
 
 def triage(lab: Lab, **changes: t.Any) -> Json:

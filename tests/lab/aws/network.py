@@ -10,6 +10,9 @@ from moto.elbv2.models import elbv2_backends
 
 from tests.lab.aws.world import ACCOUNT, NAME, REGION
 
+# Any port that a load balancer asks from.
+ASKS_FROM = 40000
+
 
 def _ec2() -> t.Any:
     return ec2_backends[ACCOUNT][REGION]
@@ -42,6 +45,26 @@ def state_of(instance_id: str) -> str:
     return str(_ec2().get_instance(instance_id).state)
 
 
+def _acl_lets(acl: t.Any, port: int, address: str, *, egress: bool) -> bool:
+    """The lowest entry that matches decides."""
+    for entry in sorted(acl.network_acl_entries, key=lambda one: int(one.rule_number)):
+        if str(entry.egress).lower() != str(egress).lower() or entry.protocol not in ("-1", "6"):
+            continue
+        whole = entry.port_range_from is None
+        if not whole and not int(entry.port_range_from) <= port <= int(entry.port_range_to):
+            continue
+        if ipaddress.ip_address(address) in ipaddress.ip_network(entry.cidr_block):
+            return bool(entry.rule_action == "allow")
+    return False
+
+
+def _acls_let(port: int, asks_from: int, node: str, target: str) -> bool:
+    """The lab's subnets share one ACL, so both ways pass it twice."""
+    (acl,) = [one for one in _ec2().network_acls.values() if one.vpc_id == balancer().vpc_id]
+    there = all(_acl_lets(acl, port, to, egress=out) for to, out in ((target, True), (node, False)))
+    return there and all(_acl_lets(acl, asks_from, to, egress=out) for to, out in ((node, True), (target, False)))
+
+
 def is_reached(instance_id: str, port: int) -> bool:
     """Whether every node of the load balancer gets through to a port of an instance that runs."""
     instance = _ec2().get_instance(instance_id)
@@ -58,4 +81,4 @@ def is_reached(instance_id: str, port: int) -> bool:
         any(_lets_in(rule, port, {one.id for one in fronts}, node) for group in own for rule in group.ingress_rules)
         for node in nodes
     )
-    return goes_out and comes_in
+    return goes_out and comes_in and all(_acls_let(port, ASKS_FROM, node, str(instance.private_ip)) for node in nodes)

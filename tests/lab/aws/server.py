@@ -13,6 +13,7 @@ import typing as t
 import urllib.parse
 
 from moto.cloudtrail.responses import CloudTrailResponse
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.elbv2.models import FakeHealthStatus, FakeTargetGroup
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -159,6 +160,11 @@ def extend(lab: Lab, trail: Trail, health: Health) -> None:
         delay = (lab.read("aws.json") or {}).get("trail_delay", 0.0)
         return json.dumps(trail.events(json.loads(self.body), delay))
 
+    def description(self: t.Any) -> str | None:
+        told = self.ip_range.get("Description") or self.source_group.get("Description")
+        return t.cast("str | None", told)
+
+    setattr(SecurityGroupRule, "description", property(description))  # noqa: B010  # moto has it of ranges only
     for owner, function in ((FakeTargetGroup, health_for), (CloudTrailResponse, lookup_events)):
         setattr(owner, function.__name__, function)
 
