@@ -35,7 +35,7 @@ USERS, POOLS, ROTATION = f"{SYSTEMS}/kubernetes/users.py", f"{SYSTEMS}/kubernete
 ANSWERS, CASES, STARTS = (f"{SYSTEMS}/kubernetes/{name}.py" for name in ("answers", "cases", "starts"))
 LINES, ANALYSER = (f"plugins/module_utils/_logs/{name}.py" for name in ("lines", "analyser"))
 POSTGRESQL = "plugins/module_utils/_postgresql"
-AWS = "plugins/module_utils/_aws"
+AWS, TLS = "plugins/module_utils/_aws", f"{SYSTEMS}/tls/rules.py"
 REACH, PATHS, AWS_RULES = f"{SYSTEMS}/aws/reach.py", f"{SYSTEMS}/aws/paths.py", f"{AWS}/rules.py"
 BACKEND = f"{POSTGRESQL}/backend.py"
 WITHIN = "plugins/module_utils/_within.py"
@@ -451,12 +451,24 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("a rule that was changed meanwhile", AWS_RULES, "if not wanted.is_met_by(standing[0]):", "if False:"),
     ("a dry run that would be refused", AWS_RULES, "if dry_run and error.code == WOULD:", "if dry_run:"),
     ("inbound rules only", AWS_RULES, 'not rule["egress"]', "True"),
+    ("one that has ended", TLS, "        if left < 0:", "        if False:"),
+    ("one that has not begun", TLS, 'leaf["not_before"]) > 0:', 'leaf["not_before"]) > 1e9:'),
+    ("one that ends soon", TLS, 'facts["limits"]["days_left_min"] * DAY:', '0.0:'),
+    ("a star is one label", TLS, 'wanted.partition(".")[2] == rest', "wanted.endswith(rest)"),
+    ("a star stands alone", TLS, '(first == "*" and bool(dot)', '(first == "*"'),
+    ("an address is no name", TLS, "if address is not None:", "if False:"),
+    ("whose root is unknown", TLS, ' and not served["chain"][-1]["is_own_issuer"]', ""),
+    ("one that is over says so once", TLS, " and not any(_explained(", " and any(_explained("),
+    ("an endpoint that was not looked at", TLS, 'if served["failure"]:\n', "if False:\n"),
+    ("only https has certificates", "plugins/module_utils/_tls/look.py", ' or parts.scheme != "https"', ""),
     ("the runbook's own calls", f"{AWS}/triage.py", 'if one.get("AccessKeyId") != self.account.own_key', ""),
     ("a write that may have arrived", f"{AWS}/account.py", "if unsent else OutcomeUnknownError", "if True else OutcomeUnknownError"),
 ]  # fmt: skip
 # The tests of a room, so that each mutation costs a second or two; of any other file all are run.
 ROOMS = {
     f"{SYSTEMS}/aws": ("test_aws_rules.py",),
+    f"{SYSTEMS}/tls": ("test_tls.py",),
+    "plugins/module_utils/_tls": ("test_tls.py",),
     AWS: ("test_aws_calls.py",),
     f"{SYSTEMS}/auth": ("test_tokens.py",),
     "plugins/module_utils/_token": ("test_tokens.py",),

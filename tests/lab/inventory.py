@@ -85,8 +85,11 @@ def inventory(lab: Lab) -> dict[str, t.Any]:
         hosts["lab-cloud"] = cloud(lab.part("aws"))
         groups["role_cloud"] = {"hosts": ["lab-cloud"]}
         urls = [f"{lab.part('aws')['edge']}/{path}" for path in PATHS]
-        hosts["lab-public"] = {"runbooks_health_urls": urls, "runbooks_depends_on": ["lab-cloud"], **dict.fromkeys(FEW, 5)}
-        groups["role_edge"] = {"hosts": ["lab-public"]}
+        hosts["lab-public"] = {
+            "runbooks_health_urls": urls, "runbooks_depends_on": ["lab-cloud"], **dict.fromkeys(FEW, 5),
+            "runbooks_ca_path": str(lab.file("authority.pem")),
+        }  # fmt: skip
+        groups["role_edge"] = groups["role_tls"] = {"hosts": ["lab-public"]}
     elif "app" in lab.parts():
         url = lab.part("app")["url"]
         # The lab has one small machine for everything, so it is measured with few requests at once.

@@ -6,6 +6,7 @@ import collections
 import http.client
 import pathlib
 import random
+import ssl
 import sys
 import threading
 import time
@@ -46,9 +47,11 @@ class Samples:
         }
 
 
-def request(host: str, path: str, method: str) -> bool:
+def request(host: str, path: str, method: str, context: ssl.SSLContext | None) -> bool:
     """One request; True when it failed as a user sees it: no answer in time, or not 200."""
     connection = http.client.HTTPConnection(host, timeout=TIMEOUT_SECONDS)
+    if context:
+        connection = http.client.HTTPSConnection(host, timeout=TIMEOUT_SECONDS, context=context)
     try:
         connection.request(method, path)
         return connection.getresponse().status != 200
@@ -58,7 +61,7 @@ def request(host: str, path: str, method: str) -> bool:
         connection.close()
 
 
-def user(lab: Lab, host: str, samples: Samples, seed: int) -> None:
+def user(lab: Lab, host: str, samples: Samples, seed: int, context: ssl.SSLContext | None) -> None:
     draw = random.Random(seed)
     while True:
         if lab.read("load-pauses.json"):
@@ -67,7 +70,7 @@ def user(lab: Lab, host: str, samples: Samples, seed: int) -> None:
         writes = draw.random() < WRITE_SHARE
         path = f"/{'sign' if writes else draw.choice(READS)}?tenant={draw.randint(1, TENANTS)}"
         started = time.monotonic()
-        failed = request(host, path, "POST" if writes else "GET")
+        failed = request(host, path, "POST" if writes else "GET", context)
         samples.add((time.monotonic() - started) * 1000, failed)
         time.sleep(PAUSE_SECONDS)
 
@@ -76,9 +79,10 @@ def main() -> None:
     lab = Lab("", pathlib.Path(sys.argv[1]))
     front = lab.part("aws")["edge"] if "aws" in lab.parts() else lab.part("app")["url"]
     host = urllib.parse.urlsplit(front).netloc
+    context = ssl.create_default_context(cafile=str(lab.file("authority.pem"))) if front.startswith("https") else None
     samples = Samples()
     for number in range(WORKERS):
-        threading.Thread(target=user, args=(lab, host, samples, number), daemon=True).start()
+        threading.Thread(target=user, args=(lab, host, samples, number, context), daemon=True).start()
 
     def publish() -> None:
         while True:

@@ -127,7 +127,7 @@ def test_no_system_is_imported_by_the_engine() -> None:
 
 
 def test_every_kind_is_found_once() -> None:
-    assert [system.kind for system in shipped().systems.values()] == ["postgresql", "kubernetes", "auth", "aws", "edge"]
+    assert [system.kind for system in shipped().systems.values()] == ["postgresql", "kubernetes", "auth", "aws", "tls", "edge"]
 
 
 @pytest.mark.parametrize("seed", range(20))

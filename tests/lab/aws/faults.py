@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import typing as t
+import urllib.parse
+
+from tests.lab import certificates
 from tests.lab.aws import world
 from tests.lab.postgresql.core import Fault, Kind, Session, suffers
 from tests.lab.state import Lab, wait_until
@@ -78,10 +83,45 @@ def rule_is_back(lab: Lab) -> None:
     ec2.authorize_security_group_ingress(GroupId=part["instance_group"], IpPermissions=[permission])
 
 
+def _served(fault: Fault, **changes: t.Any) -> None:
+    certificates.serve(fault.lab, **changes)
+    endpoint = urllib.parse.urlsplit(fault.lab.part("aws")["edge"]).netloc
+    fault.sessions.append(Session("endpoint", 0, "", "", "", "", endpoint))
+    felt(fault)
+
+
+def certificate_expired(fault: Fault) -> None:
+    """The certificate that the edge serves has ended."""
+    _served(fault, ends=-datetime.timedelta(hours=fault.draw.randint(1, 72)))
+
+
+def certificate_wrong_name(fault: Fault) -> None:
+    """The edge serves a certificate for another name."""
+    _served(fault, host=fault.draw.choice(["www.example.org", "staging.example.org", "127.0.0.2"]))
+
+
+def certificate_alone(fault: Fault) -> None:
+    """The edge serves its certificate without its issuer's."""
+    _served(fault, whole=False)
+
+
+def certificate_ends_soon(fault: Fault) -> None:
+    """Decoy: the certificate that the edge serves ends in a few days."""
+    certificates.serve(fault.lab, ends=datetime.timedelta(days=fault.draw.randint(2, 9)))
+
+
+def certificate_good(lab: Lab) -> None:
+    certificates.serve(lab)
+
+
 FAULTS: dict[str, Kind] = {
-    "health-check-rule": Kind(health_check_rule, rule_is_back, felt=True, locks=False),
-    "instances-stopped": Kind(instances_stopped, instances_run, felt=True, locks=False),
-    "acl-denies": Kind(acl_denies, acl_allows, felt=True, locks=False),
-    "innocent-change": Kind(innocent_change, rule_is_back, felt=False, locks=False),
-    "unseen-health-check-rule": Kind(unseen_health_check_rule, rule_is_back, felt=True, locks=False),
+    "certificate-expired": Kind(certificate_expired, certificate_good),
+    "certificate-wrong-name": Kind(certificate_wrong_name, certificate_good),
+    "certificate-alone": Kind(certificate_alone, certificate_good),
+    "certificate-ends-soon": Kind(certificate_ends_soon, certificate_good, felt=False),
+    "health-check-rule": Kind(health_check_rule, rule_is_back),
+    "instances-stopped": Kind(instances_stopped, instances_run),
+    "acl-denies": Kind(acl_denies, acl_allows),
+    "innocent-change": Kind(innocent_change, rule_is_back, felt=False),
+    "unseen-health-check-rule": Kind(unseen_health_check_rule, rule_is_back),
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
 import pathlib
+import ssl
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from moto.elbv2.models import FakeHealthStatus, FakeTargetGroup
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
+from tests.lab import certificates
 from tests.lab.aws import network
 from tests.lab.aws.trail import Trail, call_of
 from tests.lab.aws.world import populate
@@ -142,9 +145,26 @@ class Edge(http.server.BaseHTTPRequestHandler):
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """Takes many connections at once: one that is not taken comes again after a second."""
+    """Takes many connections at once: one that is not taken comes again after a second. Each gets the newest certificate."""
 
     request_queue_size = 128
+    certificate: pathlib.Path
+    _held: tuple[int, ssl.SSLContext | None] = (0, None)
+
+    def _context(self) -> ssl.SSLContext:
+        changed = self.certificate.stat().st_mtime_ns
+        if self._held[0] != changed or self._held[1] is None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(self.certificate)
+            self._held = (changed, context)
+            return context
+        return self._held[1]
+
+    def finish_request(self, request: t.Any, client_address: t.Any) -> None:
+        request.settimeout(LATE_SECONDS)
+        with contextlib.suppress(OSError):  # who refuses the certificate hangs up
+            with self._context().wrap_socket(request, server_side=True) as wrapped:
+                super().finish_request(wrapped, client_address)
 
 
 def extend(lab: Lab, trail: Trail, health: Health) -> None:
@@ -179,9 +199,12 @@ def main() -> None:
     url = f"http://127.0.0.1:{api.server_port}"
     told = populate(url)
     Edge.host = urllib.parse.urlsplit(application).netloc
-    edge = Listener(("127.0.0.1", 0), Edge)
+    certificates.make_authority(lab)
+    certificates.serve(lab)
+    edge = Listener((certificates.HOST, 0), Edge)
+    edge.certificate = lab.file(certificates.SERVED)
     threading.Thread(target=edge.serve_forever, daemon=True).start()
-    serve_until_told(lab, "aws", {"url": url, "edge": f"http://127.0.0.1:{edge.server_port}", **told})
+    serve_until_told(lab, "aws", {"url": url, "edge": f"https://{certificates.HOST}:{edge.server_port}", **told})
 
 
 if __name__ == "__main__":
