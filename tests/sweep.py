@@ -232,7 +232,7 @@ def main() -> int:
             return 1
         chosen = cases(good)
         if asked.sample:
-            chosen = random.Random(asked.seed).sample(chosen, asked.sample)
+            chosen = random.Random(asked.seed).sample(chosen, min(asked.sample, len(chosen)))
         print(f"a good run makes {len(good.effects)} writes; {len(chosen)} interruptions", flush=True)
         print(f"{'at':<16} {'how':<11} {'reruns':>6} {'maybe sent':>10}  result", flush=True)
         for case in chosen:
