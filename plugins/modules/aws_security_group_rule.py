@@ -43,11 +43,11 @@ options:
     type: int
     required: true
   description:
-    description: The rule's description, by which a rule is known as this runbook's own.
+    description: The rule's description. A rule that has it is taken to be one's own, so it must be like no other's.
     type: str
-    default: sre.runbooks
+    required: true
   rule_id:
-    description: The id of the rule that is taken away. It must still let in the same.
+    description: The id of the rule that is taken away. It must still let in the same. Without it, the one with O(description).
     type: str
   state:
     description: Whether the rule is to be there.
@@ -63,6 +63,7 @@ EXAMPLES = r"""
     security_group: sg-0a1b2c3d4e5f60718
     source_group: sg-1a1b2c3d4e5f60718
     port: 4000
+    description: sre.runbooks 2026-11-27T02:20:00Z
 """
 
 RETURN = r"""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import threading
+import time
 import typing as t
 
 import boto3
@@ -22,9 +24,10 @@ from botocore.stub import Stubber
 
 Json = dict[str, t.Any]
 REGION = "eu-central-1"
-WANTED = Wanted("sg-0000000a", "sg-0000000b", 4000, "sre.runbooks")
+MARK = "sre.runbooks 2026-11-27T02:20:00Z"
+WANTED = Wanted("sg-0000000a", "sg-0000000b", 4000, MARK)
 PERMISSION = {"IpProtocol": "tcp", "FromPort": 4000, "ToPort": 4000,
-              "UserIdGroupPairs": [{"GroupId": "sg-0000000b", "Description": "sre.runbooks"}]}  # fmt: skip
+              "UserIdGroupPairs": [{"GroupId": "sg-0000000b", "Description": MARK}]}  # fmt: skip
 
 
 class Aws:
@@ -39,7 +42,12 @@ class Aws:
         for name, one in self.clients.items():
             self.stubs[name] = Stubber(one)
             self.stubs[name].activate()
-        self.account = Account(REGION, "own-key", lambda name: self.clients[name])
+        self.tries: list[tuple[str, int]] = []
+        self.account = Account(REGION, self.client_for)
+
+    def client_for(self, name: str, tries: int) -> t.Any:
+        self.tries.append((name, tries))
+        return self.clients[name]
 
     def expect(self, service: str, operation: str, answer: Json, **asked: t.Any) -> None:
         self.stubs[service].add_response(operation, answer, asked)
@@ -90,7 +98,13 @@ def test_pages_are_followed_also_empty_ones_with_a_token(aws: Aws) -> None:
 
 def test_pages_end_where_enough_was_read(aws: Aws) -> None:
     aws.expect("cloudtrail", "lookup_events", {"Events": [{"EventId": "a"}, {"EventId": "b"}], "NextToken": "1"})
-    assert aws.account.pages("cloudtrail", "lookup_events", "Events", 1) == [{"EventId": "a"}]
+    assert aws.account.pages("cloudtrail", "lookup_events", "Events", 1, whole=False) == [{"EventId": "a"}]
+
+
+def test_a_list_that_is_longer_than_what_is_read_is_no_answer(aws: Aws) -> None:
+    aws.expect("cloudtrail", "lookup_events", {"Events": [{"EventId": "a"}, {"EventId": "b"}]})
+    with pytest.raises(AwsError, match="lists more than 1, which cannot be judged"):
+        aws.account.pages("cloudtrail", "lookup_events", "Events", 1)
 
 
 class Breaks:
@@ -114,7 +128,7 @@ BROKEN: list[tuple[str, Exception, type[AwsError]]] = [
 @pytest.mark.parametrize(("error", "kind"), [case[1:] for case in BROKEN], ids=[case[0] for case in BROKEN])
 def test_whether_it_may_have_arrived(error: Exception, kind: type[AwsError]) -> None:
     with pytest.raises(AwsError) as caught:
-        Account(REGION, "k", lambda name: Breaks(error)).call("ec2", "describe_subnets")
+        Account(REGION, lambda _name, _tries: Breaks(error)).call("ec2", "describe_subnets")
     assert isinstance(caught.value, OutcomeUnknownError) is (kind is OutcomeUnknownError)
 
 
@@ -132,7 +146,7 @@ def test_a_missing_region_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         clients(Access(access_key="k", secret_key="s"))
 
 
-def standing(*, description: str = "sre.runbooks", **changes: t.Any) -> Json:
+def standing(*, description: str = MARK, **changes: t.Any) -> Json:
     one = {"SecurityGroupRuleId": "sgr-1", "GroupId": "sg-0000000a", "IsEgress": False, "IpProtocol": "tcp", "FromPort": 4000,
            "ToPort": 4000, "ReferencedGroupInfo": {"GroupId": "sg-0000000b"}, "Description": description, **changes}  # fmt: skip
     return {"SecurityGroupRules": [one]}
@@ -152,7 +166,56 @@ def test_a_rule_is_added(aws: Aws) -> None:
     )
 
 
+def test_a_write_is_never_repeated_by_itself(aws: Aws) -> None:
+    look(aws, {"SecurityGroupRules": []})
+    aws.expect(
+        "ec2", "authorize_security_group_ingress", standing(), GroupId="sg-0000000a", IpPermissions=[PERMISSION], DryRun=False
+    )
+    Rules(aws.account).add(WANTED, dry_run=False)
+    assert aws.tries == [("ec2", 3), ("ec2", 1)]
+
+
+def test_a_rule_that_was_made_and_is_listed_late_is_found(aws: Aws) -> None:
+    waited: list[float] = []
+    look(aws, {"SecurityGroupRules": []})
+    aws.refuse("ec2", "authorize_security_group_ingress", "InvalidPermission.Duplicate")
+    look(aws, {"SecurityGroupRules": []})
+    look(aws, standing())
+    assert Rules(aws.account, waited.append).add(WANTED, dry_run=False).rule_id == "sgr-1"
+    assert waited == [1.0]
+
+
+def test_a_duplicate_of_somebody_else_is_an_error(aws: Aws) -> None:
+    look(aws, {"SecurityGroupRules": []})
+    aws.refuse("ec2", "authorize_security_group_ingress", "InvalidPermission.Duplicate")
+    for _look in range(4):
+        look(aws, standing(description="terraform"))
+    with pytest.raises(AwsError, match="Duplicate"):
+        Rules(aws.account, lambda _seconds: None).add(WANTED, dry_run=False)
+
+
+def test_without_an_id_the_rule_with_our_words_is_taken_away(aws: Aws) -> None:
+    look(aws, standing())
+    look(aws, standing(), "security-group-rule-id", "sgr-1")
+    aws.expect(
+        "ec2",
+        "revoke_security_group_ingress",
+        {"Return": True},
+        GroupId="sg-0000000a",
+        SecurityGroupRuleIds=["sgr-1"],
+        DryRun=False,
+    )
+    assert Rules(aws.account).remove(WANTED, None, dry_run=False).done
+
+
+def test_without_an_id_nobody_elses_rule_is_taken_away(aws: Aws) -> None:
+    for _look in range(4):
+        look(aws, standing(description="sre.runbooks 2026-11-26T00:00:00Z"))
+    assert Rules(aws.account, lambda _seconds: None).remove(WANTED, None, dry_run=False) == Outcome()
+
+
 def test_a_rule_of_somebody_else_is_left_and_is_not_ours(aws: Aws) -> None:
+    look(aws, standing(description="terraform"))
     look(aws, standing(description="terraform"))
     assert Rules(aws.account).add(WANTED, dry_run=False) == Outcome()
 
@@ -166,6 +229,7 @@ def test_an_outbound_rule_lets_nobody_in(aws: Aws) -> None:
 
 
 def test_a_rule_of_a_run_that_was_killed_is_ours(aws: Aws) -> None:
+    look(aws, standing())
     look(aws, standing())
     assert Rules(aws.account).add(WANTED, dry_run=False) == Outcome((), "sgr-1")
 
@@ -223,13 +287,41 @@ def event(detail: t.Any, **changes: t.Any) -> Json:
             "Username": "pipeline", "CloudTrailEvent": detail if isinstance(detail, str) else json.dumps(detail), **changes}  # fmt: skip
 
 
+REVOKED = {
+    "groupId": "sg-0000000a",
+    "isEgress": False,
+    "ipProtocol": "tcp",
+    "fromPort": 4000,
+    "toPort": 4000,
+    "referencedGroupId": "sg-0000000b",
+}
+LOST = {"security_group": "sg-0000000a", "source_group": "sg-0000000b", "protocol": "tcp", "from_port": 4000, "to_port": 4000}
+ASKED = {
+    "requestParameters": {
+        "groupId": "sg-0000000a",
+        "ipPermissions": {
+            "items": [{"ipProtocol": "tcp", "fromPort": 4000, "toPort": 4000, "groups": {"items": [{"groupId": "sg-0000000b"}]}}]
+        },
+    }
+}
 BY_ID = {"requestParameters": {"groupId": "sg-0000000a", "securityGroupRuleIds": {"items": [{"securityGroupRuleId": "sgr-00000001"}]}},
-         "responseElements": {"revokedSecurityGroupRuleSet": {"items": [{"referencedGroupId": "sg-0000000b"}]}}}  # fmt: skip
+         "responseElements": {"revokedSecurityGroupRuleSet": {"items": [REVOKED]}}}  # fmt: skip
 EVENTS: list[tuple[str, Json, Json]] = [
     ("what its request names", event({"requestParameters": {"groupId": "sg-0000000a", "password": "hunter2"}}), {"touches": ["sg-0000000a"]}),
-    ("what its answer names", event(BY_ID), {"touches": ["sg-0000000a", "sg-0000000b", "sgr-00000001"]}),
+    ("what its answer names", event(BY_ID), {"touches": ["sg-0000000a", "sgr-00000001", "sg-0000000b"]}),
     ("what it was refused with", event({"errorCode": "AccessDenied"}), {"refused": "AccessDenied"}),
-    ("a role without a name", event({"userIdentity": {"arn": "arn:aws:sts::1:assumed-role/ci/x"}}, Username=None), {"who": "arn:aws:sts::1:assumed-role/ci/x"}),
+    ("an identity without a name", event({"userIdentity": {"arn": "arn:aws:iam::1:root"}}, Username=None), {"who": "arn:aws:iam::1:root"}),
+    ("a session may be called anything", event({"userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/mallory-ci/alice"}}, Username="alice"),
+     {"who": "assumed-role/mallory-ci/alice"}),
+    ("a rule that was taken away, by its request", event(ASKED), {"lost": [LOST]}),
+    ("the same, refused", event({**ASKED, "errorCode": "AccessDenied"}), {"lost": []}),
+    ("the same, of which some was not there", event({**ASKED, "responseElements": {"unknownIpPermissionSet": {"items": [{"ipProtocol": "tcp"}]}}}), {"lost": []}),
+    ("by its answer", event(BY_ID), {"lost": [{**LOST, "from_port": 4000}]}),
+    ("an outbound one", event({**BY_ID, "responseElements": {"revokedSecurityGroupRuleSet": {"items": [{**REVOKED, "isEgress": True}]}}}), {"lost": []}),
+    ("a name in a description is no rule", event({"requestParameters": {"groupId": "sg-0000000a", "ipPermissions": {"items": [
+        {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "ipRanges": {"items": [{"cidrIp": "10.0.0.0/8", "description": "sg-0000000b"}]}}]}}}), {"lost": []}),
+    ("another event takes nothing away", event(ASKED, EventName="AuthorizeSecurityGroupIngress"), {"lost": []}),
+    ("lists that are none", event({"requestParameters": {"groupId": "sg-0000000a", "ipPermissions": {"items": "x"}}, "responseElements": "y"}), {"lost": []}),
     ("nobody", event({}, Username=None), {"who": "nobody named"}),
     ("no JSON", event("{"), {"touches": []}),
     ("no object", event([1]), {"touches": [], "who": "pipeline"}),
@@ -246,12 +338,12 @@ def test_an_event_of_cloudtrail(given: Json, wanted: Json) -> None:
     assert "hunter2" not in json.dumps(told)
 
 
-def test_own_calls_are_left_out_and_too_many_are_said(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_changes_are_said(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(triage, "MOST_CHANGES", 2)
-    events = [event({}, EventId=str(number), AccessKeyId="own-key" if number else "other") for number in range(4)]
+    events = [event({}, EventId=str(number)) for number in range(4)]
     aws.stubs["cloudtrail"].add_response("lookup_events", {"Events": events})
     read = triage._Look(aws.account, 0.0)
-    assert [one["id"] for one in read.changes(60)] == ["0"]
+    assert [one["id"] for one in read.changes(60)] == ["0", "1"]
     assert read.gaps == [{"diagnostic": "changes", "reason": "there were more than 2 in 60 s; the newest were read"}]
 
 
@@ -273,3 +365,25 @@ def test_an_instance_that_does_not_run_has_no_checks() -> None:
     status = {"InstanceStatus": {"Status": "not-applicable"}, "SystemStatus": {"Status": "not-applicable"}}
     told = answers.instance(one, status)
     assert (told["state"], told["why"], told["checks"]) == ("stopped", "Client.UserInitiatedShutdown", [])
+
+
+def test_a_slow_cloudtrail_takes_nothing_from_the_rest(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+    group = {"TargetGroupArn": "arn:tg", "TargetGroupName": "api", "LoadBalancerArns": []}
+    aws.expect("elbv2", "describe_target_groups", {"TargetGroups": [group]})
+    aws.stubs["sts"].add_response("get_caller_identity", {"Account": "1"})
+    never = threading.Event()
+    monkeypatch.setattr(triage._Look, "changes", lambda _look, _seconds: never.wait(5))
+    monkeypatch.setattr(triage._Look, "health", lambda _look, _group: [] if never.wait(0.3) else [{"id": "10.0.0.1"}])
+    read = triage.triage(aws.account, ["api"], 60, time.monotonic() + 1.0)
+    never.set()
+    assert [one["id"] for one in read["target_groups"][0]["targets"]] == ["10.0.0.1"]
+    assert [one["diagnostic"] for one in read["gaps"]] == ["changes"]
+
+
+def test_a_group_whose_health_does_not_come_is_a_gap_that_names_it(aws: Aws) -> None:
+    aws.refuse("elbv2", "describe_target_health", "Throttling")
+    look_at = triage._Look(aws.account, time.monotonic() + 5)
+    groups = [answers.target_group({"TargetGroupArn": "arn:tg", "TargetGroupName": "api"})]
+    look_at.read_health(groups)
+    assert groups[0]["targets"] == []
+    assert [(one["diagnostic"], one["reason"].startswith("api: AWS")) for one in look_at.gaps] == [("target health", True)]

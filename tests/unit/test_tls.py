@@ -32,6 +32,7 @@ def facts(leaf: Json | None = None, *others: Json, **changes: t.Any) -> t.Any:
 
 
 ENDED = {"not_after": "2026-11-27T09:00:00Z"}
+SELF = {"distrust": "self-signed certificate in certificate chain", "distrust_code": 19}
 UNKNOWN = {"distrust": "unable to get local issuer certificate", "distrust_code": 20}
 FOUND: list[tuple[str, t.Any, list[tuple[str, str]]]] = [
     ("good", facts({}), []),
@@ -41,6 +42,10 @@ FOUND: list[tuple[str, t.Any, list[tuple[str, str]]]] = [
     ("ends in two weeks", facts({"not_after": "2026-12-11T12:00:00Z"}), []),
     ("not begun", facts({"not_before": "2026-11-27T12:00:01Z"}, distrust="not yet valid", distrust_code=9),
      [("tls.certificate_not_yet_valid", "proven")]),
+    ("its issuer's has ended", facts({}, {**AUTHORITY, **ENDED}, distrust="certificate has expired", distrust_code=10),
+     [("tls.certificate_expired", "proven")]),
+    ("ended on another server only", facts({}, distrust="certificate has expired", distrust_code=10), []),
+    ("for more names than are compared, and trusted", facts({"names": ["www.example.org"]}), []),
     ("for another name", facts({"names": ["www.example.org"]}, distrust="Hostname mismatch", distrust_code=62),
      [("tls.certificate_wrong_name", "proven")]),
     ("for nobody", facts({"names": []}, distrust="Hostname mismatch", distrust_code=62), [("tls.certificate_wrong_name", "proven")]),
@@ -49,12 +54,13 @@ FOUND: list[tuple[str, t.Any, list[tuple[str, str]]]] = [
     ("without its issuer's", {**facts({}, **UNKNOWN), "served": [{**facts({}, **UNKNOWN)["served"][0], "chain": [GOOD]}]},
      [("tls.chain_incomplete", "likely")]),
     ("without the second issuer's", facts({}, AUTHORITY, **UNKNOWN), [("tls.chain_incomplete", "likely")]),
-    ("whole, of an authority that nobody knows", facts({}, AUTHORITY, ROOT, distrust="self-signed certificate in certificate chain", distrust_code=19),
-     [("tls.certificate_untrusted", "proven")]),
-    ("with its root, and that is not known", facts({}, AUTHORITY, ROOT, **UNKNOWN), [("tls.certificate_untrusted", "proven")]),
+    ("its root instead of its issuer's", facts({}, ROOT, **UNKNOWN), [("tls.chain_incomplete", "likely")]),
+    ("whole, of an authority that nobody knows", facts({}, AUTHORITY, ROOT, **SELF), [("tls.certificate_untrusted", "proven")]),
+    ("the same, and ended", facts(ENDED, AUTHORITY, ROOT, **SELF), [("tls.certificate_expired", "proven"), ("tls.certificate_untrusted", "proven")]),
     ("its own issuer", facts({"issuer": "CN=api.example.org", "is_own_issuer": True}, {**GOOD, "is_own_issuer": True}, distrust="self-signed certificate", distrust_code=18),
      [("tls.certificate_untrusted", "proven")]),
-    ("revoked", facts({}, distrust="certificate revoked", distrust_code=23), [("tls.certificate_untrusted", "proven")]),
+    ("with its root, and that is not known", facts({}, AUTHORITY, ROOT, **UNKNOWN), [("tls.certificate_untrusted", "proven")]),
+    ("revoked, which nobody here knows to judge", facts({}, distrust="certificate revoked", distrust_code=23), []),
 ]  # fmt: skip
 
 
@@ -105,6 +111,7 @@ NAMES = [
     (".example.org", "*.example.org", False),
     ("api.example.org", "*", False),
     ("localhost", "*", False),
+    ("bücher.example", "xn--bcher-kva.example", True),
     ("api.example.org", "api.*.org", False),
     ("127.0.0.1", "127.0.0.1", True),
     ("127.0.0.1", "*.0.0.1", False),
@@ -184,3 +191,23 @@ def test_why_there_was_no_handshake(monkeypatch: pytest.MonkeyPatch, error: OSEr
     told = look.look_at(look.endpoint_of(URL), [URL], 5.0, None)
     assert told["failure"].startswith(wanted)
     assert told["chain"] == []
+
+
+def test_what_is_not_understood_is_a_gap() -> None:
+    for given in (
+        facts({}, distrust="certificate revoked", distrust_code=23),
+        facts({}, distrust="certificate has expired", distrust_code=10),
+    ):
+        (gap,) = [one for rule in rules.RULES for one in rule(given) if isinstance(one, Gap)]
+        assert gap.why.startswith(given["served"][0]["distrust"])
+
+
+def test_a_certificate_of_the_year_999_is_read() -> None:
+    (found,) = [
+        one for one in rules.times(facts({"not_after": look.told(datetime.datetime(999, 1, 2))})) if isinstance(one, Finding)
+    ]
+    assert found.id == "tls.certificate_expired"
+
+
+def test_hardly_any_client_asks_for_what_python_3_13_does() -> None:
+    assert not look.trusting(None).verify_flags & ssl.VERIFY_X509_STRICT

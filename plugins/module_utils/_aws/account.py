@@ -26,7 +26,7 @@ else:
     AWS_IMPORT_ERROR = None
 
 Json = dict[str, t.Any]
-ClientFor = t.Callable[[str], t.Any]
+ClientFor = t.Callable[[str, int], t.Any]
 # More than any look can judge; an endless list ends here.
 MOST_ITEMS = 5000
 TRIES = 3
@@ -85,8 +85,8 @@ def access_from(params: t.Mapping[str, t.Any]) -> Access:
                   timeout=params["timeout"])  # fmt: skip
 
 
-def clients(access: Access) -> tuple[str, str, ClientFor]:
-    """The region, the access key's id, and what makes a client of a service. Raises AwsError for a profile or region that is
+def clients(access: Access) -> tuple[str, ClientFor]:
+    """The region, and what makes a client of a service that tries so many times. Raises AwsError for a profile or region that is
     none, and where there are no credentials."""
     try:
         session = boto3.Session(
@@ -100,49 +100,57 @@ def clients(access: Access) -> tuple[str, str, ClientFor]:
         raise AwsError("AWS: no credentials: set runbooks_aws_profile, or log in (aws sso login)")
     if not session.region_name:
         raise AwsError("AWS: no region is set: runbooks_aws_region, or region in the profile")
-    config = botocore.config.Config(
-        connect_timeout=access.timeout, read_timeout=access.timeout, retries={"mode": "standard", "total_max_attempts": TRIES}
-    )
-    return (
-        session.region_name,
-        credentials.access_key,
-        lambda name: session.client(name, endpoint_url=access.endpoint_url, config=config),
-    )
+
+    def client_for(service: str, tries: int) -> t.Any:
+        config = botocore.config.Config(
+            connect_timeout=access.timeout, read_timeout=access.timeout, retries={"mode": "standard", "total_max_attempts": tries}
+        )
+        return session.client(service, endpoint_url=access.endpoint_url, config=config)
+
+    return session.region_name, client_for
 
 
 class Account:
     """Calls to one account in one region. Clients are made once, one after the other: a session is for one thread at a time."""
 
-    def __init__(self, region: str, own_key: str, client_for: ClientFor) -> None:
-        self.region, self.own_key, self._client_for = region, own_key, client_for
-        self._clients: dict[str, t.Any] = {}
+    def __init__(self, region: str, client_for: ClientFor) -> None:
+        self.region, self._client_for = region, client_for
+        self._clients: dict[tuple[str, int], t.Any] = {}
         self._lock = threading.Lock()
 
-    def _client(self, service: str) -> t.Any:
+    def _client(self, service: str, tries: int = TRIES) -> t.Any:
         with self._lock:
-            if service not in self._clients:
-                self._clients[service] = self._client_for(service)
-            return self._clients[service]
+            if (service, tries) not in self._clients:
+                self._clients[service, tries] = self._client_for(service, tries)
+            return self._clients[service, tries]
 
-    def call(self, service: str, operation: str, **given: t.Any) -> Json:
+    def write(self, service: str, operation: str, **given: t.Any) -> Json:
+        """The same as ``call``, and never repeated: what may have been done is looked for. Raises AwsError."""
+        return self.call(service, operation, 1, **given)
+
+    def call(self, service: str, operation: str, tries: int = TRIES, **given: t.Any) -> Json:
         """One answer, ``operation`` as boto3 names it. Raises AwsError."""
         try:
-            return t.cast("Json", getattr(self._client(service), operation)(**given))
+            return t.cast("Json", getattr(self._client(service, tries), operation)(**given))
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             raise self._told(service, operation, error) from error
 
-    def pages(self, service: str, operation: str, key: str, most: int = MOST_ITEMS, **given: t.Any) -> list[Json]:
-        """What all pages of an answer list under ``key``, so many at most. Raises AwsError."""
+    def pages(
+        self, service: str, operation: str, key: str, most: int = MOST_ITEMS, *, whole: bool = True, **given: t.Any
+    ) -> list[Json]:
+        """What all pages of an answer list under ``key``. Raises AwsError, also where there is more, unless not all is wanted."""
         try:
             pages = self._client(service).get_paginator(operation).paginate(**given)
             found: list[Json] = []
             for page in pages:
                 found += page[key]
-                if len(found) >= most:
+                if len(found) > most:
                     break
-            return found[:most]
         except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
             raise self._told(service, operation, error) from error
+        if len(found) > most and whole:
+            raise AwsError(f"AWS {self.region}: {operation} lists more than {most}, which cannot be judged")
+        return found[:most]
 
     def _told(self, service: str, operation: str, error: Exception) -> AwsError:
         action = f"{IAM_NAMES.get(service, service)}:{''.join(part.capitalize() for part in operation.split('_'))}"

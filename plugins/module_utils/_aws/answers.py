@@ -15,6 +15,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import (
     Balancer,
     Change,
     Instance,
+    Lost,
     Rule,
     Target,
     TargetGroup,
@@ -23,7 +24,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import (
 Json = dict[str, t.Any]
 # What identifies a thing in a request: an id such as sg-0a1b…, or a whole ARN.
 IDENTIFIER = re.compile(r"arn:aws[\w-]*:[^\s\"]+|\b(?:[a-z]{1,12}-)?[a-z]{1,12}-[0-9a-f]{8,17}\b")
-MOST_IDENTIFIERS = 50
+MOST_IDENTIFIERS = 500
 LONGEST_NAME = 128
 
 
@@ -34,6 +35,7 @@ def target_group(one: Json) -> TargetGroup:
         "arn": one["TargetGroupArn"], "name": one["TargetGroupName"], "kind": one.get("TargetType", ""),
         "protocol": one.get("Protocol", ""), "port": int(one.get("Port") or 0),
         "health_port": int(port) if port.isdigit() else 0, "health_path": one.get("HealthCheckPath", ""),
+        "addresses": one.get("IpAddressType") or "ipv4",
         "balancers": list(one.get("LoadBalancerArns") or []), "targets": [],
     }  # fmt: skip
 
@@ -101,18 +103,59 @@ def acl(one: Json) -> Acl:
 def change(one: Json) -> Change:
     """Of LookupEvents: who did what to which things. The request's other values stay where they are."""
     try:
-        detail = json.loads(one.get("CloudTrailEvent") or "{}")
+        detail = _dict(json.loads(one.get("CloudTrailEvent") or "{}"))
     except ValueError:
         detail = {}
-    asked = [detail.get(name) for name in ("requestParameters", "responseElements")] if isinstance(detail, dict) else None
+    asked = [detail.get(name) for name in ("requestParameters", "responseElements")]
     named = [str(resource.get("ResourceName", "")) for resource in one.get("Resources") or []]
     found = [*named, *IDENTIFIER.findall(json.dumps(asked))]
-    identity = detail.get("userIdentity") if isinstance(detail, dict) else None
-    arn = str(identity.get("arn", "")) if isinstance(identity, dict) else ""
-    at = one["EventTime"]
+    refused = str(detail.get("errorCode") or "")
     return {
-        "id": one["EventId"], "at": at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), "name": one["EventName"],
-        "source": one["EventSource"], "who": (one.get("Username") or arn or "nobody named")[:LONGEST_NAME],
-        "refused": str(detail.get("errorCode") or "") if isinstance(detail, dict) else "",
-        "touches": sorted({name for name in found if name})[:MOST_IDENTIFIERS],
+        "id": one["EventId"], "at": one["EventTime"].astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "name": one["EventName"], "source": one["EventSource"], "who": _who(one, _dict(detail.get("userIdentity"))),
+        "refused": refused, "touches": [*dict.fromkeys(name for name in found if name)][:MOST_IDENTIFIERS],
+        "lost": [] if refused or one["EventName"] != "RevokeSecurityGroupIngress" else _lost(detail),
     }  # fmt: skip
+
+
+def _dict(value: t.Any) -> Json:
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: t.Any) -> list[Json]:
+    """CloudTrail writes EC2's lists under ``items``."""
+    found = _dict(value).get("items")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _who(one: Json, identity: Json) -> str:
+    """A role's session may be called anything by whoever takes the role, so the role's own name is told with it."""
+    arn = str(identity.get("arn") or "")
+    if identity.get("type") == "AssumedRole" and arn:
+        return arn.rpartition(":")[2][:LONGEST_NAME]
+    return str(one.get("Username") or arn or "nobody named")[:LONGEST_NAME]
+
+
+def _lost(detail: Json) -> list[Lost]:
+    """What RevokeSecurityGroupIngress took away: by its answer, where that tells, else by its request. Nothing where the answer
+    says that some of it was not there.
+
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RevokeSecurityGroupIngress.html
+    """
+    asked, answered = _dict(detail.get("requestParameters")), _dict(detail.get("responseElements"))
+    if "revokedSecurityGroupRuleSet" in answered:
+        rules = [one for one in _items(answered["revokedSecurityGroupRuleSet"]) if not one.get("isEgress")]
+        return [_lost_rule(one.get("groupId"), one.get("referencedGroupId"), one) for one in rules]
+    if _items(answered.get("unknownIpPermissionSet")):
+        return []
+    return [
+        _lost_rule(asked.get("groupId"), pair.get("groupId"), permission)
+        for permission in _items(asked.get("ipPermissions"))
+        for pair in _items(permission.get("groups"))
+    ]
+
+
+def _lost_rule(group: t.Any, source: t.Any, rule: Json) -> Lost:
+    ports = [int(rule[name]) if str(rule.get(name, "")).isdigit() else -1 for name in ("fromPort", "toPort")]
+    return {"security_group": str(group or ""), "source_group": str(source or ""), "protocol": str(rule.get("ipProtocol") or ""),
+            "from_port": ports[0], "to_port": ports[1]}  # fmt: skip

@@ -19,7 +19,8 @@ class Target(t.TypedDict):
 
 
 class TargetGroup(t.TypedDict):
-    """A target group. ``health_port``: of its health check, 0 where that is each target's own; ``balancers``: their ARNs."""
+    """A target group. ``health_port``: of its health check, 0 where that is each target's own; ``balancers``: their ARNs;
+    ``addresses``: ipv4 or ipv6."""
 
     arn: str
     name: str
@@ -28,6 +29,7 @@ class TargetGroup(t.TypedDict):
     port: int
     health_port: int
     health_path: str
+    addresses: str
     balancers: list[str]
     targets: list[Target]
 
@@ -92,8 +94,19 @@ class Acl(t.TypedDict):
     entries: list[AclEntry]
 
 
+class Lost(t.TypedDict):
+    """An inbound rule that a change took away, which let one security group into another. Ports are -1 where all were meant."""
+
+    security_group: str
+    source_group: str
+    protocol: str
+    from_port: int
+    to_port: int
+
+
 class Change(t.TypedDict):
-    """A write event of CloudTrail. ``touches``: every identifier that its request names; ``refused``: its error code, if any."""
+    """A write event of CloudTrail. ``touches``: every identifier that it names, anywhere; ``lost``: the rules that it took away
+    for certain; ``refused``: its error code, if any."""
 
     id: str
     at: str
@@ -102,6 +115,7 @@ class Change(t.TypedDict):
     who: str
     refused: str
     touches: list[str]
+    lost: list[Lost]
 
 
 class GapSeen(t.TypedDict):

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import datetime
+import queue
+import threading
 import time
 import typing as t
 
@@ -23,6 +25,7 @@ from ansible_collections.sre.runbooks.plugins.module_utils._within import LateEr
 
 Json = dict[str, t.Any]
 AT_ONCE = 8
+LEAST_SECONDS = 0.1
 # CloudTrail answers two requests a second, fifty events each.
 MOST_CHANGES = 200
 # DescribeLoadBalancers takes so many names at once, DescribeInstances so many ids.
@@ -49,14 +52,23 @@ class _Look:
 
     def ask(self, **questions: t.Callable[[], t.Any]) -> Json:
         """The answers by name (``_`` stands for a space in the name of a gap), an empty list where none came."""
-        left = max(0.1, self._until - time.monotonic())
+        left = max(LEAST_SECONDS, self._until - time.monotonic())
         results = within_each(left, list(questions.values()), AT_ONCE)
-        told: Json = {}
-        for name, result in zip(questions, results, strict=True):
-            if isinstance(result, Exception):
-                self.gap(name.replace("_", " "), result)
-            told[name] = [] if isinstance(result, Exception) else result
-        return told
+        return {name: self.answer(name.replace("_", " "), result) for name, result in zip(questions, results, strict=True)}
+
+    def answer(self, what: str, result: t.Any) -> t.Any:
+        """An answer, or an empty list and a gap where it is an error."""
+        if isinstance(result, Exception):
+            self.gap(what, result)
+            return []
+        return result
+
+    def begin(self, question: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
+        """Asks something beside everything else; what is returned waits for the answer, or for the error, while there is time."""
+        answered: queue.SimpleQueue[t.Any] = queue.SimpleQueue()
+        left = max(LEAST_SECONDS, self._until - time.monotonic())
+        threading.Thread(target=lambda: answered.put(within_each(left, [question], 1)[0]), daemon=True).start()
+        return answered.get
 
     def gap(self, what: str, error: Exception | str) -> None:
         known = isinstance(error, (AwsError, LateError, str))
@@ -65,13 +77,12 @@ class _Look:
     def changes(self, seconds: int) -> list[t.Any]:
         since = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=seconds)
         found = self.account.pages(
-            "cloudtrail", "lookup_events", "Events", MOST_CHANGES + 1, StartTime=since,
+            "cloudtrail", "lookup_events", "Events", MOST_CHANGES + 1, whole=False, StartTime=since,
             LookupAttributes=[{"AttributeKey": "ReadOnly", "AttributeValue": "false"}],
         )  # fmt: skip
         if len(found) > MOST_CHANGES:
             self.gap("changes", f"there were more than {MOST_CHANGES} in {seconds} s; the newest were read")
-        others = [one for one in found[:MOST_CHANGES] if one.get("AccessKeyId") != self.account.own_key]
-        return [answers.change(one) for one in others]
+        return [answers.change(one) for one in found[:MOST_CHANGES]]
 
     def target_groups(self, wanted: t.Sequence[str]) -> list[TargetGroup]:
         """Those that are wanted, by name or ARN, or all that a load balancer forwards to."""
@@ -80,6 +91,14 @@ class _Look:
             if not any(name in (one["name"], one["arn"]) for one in found):
                 self.gap("target groups", f"there is none named {name} in {self.account.region}")
         return [one for one in found if (one["name"] in wanted or one["arn"] in wanted if wanted else one["balancers"])]
+
+    def read_health(self, groups: t.Sequence[TargetGroup]) -> None:
+        """Gives each group its targets."""
+        questions = [(lambda group=group: self.health(group)) for group in groups]
+        left = max(LEAST_SECONDS, self._until - time.monotonic())
+        for group, result in zip(groups, within_each(left, questions, AT_ONCE), strict=True):
+            named = AwsError(f"{group['name']}: {result}") if isinstance(result, (AwsError, LateError)) else result
+            group["targets"] = self.answer("target health", named)
 
     def health(self, group: TargetGroup) -> list[t.Any]:
         told = self.account.call("elbv2", "describe_target_health", TargetGroupArn=group["arn"])
@@ -115,7 +134,7 @@ class _Look:
 
 def _clock(told: Json) -> tuple[str, str]:
     """The account's number, and AWS's own time."""
-    date = told["ResponseMetadata"]["HTTPHeaders"].get("date", "")
+    date = str(told.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
     try:
         at = datetime.datetime.strptime(date, "%a, %d %b %Y %H:%M:%S GMT").strftime("%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
@@ -133,22 +152,17 @@ def _nothing(region: str, change_seconds: int) -> Region:
 def triage(account: Account, wanted: t.Sequence[str], change_seconds: int, until: float) -> Region:
     """The facts of a region; what did not come is a gap."""
     look = _Look(account, until)
+    changes = look.begin(lambda: look.changes(change_seconds))
     first = look.ask(
         identity=lambda: [*_clock(account.call("sts", "get_caller_identity"))],
         target_groups=lambda: look.target_groups(wanted),
-        changes=lambda: look.changes(change_seconds),
     )
     groups: list[TargetGroup] = first["target_groups"]
     arns = sorted({arn for group in groups for arn in group["balancers"]})
-    second = look.ask(
-        load_balancers=lambda: look.balancers(arns),
-        **{f"target_health_of_{group['name']}": (lambda group=group: look.health(group)) for group in groups},
-    )
-    for group in groups:
-        group["targets"] = second[f"target_health_of_{group['name']}"]
+    fronts = look.ask(load_balancers=lambda: look.balancers(arns))["load_balancers"]
+    look.read_health(groups)
     ids = sorted({one["id"] for group in groups for one in group["targets"] if one["id"].startswith("i-")})
     instances = look.ask(instances=lambda: look.instances(ids))["instances"]
-    fronts = second["load_balancers"]
     security_groups = [group for one in (*fronts, *instances) for group in one["security_groups"]]
     subnets = [*(subnet for one in fronts for subnet in one["subnets"]), *(one["subnet"] for one in instances if one["subnet"])]
     third = look.ask(
@@ -163,7 +177,7 @@ def triage(account: Account, wanted: t.Sequence[str], change_seconds: int, until
         "rules": [answers.rule(one) for one in third["security_groups"]],
         "acls": [answers.acl(one) for one in third["network_ACLs"]],
         "subnets": {one["SubnetId"]: one["CidrBlock"] for one in third["subnets"]},
-        "changes": first["changes"], "gaps": t.cast("t.Any", look.gaps),
+        "changes": look.answer("changes", changes()), "gaps": t.cast("t.Any", look.gaps),
     }  # fmt: skip
 
 

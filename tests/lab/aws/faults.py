@@ -23,7 +23,7 @@ def health_check_rule(fault: Fault) -> None:
     part = fault.lab.part("aws")
     ec2 = world.client(fault.lab, "ec2", world.PIPELINE)
     ec2.revoke_security_group_ingress(GroupId=part["instance_group"], IpPermissions=[world.from_balancer(part["balancer_group"])])
-    fault.sessions.append(Session("rule", 0, "", "", "", "", part["instance_group"]))
+    fault.sessions.append(Session("rule", 0, "", "", "", "", world.NAME))
     felt(fault)
 
 
@@ -54,7 +54,7 @@ def acl_denies(fault: Fault) -> None:
              "PortRange": {"From": 1024, "To": 65535}}  # fmt: skip
     ec2.create_network_acl_entry(NetworkAclId=part["acl"], **entry)
     fault.lab.write("aws-acl.json", {"number": number})
-    fault.sessions.append(Session("acl", 0, "", "", "", "", part["acl"]))
+    fault.sessions.append(Session("acl", 0, "", "", "", "", world.NAME))
     felt(fault)
 
 

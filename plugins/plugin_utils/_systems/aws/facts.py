@@ -11,7 +11,9 @@ from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import Reg
 
 
 class Limits(t.TypedDict):
-    """What the inventory says of an account (roles/aws_diagnostics): nothing that rules need yet."""
+    """What the inventory says of an account (roles/aws_diagnostics): whether it names the target groups that users depend on."""
+
+    named: bool
 
 
 class Facts(Region):

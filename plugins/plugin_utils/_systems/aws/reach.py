@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import Change, Instance, Target, TargetGroup
+from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import Change, Instance, Lost, Target, TargetGroup
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -18,24 +19,39 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     RuledOut,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.facts import Facts
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.paths import Hop, path
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.targets import SERVES, UNHEALTHY, group_ref
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.paths import ALL, TCP, Hop, path
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.targets import SERVES, as_sure, group_ref, is_unhealthy
 
-# What is said where nothing came back at all, and where the target itself answered.
+# What is said where nothing came back at all, and where the target itself answered; a network load balancer says less.
 NO_ANSWER = "Target.Timeout"
+FAILED = "Target.FailedHealthChecks"
 ANSWERED = "Target.ResponseCodeMismatch"
 BLOCKED = "aws.health_check_blocked"
-REVOKED = "RevokeSecurityGroupIngress"
 # What changes whether a load balancer gets through to a target.
-NETWORK = {REVOKED, "RevokeSecurityGroupEgress", "ModifySecurityGroupRules", "ModifyNetworkInterfaceAttribute",
-           "ModifyInstanceAttribute", "SetSecurityGroups", "CreateNetworkAclEntry", "ReplaceNetworkAclEntry",
-           "DeleteNetworkAclEntry", "ReplaceNetworkAclAssociation"}  # fmt: skip
+NETWORK = {
+    "CreateNetworkAclEntry",
+    "DeleteNetworkAclEntry",
+    "ModifyInstanceAttribute",
+    "ModifyNetworkInterfaceAttribute",
+    "ModifySecurityGroupRules",
+    "ModifyTargetGroup",
+    "ReplaceNetworkAclAssociation",
+    "ReplaceNetworkAclEntry",
+    "RevokeSecurityGroupEgress",
+    "RevokeSecurityGroupIngress",
+    "SetSecurityGroups",
+    "SetSubnets",
+}
 NOBODY = "CloudTrail names nobody yet (it lags by about five minutes)"
+UNREAD = "who changed it could not be read"
+# For how long a target may still count as healthy behind a way that was closed: a few checks, each up to five minutes apart.
+LAG_SECONDS = 600.0
+FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclasses.dataclass(frozen=True)
 class Way:
-    """A target, the instance behind it, and the hops to it from its load balancers."""
+    """A target, the instance behind it, and the hops to one of its ports from its load balancers."""
 
     target: Target
     instance: Instance
@@ -45,19 +61,23 @@ class Way:
     def closed(self) -> list[Hop]:
         return [hop for hop in self.hops if hop.verdict == "closed"]
 
+    def is_open(self) -> bool:
+        return bool(self.hops) and all(hop.verdict == "open" for hop in self.hops)
+
 
 @dataclasses.dataclass(frozen=True)
 class Author:
-    """The change that closed the way, if one is known. ``is_exact``: it took a rule away that names both groups."""
+    """The change that closed the way, if one is known, and the rule that it took away, where that is the missing one."""
 
     change: Change | None
-    is_exact: bool = False
+    lost: Lost | None = None
+    unread: bool = False
 
     def __str__(self) -> str:
         if self.change is None:
-            return NOBODY
+            return UNREAD if self.unread else NOBODY
         told = f"{self.change['name']} by {self.change['who']} at {self.change['at'][11:19]}Z"
-        return told if self.is_exact else f"perhaps {told}"
+        return told if self.lost else f"perhaps {told}"
 
 
 def _fronts(facts: Facts, group: TargetGroup) -> list[t.Any]:
@@ -65,21 +85,24 @@ def _fronts(facts: Facts, group: TargetGroup) -> list[t.Any]:
 
 
 def _is_silent(target: Target) -> bool:
-    return target["state"] == UNHEALTHY and target["reason"] == NO_ANSWER
+    return is_unhealthy(target) and target["reason"] in (NO_ANSWER, FAILED)
 
 
 def _is_reached(target: Target) -> bool:
     return target["state"] == SERVES or target["reason"] == ANSWERED
 
 
-def ways(facts: Facts, group: TargetGroup, chosen: t.Callable[[Target], bool]) -> list[Way]:
-    """The way of the health check to each chosen target that is an instance which was read."""
+def ways(facts: Facts, group: TargetGroup, chosen: t.Callable[[Target], bool], *, requests: bool = False) -> list[Way]:
+    """The way of the health check (or of users' requests) to each chosen target that is an instance which was read."""
     known = {one["id"]: one for one in facts["instances"]}
     found = []
     for target in group["targets"]:
         if chosen(target) and target["id"] in known:
-            instance, port = known[target["id"]], group["health_port"] or target["port"]
+            instance = known[target["id"]]
+            port = target["port"] if requests else group["health_port"] or target["port"]
             hops = [hop for front in _fronts(facts, group) for hop in path(facts, front, instance, port)]
+            if group["addresses"] != "ipv4":
+                hops = [Hop("unknown", "in", (), "ways by IPv6 are not judged")]
             found.append(Way(target, instance, port, tuple(hops)))
     return found
 
@@ -88,83 +111,117 @@ def blocked(facts: Facts) -> t.Iterator[Observation]:
     """A security group or a network ACL that keeps the health check from targets that do not answer it."""
     for group in facts["target_groups"]:
         silent = [one for one in group["targets"] if _is_silent(one)]
-        found = [way for way in ways(facts, group, _is_silent) if way.instance["state"] == "running"]
         if not silent:
-            if any(_is_reached(one) for one in group["targets"]):
-                yield RuledOut(facts["system"], BLOCKED, f"health checks reach the targets of {group['name']}")
+            yield from _all_reached(facts, group)
             continue
+        found = [way for way in ways(facts, group, _is_silent) if way.instance["state"] == "running"]
         if len(found) < len(silent):
             why = f"{len(silent) - len(found)} of {len(silent)} silent targets are no running instances that were read"
-            yield Gap(facts["system"], f"the way to {group['name']}", why)
+            yield Gap(facts["system"], _way_to(group), why)
         if found:
             yield _judged(facts, group, found)
 
 
+def _way_to(group: TargetGroup) -> str:
+    return f"the way to {group['name']}"
+
+
+def _all_reached(facts: Facts, group: TargetGroup) -> t.Iterator[Observation]:
+    """Ruled out only where every target is reached by the health check, and users' requests take the same way or an open one."""
+    if not group["targets"]:
+        return
+    others = [one for one in group["targets"] if not _is_reached(one)]
+    apart = [way for way in ways(facts, group, _is_reached, requests=True) if way.port != (group["health_port"] or way.port)]
+    if others:
+        yield Gap(
+            facts["system"], _way_to(group), f"nothing is known of the way to {len(others)} of {len(group['targets'])} targets"
+        )
+    elif not all(way.is_open() for way in apart):
+        why = f"the health check has a port of its own; whether users' requests get through on port {apart[0].port} is not shown"
+        yield Gap(facts["system"], _way_to(group), why)
+    else:
+        yield RuledOut(facts["system"], BLOCKED, f"health checks reach the targets of {group['name']}")
+
+
 def _judged(facts: Facts, group: TargetGroup, silent: t.Sequence[Way]) -> Observation:
-    """What is concluded of the silent targets' ways together. Health lags behind the network by two or three checks, so that a
-    target may still count as healthy behind a way that was closed a moment ago: then a change must be known that closed it."""
+    """What is concluded of the silent targets' ways together. Health lags behind the network by a few checks, so that a target
+    may still count as healthy behind a way that was closed a moment ago: then a change must be known that closed it."""
     closed = [way.closed() for way in silent]
-    what = f"the way to {group['name']}"
     if all(closed):
-        author = _author(facts, silent, [hops[0] for hops in closed])
+        author = _author(facts, group, silent)
         reached = any(way.closed() for way in ways(facts, group, _is_reached))
-        if reached and not author.is_exact:
-            return Gap(facts["system"], what, "it looks closed, and a target behind it is reached all the same")
-        return _finding(facts, group, silent, author, "likely" if reached else "proven")
+        if reached and not (author.lost and author.change and _age(facts, author.change) <= LAG_SECONDS):
+            return Gap(facts["system"], _way_to(group), "it looks closed, and a target behind it is reached all the same")
+        sure = not reached and all(way.target["reason"] == NO_ANSWER for way in silent)
+        return _finding(facts, group, silent, author, as_sure(facts, "proven" if sure else "likely"))
     if any(closed):
-        return Gap(facts["system"], what, "it looks closed to some of the silent targets and open to others")
-    if any(hop.verdict == "unknown" for way in silent for hop in way.hops) or not all(way.hops for way in silent):
-        return Gap(facts["system"], what, "whether security groups and network ACLs let the health check through")
+        return Gap(facts["system"], _way_to(group), "it looks closed to some of the silent targets and open to others")
+    if not all(way.is_open() for way in silent):
+        return Gap(facts["system"], _way_to(group), "whether security groups and network ACLs let the health check through")
     return RuledOut(facts["system"], BLOCKED, f"security groups and network ACLs let it through to {group['name']}")
 
 
+def _age(facts: Facts, change: Change) -> float:
+    """How old a change is, in seconds, by AWS's clock; endless where that is not known."""
+    if not facts["at"]:
+        return float("inf")
+    now, then = (datetime.datetime.strptime(one, FORM) for one in (facts["at"], change["at"]))
+    return (now - then).total_seconds()
+
+
 def _finding(facts: Facts, group: TargetGroup, silent: t.Sequence[Way], author: Author, confidence: Confidence) -> Finding:
-    hops = [way.closed()[0] for way in silent]
+    hops = [hop for way in silent for hop in way.closed()]
+    kinds = {hop.kind for hop in hops}
     subjects = sorted({subject for hop in hops for subject in hop.subjects}) or [group["name"]]
     ports = sorted({way.port for way in silent})
     sources = sorted({one for front in _fronts(facts, group) for one in front["security_groups"]})
     evidence = {
         "group": group["name"], "silent": len(silent), "targets": len(group["targets"]), "port": ", ".join(map(str, ports)),
         "where": " and ".join(subjects), "sources": " and ".join(sources) or "the load balancer", "region": facts["region"],
-        "who": str(author), "hop": hops[0].why,
+        "who": str(author), "hop": "; ".join(sorted({hop.why for hop in hops})), "security_group": subjects[0],
+        "source_group": (sources or ["the load balancer's"])[0],
     }  # fmt: skip
     links = (group_ref(facts, group), *(Ref(facts["system"], "target", way.target["id"]) for way in silent))
-    began = author.change["at"] if author.change and author.is_exact else None
-    if {hop.kind for hop in hops} != {"in"}:
-        return Finding("aws.path_closed", confidence, Ref(facts["system"], "path", subjects[0]), links, evidence, began)
-    offered = _missing_rule(facts, group, silent, author, sources, ports)
-    subject = Ref(facts["system"], "security_group", subjects[0])
-    evidence["security_group"], evidence["source_group"] = subjects[0], (sources or ["the load balancer's"])[0]
-    return Finding(BLOCKED, confidence, subject, links, evidence, began, {"restore_health_check_rule": offered})
+    began = author.change["at"] if author.change and author.lost else None
+    subject = Ref(facts["system"], "way", group["name"])
+    if kinds != {"in"}:
+        return Finding("aws.path_closed", confidence, subject, links, evidence, began)
+    offered = {"restore_health_check_rule": _missing_rule(facts, silent, author, ports)}
+    return Finding(BLOCKED, confidence, subject, links, evidence, began, offered)
 
 
-def _author(facts: Facts, silent: t.Sequence[Way], hops: t.Sequence[Hop]) -> Author:
-    """Who closed the way: exactly, where a rule was revoked that names the target's group and the balancer's; else perhaps who
-    last changed anything that the way depends on."""
-    subjects = {subject for hop in hops for subject in hop.subjects}
-    others = {subject for way in silent for hop in way.hops for subject in hop.subjects} - subjects
-    concerned = subjects | others | {way.instance["id"] for way in silent}
-    done = sorted((one for one in facts["changes"] if one["name"] in NETWORK and not one["refused"]), key=lambda one: one["at"])
-    for change in reversed(done):
-        if change["name"] == REVOKED and set(change["touches"]) & subjects and set(change["touches"]) & others:
-            return Author(change, is_exact=True)
-    return Author(next((one for one in reversed(done) if set(one["touches"]) & concerned), None))
+def _author(facts: Facts, group: TargetGroup, silent: t.Sequence[Way]) -> Author:
+    """Who closed the way: for certain, where the newest change on it took away the very rule that is missing."""
+    concerned = {subject for way in silent for hop in way.hops for subject in hop.subjects} | {group["arn"], *group["balancers"]}
+    concerned |= {way.instance["id"] for way in silent}
+    done = [one for one in facts["changes"] if one["name"] in NETWORK and not one["refused"] and set(one["touches"]) & concerned]
+    if not done:
+        return Author(None, unread=any(gap["diagnostic"] == "changes" for gap in facts["gaps"]))
+    newest = max(done, key=lambda one: one["at"])
+    sources = {one for front in _fronts(facts, group) for one in front["security_groups"]}
+    for lost in newest["lost"]:
+        if lost["source_group"] in sources and all(_lets(lost, way) for way in silent):
+            return Author(newest, lost)
+    return Author(newest)
 
 
-def _missing_rule(
-    facts: Facts, group: TargetGroup, silent: t.Sequence[Way], author: Author, sources: t.Sequence[str], ports: t.Sequence[int]
-) -> tuple[dict[str, t.Any], ...]:
-    """The one rule that lets the load balancer in again, in the one group that every target has. Nothing where that is not plain,
-    or where something else was changed that the way depends on: instances are moved to another group to isolate them."""
-    known = {one["id"]: one for one in facts["instances"]}
-    every = [known[one["id"]]["security_groups"] for one in group["targets"] if one["id"] in known]
-    shared = set.intersection(*map(set, every)) if every else set()
-    if author.change and not author.is_exact:
+def _lets(lost: Lost, way: Way) -> bool:
+    """Whether a rule that was taken away let the health check in to a target."""
+    fits = lost["protocol"] == ALL or (
+        lost["protocol"] in TCP and (lost["from_port"] == -1 or lost["from_port"] <= way.port <= lost["to_port"])
+    )
+    return fits and lost["security_group"] in way.instance["security_groups"]
+
+
+def _missing_rule(facts: Facts, silent: t.Sequence[Way], author: Author, ports: t.Sequence[int]) -> tuple[dict[str, t.Any], ...]:
+    """The rule that was taken away, for this one port; nothing where it is not shown which one that was, or where anything else
+    of the way is closed or not known. ``mark``: by what the rule is known as this incident's."""
+    plain = all(hop.verdict == "open" or hop.kind == "in" for way in silent for hop in way.hops)
+    if author.lost is None or len(ports) != 1 or not plain or not facts["at"]:
         return ()
-    chosen = sorted(shared & set(author.change["touches"])) if author.change else sorted(shared)
-    if len(chosen) != 1 or len(sources) != 1 or len(ports) != 1:
-        return ()
-    return ({"security_group": chosen[0], "source_group": sources[0], "port": ports[0], "region": facts["region"]},)
+    lost = author.lost
+    return ({"security_group": lost["security_group"], "source_group": lost["source_group"], "port": ports[0],
+             "region": facts["region"], "account": facts["account"], "mark": facts["at"]},)  # fmt: skip
 
 
 RULES = (blocked,)

@@ -20,10 +20,12 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.tls.facts import Facts
 
-FORM = "%Y-%m-%dT%H:%M:%SZ"
 DAY = 86400.0
-# OpenSSL's numbers: the issuer is not among what was served, nor among what is trusted.
+# OpenSSL's numbers: the issuer is neither served nor trusted; its own issuer; over or not begun; for others.
 NO_ISSUER = (2, 20, 21)
+SELF_SIGNED = (18, 19)
+OVER = (9, 10)
+OTHER_NAME = (62, 64)
 
 
 def _ref(facts: Facts, served: Served) -> Ref:
@@ -35,21 +37,22 @@ def _links(facts: Facts, served: Served) -> tuple[Ref, ...]:
 
 
 def _seconds(earlier: str, later: str) -> float:
-    return (datetime.datetime.strptime(later, FORM) - datetime.datetime.strptime(earlier, FORM)).total_seconds()
+    one, other = (datetime.datetime.fromisoformat(text.removesuffix("Z")) for text in (earlier, later))
+    return (other - one).total_seconds()
 
 
-def _evidence(served: Served, leaf: Certificate) -> dict[str, t.Any]:
-    host, _colon, port = served["endpoint"].rpartition(":")
-    return {
-        "endpoint": served["endpoint"], "name": served["name"], "host": host, "port": port, "issuer": leaf["issuer"],
-        "serial": leaf["serial"], "not_after": leaf["not_after"], "not_before": leaf["not_before"],
-        "names": ", ".join(leaf["names"][:5]) or "nobody", "certificates": len(served["chain"]), "why": served["distrust"],
+def _found(
+    facts: Facts, served: Served, identity: str, about: Certificate, confidence: t.Literal["proven", "likely"] = "proven",
+    **more: str,
+) -> Finding:  # fmt: skip
+    """A finding about one of an endpoint's certificates."""
+    evidence = {
+        "endpoint": served["endpoint"], "name": served["name"], "issuer": about["issuer"], "subject": about["subject"],
+        "serial": about["serial"], "not_after": about["not_after"], "not_before": about["not_before"],
+        "names": ", ".join(about["names"][:5]) or about["subject"], "certificates": len(served["chain"]),
+        "why": served["distrust"], **more,
     }  # fmt: skip
-
-
-def _found(facts: Facts, served: Served, identity: str, confidence: t.Literal["proven", "likely"], **more: t.Any) -> Finding:
-    leaf = served["chain"][0]
-    return Finding(identity, confidence, _ref(facts, served), _links(facts, served), {**_evidence(served, leaf), **more})
+    return Finding(identity, confidence, _ref(facts, served), _links(facts, served), evidence)
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -57,6 +60,14 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def _ascii(name: str) -> str:
+    """A name as certificates have it (IDNA)."""
+    try:
+        return name.encode("idna").decode().lower()
+    except UnicodeError:
+        return name.lower()
 
 
 def fits(name: str, pattern: str) -> bool:
@@ -68,7 +79,7 @@ def fits(name: str, pattern: str) -> bool:
     address = _address(name)
     if address is not None:
         return address == _address(pattern)
-    wanted, given = name.lower().rstrip("."), pattern.lower().rstrip(".")
+    wanted, given = _ascii(name).rstrip("."), pattern.lower().rstrip(".")
     first, dot, rest = given.partition(".")
     return wanted == given or (first == "*" and bool(dot) and wanted.partition(".")[2] == rest and bool(wanted.partition(".")[0]))
 
@@ -91,19 +102,26 @@ def _read(facts: Facts) -> list[Served]:
 
 
 def times(facts: Facts) -> t.Iterator[Observation]:
-    """A certificate that is over, not yet begun, or over soon."""
+    """A certificate that is over, not yet begun, or over soon; one of its issuers' counts as well."""
     for served in _read(facts):
-        leaf = served["chain"][0]
-        left = _seconds(served["at"], leaf["not_after"])
-        if left < 0:
-            yield _found(facts, served, "tls.certificate_expired", "proven", ago=_told(-left))
-        elif _seconds(served["at"], leaf["not_before"]) > 0:
-            yield _found(facts, served, "tls.certificate_not_yet_valid", "proven")
-        elif left < facts["limits"]["days_left_min"] * DAY:
-            yield _found(facts, served, "tls.certificate_expires_soon", "proven", left=_told(left))
-        else:
-            until = f"{served['endpoint']} until {leaf['not_after'][:10]}"
-            yield RuledOut(facts["system"], "tls.certificate_expired", until)
+        yield _of_time(facts, served)
+
+
+def _of_time(facts: Facts, served: Served) -> Observation:
+    for one in served["chain"]:
+        if _seconds(served["at"], one["not_after"]) < 0:
+            return _found(facts, served, "tls.certificate_expired", one, ago=_told(_seconds(one["not_after"], served["at"])))
+        if _seconds(served["at"], one["not_before"]) > 0:
+            return _found(facts, served, "tls.certificate_not_yet_valid", one)
+    if served["distrust_code"] in OVER:
+        why = f"{served['distrust']}, and none that was shown then is; perhaps several servers stand there"
+        return Gap(facts["system"], f"the certificate of {served['endpoint']}", why)
+    first = min(served["chain"], key=lambda one: one["not_after"])
+    left = _seconds(served["at"], first["not_after"])
+    if left < facts["limits"]["days_left_min"] * DAY:
+        return _found(facts, served, "tls.certificate_expires_soon", first, left=_told(left))
+    until = f"{served['endpoint']} until {first['not_after'][:10]}"
+    return RuledOut(facts["system"], "tls.certificate_expired", until)
 
 
 def _told(seconds: float) -> str:
@@ -111,29 +129,47 @@ def _told(seconds: float) -> str:
 
 
 def names(facts: Facts) -> t.Iterator[Observation]:
-    """A certificate that is for others."""
+    """A certificate that is for others. Where it is trusted, the handshake has compared the names already."""
     for served in _read(facts):
-        if any(fits(served["name"], one) for one in served["chain"][0]["names"]):
-            yield RuledOut(facts["system"], "tls.certificate_wrong_name", f"{served['endpoint']} is for {served['name']}")
+        leaf = served["chain"][0]
+        fit = not _is_distrusted(served) or any(fits(served["name"], one) for one in leaf["names"])
+        if served["distrust_code"] in OTHER_NAME or not fit:
+            yield _found(facts, served, "tls.certificate_wrong_name", leaf)
         else:
-            yield _found(facts, served, "tls.certificate_wrong_name", "proven")
+            yield RuledOut(facts["system"], "tls.certificate_wrong_name", f"{served['endpoint']} is for {served['name']}")
 
 
 def trust(facts: Facts) -> t.Iterator[Observation]:
-    """A chain that ends where nobody here trusts it. Of one that is over, or for others, that is said, and whether it would be
-    trusted otherwise is not known."""
+    """A chain that ends where nobody here trusts it. A code that says something else leaves open whether it would be trusted."""
     for served in _read(facts):
-        if served["distrust_code"] in NO_ISSUER and not served["chain"][-1]["is_own_issuer"]:
-            yield _found(facts, served, "tls.chain_incomplete", "likely", missing=served["chain"][-1]["issuer"])
-        elif served["distrust"] and not any(_explained(one, served) for one in (*times(facts), *names(facts))):
-            yield _found(facts, served, "tls.certificate_untrusted", "proven")
-        elif not served["distrust"] and not served["failure"]:
+        code, missing = served["distrust_code"], _missing(served)
+        if code in NO_ISSUER and missing:
+            yield _found(facts, served, "tls.chain_incomplete", served["chain"][0], "likely", missing=missing)
+        elif code in NO_ISSUER or code in SELF_SIGNED:
+            yield _found(facts, served, "tls.certificate_untrusted", served["chain"][0])
+        elif not _is_distrusted(served):
             yield RuledOut(facts["system"], "tls.certificate_untrusted", f"{served['endpoint']} is trusted here")
+        elif code not in (*OVER, *OTHER_NAME):
+            yield Gap(
+                facts["system"], f"whether {served['endpoint']} is trusted", f"{served['distrust']} (OpenSSL's code {code})"
+            )
 
 
-def _explained(one: Observation, served: Served) -> bool:
-    over = ("tls.certificate_expired", "tls.certificate_not_yet_valid", "tls.certificate_wrong_name")
-    return isinstance(one, Finding) and one.id in over and one.subject.key == served["endpoint"]
+def _is_distrusted(served: Served) -> bool:
+    return bool(served["distrust"] or served["failure"])
+
+
+def _missing(served: Served) -> str:
+    """The first issuer on the way up from the leaf whose certificate was not served; empty where one is its own issuer."""
+    known = {one["subject"]: one for one in served["chain"]}
+    one = served["chain"][0]
+    for _step in served["chain"]:
+        if one["is_own_issuer"]:
+            return ""
+        if one["issuer"] not in known:
+            return one["issuer"]
+        one = known[one["issuer"]]
+    return ""
 
 
 RULES = (unread, times, names, trust)
