@@ -62,8 +62,8 @@ ARITHMETIC: list[tuple[str, Json, str | None, str]] = [
     ("the workload is paused", waiting(workload={"paused": True}), None, "paused"),
     ("another workload takes it too",
      waiting(pods=[*OLDS, pod("job", None, kind="StatefulSet", workload="job", created_at=OLD)]), None, "another workload"),
-    ("the pools are not used up", waiting(sessions=2), None, "8 fit"),
-    ("the words may be of another pool", waiting(text="connection pool exhausted"), None, "8 fit"),
+    ("the pools are not used up", waiting(sessions=2), None, "8 would fit, but the database has fewer sessions"),
+    ("the words may be of another pool", waiting(text="connection pool exhausted"), None, "8 would fit, but the words do not say"),
 ]  # fmt: skip
 
 

@@ -92,7 +92,8 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
     limits = facts["limits"].get("pool")
     config = next(iter(facts["pools"]), None)
     fit = _fit(facts, workload, limits, config)
-    is_known = fit.room is not None and fit.room["more"] > 0 and fit.is_used_up and OF_A_DATABASE.search(example)
+    doubt = _doubt(fit, example)
+    is_known = not doubt
     confidence: Confidence = "likely" if is_known else "possible"
     room = "what the database has left was not read"
     if fit.room is not None:
@@ -103,10 +104,19 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
         evidence={
             "workload": key_of(facts, workload), "lines": lines, "error": example, "pods": len(pods), "room": room,
             "size": "of a size that is not known" if fit.size is None else f"of {fit.size}",
-            "fits": fit.why_not or f"{fit.to} fit", "namespace": facts["namespace"], "name": workload["name"],
+            "fits": fit.why_not or (f"{fit.to} would fit, but {doubt}" if doubt else f"{fit.to} fit"), "namespace": facts["namespace"], "name": workload["name"],
         },
         targets={"increase_pool": _targets(facts, workload, config, fit.to) if config and is_known and not fit.why_not else ()},
     )  # fmt: skip
+
+
+def _doubt(fit: Fit, example: str) -> str:
+    """What speaks against these pools being what is too small; empty where nothing does."""
+    if fit.room is None or fit.room["more"] <= 0:
+        return "the database has no room, or was not read"
+    if not fit.is_used_up:
+        return "the database has fewer sessions than the pods may have: not all that they may have are in use"
+    return "" if OF_A_DATABASE.search(example) else "the words do not say that it is a database's"
 
 
 def _fit(facts: Facts, workload: Watched, limits: PoolLimits | None, config: Config | None) -> Fit:
