@@ -295,6 +295,8 @@ REVOKED = {
     "toPort": 4000,
     "referencedGroupId": "sg-0000000b",
 }
+ROLE = {"type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/mallory-ci/alice"}
+UNKNOWN = {"unknownIpPermissionSet": {"items": [{"ipProtocol": "tcp"}]}}
 LOST = {"security_group": "sg-0000000a", "source_group": "sg-0000000b", "protocol": "tcp", "from_port": 4000, "to_port": 4000}
 ASKED = {
     "requestParameters": {
@@ -311,15 +313,15 @@ EVENTS: list[tuple[str, Json, Json]] = [
     ("what its answer names", event(BY_ID), {"touches": ["sg-0000000a", "sgr-00000001", "sg-0000000b"]}),
     ("what it was refused with", event({"errorCode": "AccessDenied"}), {"refused": "AccessDenied"}),
     ("an identity without a name", event({"userIdentity": {"arn": "arn:aws:iam::1:root"}}, Username=None), {"who": "arn:aws:iam::1:root"}),
-    ("a session may be called anything", event({"userIdentity": {"type": "AssumedRole", "arn": "arn:aws:sts::1:assumed-role/mallory-ci/alice"}}, Username="alice"),
+    ("a session may be called anything", event({"userIdentity": ROLE}, Username="alice"),
      {"who": "assumed-role/mallory-ci/alice"}),
     ("a rule that was taken away, by its request", event(ASKED), {"lost": [LOST]}),
     ("the same, refused", event({**ASKED, "errorCode": "AccessDenied"}), {"lost": []}),
-    ("the same, of which some was not there", event({**ASKED, "responseElements": {"unknownIpPermissionSet": {"items": [{"ipProtocol": "tcp"}]}}}), {"lost": []}),
+    ("the same, of which some was not there", event({**ASKED, "responseElements": UNKNOWN}), {"lost": []}),
     ("by its answer", event(BY_ID), {"lost": [{**LOST, "from_port": 4000}]}),
     ("an outbound one", event({**BY_ID, "responseElements": {"revokedSecurityGroupRuleSet": {"items": [{**REVOKED, "isEgress": True}]}}}), {"lost": []}),
     ("a name in a description is no rule", event({"requestParameters": {"groupId": "sg-0000000a", "ipPermissions": {"items": [
-        {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "ipRanges": {"items": [{"cidrIp": "10.0.0.0/8", "description": "sg-0000000b"}]}}]}}}), {"lost": []}),
+        {"ipProtocol": "tcp", "fromPort": 22, "toPort": 22, "ipRanges": {"items": [{"description": "sg-0000000b"}]}}]}}}), {"lost": []}),
     ("another event takes nothing away", event(ASKED, EventName="AuthorizeSecurityGroupIngress"), {"lost": []}),
     ("lists that are none", event({"requestParameters": {"groupId": "sg-0000000a", "ipPermissions": {"items": "x"}}, "responseElements": "y"}), {"lost": []}),
     ("nobody", event({}, Username=None), {"who": "nobody named"}),

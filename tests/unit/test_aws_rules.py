@@ -58,7 +58,7 @@ def lost(**changes: t.Any) -> Json:
 
 
 def change(name: str, *touches: str, at: str = "2026-11-27T02:14:00Z", **changes: t.Any) -> Json:
-    return {"lost": [],"id": "e", "at": at, "name": name, "source": "ec2.amazonaws.com", "who": "pipeline", "refused": "",
+    return {"lost": [], "id": "e", "at": at, "name": name, "source": "ec2.amazonaws.com", "who": "pipeline", "refused": "",
             "touches": [*touches], **changes}  # fmt: skip
 
 
@@ -125,6 +125,8 @@ SEEN = (BLOCKED, "proven", [MINE])
 NOT_OFFERED = (BLOCKED, "proven", [])
 SECOND = {"arn": "arn:lb", "name": "api", "kind": "application", "state": "active", "security_groups": [BALANCER]}
 Case = tuple[str, Json, tuple[str, str, list[Json] | None]]
+BACKWARDS = lost(security_group=BALANCER, source_group=INSTANCES)
+CHECKED = rule(INSTANCES, from_port=9000, to_port=9000, group=BALANCER)
 OFFERED: list[Case] = [
     ("CloudTrail knows who took the rule away", region(TIMEOUT, TIMEOUT, changes=[REVOKED]), SEEN),
     ("nobody is known", region(TIMEOUT, TIMEOUT), NOT_OFFERED),
@@ -136,7 +138,7 @@ OFFERED: list[Case] = [
     ("all ports", region(TIMEOUT, changes=[change(REVOKE, INSTANCES, BALANCER, lost=[lost(protocol="-1", from_port=-1, to_port=-1)])]), SEEN),
     ("UDP", region(TIMEOUT, changes=[change(REVOKE, INSTANCES, BALANCER, lost=[lost(protocol="udp")])]), NOT_OFFERED),
     ("another source", region(TIMEOUT, changes=[change(REVOKE, INSTANCES, OTHER, lost=[lost(source_group=OTHER)])]), NOT_OFFERED),
-    ("the other direction", region(TIMEOUT, changes=[change(REVOKE, INSTANCES, BALANCER, lost=[lost(security_group=BALANCER, source_group=INSTANCES)])]), NOT_OFFERED),
+    ("the other direction", region(TIMEOUT, changes=[change(REVOKE, INSTANCES, BALANCER, lost=[BACKWARDS])]), NOT_OFFERED),
     ("a group that one target does not have", region(TIMEOUT, TIMEOUT, changes=[REVOKED], instances={1: {"security_groups": [OTHER]}}), NOT_OFFERED),
     ("an instance was moved afterwards", region(TIMEOUT, changes=[REVOKED, change("ModifyInstanceAttribute", "i-0", OTHER, at=AT)]), NOT_OFFERED),
     ("the balancer got other groups afterwards", region(TIMEOUT, changes=[REVOKED, change("SetSecurityGroups", BALANCER, at=AT)]), NOT_OFFERED),
@@ -181,7 +183,7 @@ WAYS: list[Case] = [
      ("gap", "it looks closed to some of the silent targets and open to others", None)),
     ("all serve", region(HEALTHY, rules=[OUT]), ("ruled out", "health checks reach the targets of api", None)),
     ("one drains", region(HEALTHY, DRAINS, rules=[OUT, IN]), ("gap", "nothing is known of the way to 1 of 2 targets", None)),
-    ("requests take another port, which is closed", region(HEALTHY, rules=[OUT, rule(INSTANCES, from_port=9000, to_port=9000, group=BALANCER)], group={"health_port": 9000}),
+    ("requests take another port, which is closed", region(HEALTHY, rules=[OUT, CHECKED], group={"health_port": 9000}),
      ("gap", "the health check has a port of its own; whether users' requests get through on port 4000 is not shown", None)),
     ("requests take another port, which is open", region(HEALTHY, rules=[OUT, IN], group={"health_port": 9000}),
      ("ruled out", "health checks reach the targets of api", None)),

@@ -31,6 +31,7 @@ def facts(leaf: Json | None = None, *others: Json, **changes: t.Any) -> t.Any:
     return {"system": "edge", "kind": "tls", "depends_on": [], "limits": {"days_left_min": 14.0}, "served": [served]}
 
 
+OWN = {"issuer": "CN=api.example.org", "is_own_issuer": True}
 ENDED = {"not_after": "2026-11-27T09:00:00Z"}
 SELF = {"distrust": "self-signed certificate in certificate chain", "distrust_code": 19}
 UNKNOWN = {"distrust": "unable to get local issuer certificate", "distrust_code": 20}
@@ -57,7 +58,7 @@ FOUND: list[tuple[str, t.Any, list[tuple[str, str]]]] = [
     ("its root instead of its issuer's", facts({}, ROOT, **UNKNOWN), [("tls.chain_incomplete", "likely")]),
     ("whole, of an authority that nobody knows", facts({}, AUTHORITY, ROOT, **SELF), [("tls.certificate_untrusted", "proven")]),
     ("the same, and ended", facts(ENDED, AUTHORITY, ROOT, **SELF), [("tls.certificate_expired", "proven"), ("tls.certificate_untrusted", "proven")]),
-    ("its own issuer", facts({"issuer": "CN=api.example.org", "is_own_issuer": True}, {**GOOD, "is_own_issuer": True}, distrust="self-signed certificate", distrust_code=18),
+    ("its own issuer", facts(OWN, {**GOOD, **OWN}, distrust="self-signed certificate", distrust_code=18),
      [("tls.certificate_untrusted", "proven")]),
     ("with its root, and that is not known", facts({}, AUTHORITY, ROOT, **UNKNOWN), [("tls.certificate_untrusted", "proven")]),
     ("revoked, which nobody here knows to judge", facts({}, distrust="certificate revoked", distrust_code=23), []),

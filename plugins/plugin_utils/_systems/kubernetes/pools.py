@@ -104,7 +104,8 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
         evidence={
             "workload": key_of(facts, workload), "lines": lines, "error": example, "pods": len(pods), "room": room,
             "size": "of a size that is not known" if fit.size is None else f"of {fit.size}",
-            "fits": fit.why_not or (f"{fit.to} would fit, but {doubt}" if doubt else f"{fit.to} fit"), "namespace": facts["namespace"], "name": workload["name"],
+            "fits": fit.why_not or (f"{fit.to} would fit, but {doubt}" if doubt else f"{fit.to} fit"),
+            "namespace": facts["namespace"], "name": workload["name"],
         },
         targets={"increase_pool": _targets(facts, workload, config, fit.to) if config and is_known and not fit.why_not else ()},
     )  # fmt: skip
