@@ -34,8 +34,12 @@ def _signed(
 ) -> bytes:
     builder = x509.CertificateBuilder().subject_name(_name(subject)).issuer_name(_name(issuer)).public_key(own.public_key())
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(times[0]).not_valid_after(times[1])
-    for extension in more:
-        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+    keys = (
+        x509.SubjectKeyIdentifier.from_public_key(own.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(by.public_key()),
+    )
+    for extension in (*keys, *more):
+        builder = builder.add_extension(extension, critical=isinstance(extension, (x509.BasicConstraints, x509.KeyUsage)))
     return builder.sign(by, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
@@ -45,8 +49,12 @@ def make_authority(lab: Lab) -> None:
     root, below = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     times = (now - 400 * DAY, now + 400 * DAY)
     is_authority = x509.BasicConstraints(ca=True, path_length=None)
-    lab.file(TRUSTED).write_bytes(_signed("Lab Root", "Lab Root", root, root, times, is_authority))
-    lab.file("below.pem").write_bytes(_signed("Lab Authority", "Lab Root", below, root, times, is_authority))
+    signs = x509.KeyUsage(
+        digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False, key_agreement=False,
+        key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+    lab.file(TRUSTED).write_bytes(_signed("Lab Root", "Lab Root", root, root, times, is_authority, signs))
+    lab.file("below.pem").write_bytes(_signed("Lab Authority", "Lab Root", below, root, times, is_authority, signs))
     lab.file("below.key").write_bytes(_pem(below))
 
 
