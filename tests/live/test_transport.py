@@ -210,7 +210,7 @@ def test_what_never_left_is_told_from_what_may_have_arrived() -> None:
 def test_a_health_probe_ends_in_time_too() -> None:
     with serving(drip) as server:
         sample = fetch(f"http://127.0.0.1:{server.port}/health", Wanted(timeout=1.0))
-    assert sample.failure == "timed out"
+    assert sample.failure == "timed out after 1 s"
     assert sample.milliseconds < 2000
 
 
