@@ -52,7 +52,9 @@ def last(lab: Lab) -> dict[str, t.Any]:
 
 
 def since(lab: Lab, at: float) -> list[dict[str, t.Any]]:
-    """The observer's lines from a time on (seconds since the epoch)."""
+    """The observer's lines from a time on (seconds since the epoch); none in a lab without one."""
+    if not lab.file("observer.jsonl").exists():
+        return []
     looks = [json.loads(line) for line in lab.file("observer.jsonl").read_text().splitlines()]
     return [one for one in looks if one["at"] >= at]
 

@@ -152,7 +152,10 @@ def url(switch: pathlib.Path) -> t.Iterator[str]:
         def log_message(self, *_args: object) -> None:
             """The test prints nothing."""
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128  # with fewer, a connection that is not taken comes again after a second
+
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with contextlib.closing(server.socket):
         yield f"http://127.0.0.1:{server.server_port}/"
