@@ -52,9 +52,11 @@ class _Look:
 
     def ask(self, **questions: t.Callable[[], t.Any]) -> Json:
         """The answers by name (``_`` stands for a space in the name of a gap), an empty list where none came."""
-        left = max(LEAST_SECONDS, self._until - time.monotonic())
-        results = within_each(left, list(questions.values()), AT_ONCE)
+        results = self._results(list(questions.values()))
         return {name: self.answer(name.replace("_", " "), result) for name, result in zip(questions, results, strict=True)}
+
+    def _results(self, questions: t.Sequence[t.Callable[[], t.Any]]) -> list[t.Any]:
+        return within_each(max(LEAST_SECONDS, self._until - time.monotonic()), questions, AT_ONCE)
 
     def answer(self, what: str, result: t.Any) -> t.Any:
         """An answer, or an empty list and a gap where it is an error."""
@@ -66,8 +68,7 @@ class _Look:
     def begin(self, question: t.Callable[[], t.Any]) -> t.Callable[[], t.Any]:
         """Asks something beside everything else; what is returned waits for the answer, or for the error, while there is time."""
         answered: queue.SimpleQueue[t.Any] = queue.SimpleQueue()
-        left = max(LEAST_SECONDS, self._until - time.monotonic())
-        threading.Thread(target=lambda: answered.put(within_each(left, [question], 1)[0]), daemon=True).start()
+        threading.Thread(target=lambda: answered.put(self._results([question])[0]), daemon=True).start()
         return answered.get
 
     def gap(self, what: str, error: Exception | str) -> None:
@@ -95,8 +96,7 @@ class _Look:
     def read_health(self, groups: t.Sequence[TargetGroup]) -> None:
         """Gives each group its targets."""
         questions = [(lambda group=group: self.health(group)) for group in groups]
-        left = max(LEAST_SECONDS, self._until - time.monotonic())
-        for group, result in zip(groups, within_each(left, questions, AT_ONCE), strict=True):
+        for group, result in zip(groups, self._results(questions), strict=True):
             named = AwsError(f"{group['name']}: {result}") if isinstance(result, (AwsError, LateError)) else result
             group["targets"] = self.answer("target health", named)
 

@@ -17,7 +17,7 @@ import traceback
 import typing as t
 import urllib.parse
 
-from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import method_and_url, problem_with, why_not
+from ansible_collections.sre.runbooks.plugins.module_utils._probe.probe import method_and_url, problem_with, trusting, why_not
 from ansible_collections.sre.runbooks.plugins.module_utils._spec import Spec
 from ansible_collections.sre.runbooks.plugins.module_utils._tls.facts import Certificate, Served
 from ansible_collections.sre.runbooks.plugins.module_utils._within import LateError, within_each
@@ -78,13 +78,6 @@ def look_at(endpoint: Endpoint, urls: t.Sequence[str], timeout: float, ca_path: 
     except ValueError as error:
         served["failure"] = f"it serves what is no certificate: {error}"[:LONGEST]
     return served
-
-
-def trusting(ca_path: str | None) -> ssl.SSLContext:
-    """What a client verifies with. Python 3.13 also asks for what hardly any other client does (VERIFY_X509_STRICT)."""
-    context = ssl.create_default_context(cafile=ca_path)
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    return context
 
 
 def _failure(error: OSError, timeout: float) -> str:

@@ -54,12 +54,12 @@ class Journaled:
 
         call = call_of(headers, body)
         if call and call["action"] in (self._lab.read("aws.json") or {}).get("denied", []):
-            self._trail.note(headers, body, 403)
+            self._trail.note(call, 403)
             start_response("403 Forbidden", [("Content-Type", "text/xml")])
             return [REFUSAL]
 
         def began(status: str, *rest: t.Any) -> t.Any:
-            self._trail.note(headers, body, int(status.split()[0]))
+            self._trail.note(call, int(status.split()[0]))
             return start_response(status, *rest)
 
         return t.cast("t.Iterable[bytes]", self._application(environ, began))

@@ -16,7 +16,6 @@ from tests.lab.aws.world import ACCOUNT, REGION, USERS
 Json = dict[str, t.Any]
 READS = ("Describe", "Get", "List", "Lookup", "Head", "Filter")
 PAGE = 50
-SERVICES = {"elasticloadbalancing": "elasticloadbalancing", "monitoring": "monitoring"}
 
 
 class Trail:
@@ -26,8 +25,8 @@ class Trail:
         self._lock = threading.Lock()
         self.calls: list[Json] = []
 
-    def note(self, headers: t.Mapping[str, str], body: bytes, status: int) -> None:
-        call = call_of(headers, body)
+    def note(self, call: Json | None, status: int) -> None:
+        """What is no call of the API is not noted."""
         if call:
             with self._lock:
                 self.calls.append({**call, "at": time.time(), "status": status})

@@ -15,7 +15,7 @@ import dataclasses
 import ipaddress
 import typing as t
 
-from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import Acl, AclEntry, Balancer, Instance, Rule
+from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import Acl, AclEntry, Balancer, Instance, Lost, Rule
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.facts import Facts
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -53,7 +53,8 @@ def _meets(outer: str, inner: Network) -> bool:
     return network is not None and network.version == inner.version and network.overlaps(inner)
 
 
-def _is_for(rule: Rule, port: int) -> bool:
+def is_for(rule: Rule | Lost, port: int) -> bool:
+    """Whether a rule is for a TCP port."""
     if rule["protocol"] == ALL:
         return True
     return rule["protocol"] in TCP and (rule["from_port"] == -1 or rule["from_port"] <= port <= rule["to_port"])
@@ -62,7 +63,7 @@ def _is_for(rule: Rule, port: int) -> bool:
 def by_rules(rules: t.Sequence[Rule], port: int, groups: t.Collection[str], networks: t.Sequence[Network]) -> Verdict:
     """Whether these rules let a port through to or from everything that is meant: the members of the security groups, which have
     these addresses. Where a rule names a list of addresses that is not read, or some of the addresses, that is not known."""
-    meant = [rule for rule in rules if _is_for(rule, port)]
+    meant = [rule for rule in rules if is_for(rule, port)]
     if any(rule["group"] in groups for rule in meant if rule["group"]):
         return "open"
     ranges = [rule["cidr"] for rule in meant if rule["cidr"]]

@@ -19,7 +19,7 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model impo
     RuledOut,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.facts import Facts
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.paths import ALL, TCP, Hop, path
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.paths import Hop, is_for, path
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.aws.targets import SERVES, as_sure, group_ref, is_unhealthy
 
 # What is said where nothing came back at all, and where the target itself answered; a network load balancer says less.
@@ -207,10 +207,7 @@ def _author(facts: Facts, group: TargetGroup, silent: t.Sequence[Way]) -> Author
 
 def _lets(lost: Lost, way: Way) -> bool:
     """Whether a rule that was taken away let the health check in to a target."""
-    fits = lost["protocol"] == ALL or (
-        lost["protocol"] in TCP and (lost["from_port"] == -1 or lost["from_port"] <= way.port <= lost["to_port"])
-    )
-    return fits and lost["security_group"] in way.instance["security_groups"]
+    return is_for(lost, way.port) and lost["security_group"] in way.instance["security_groups"]
 
 
 def _missing_rule(facts: Facts, silent: t.Sequence[Way], author: Author, ports: t.Sequence[int]) -> tuple[dict[str, t.Any], ...]:

@@ -93,8 +93,7 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
     config = next(iter(facts["pools"]), None)
     fit = _fit(facts, workload, limits, config)
     doubt = _doubt(fit, example)
-    is_known = not doubt
-    confidence: Confidence = "likely" if is_known else "possible"
+    confidence: Confidence = "possible" if doubt else "likely"
     room = "what the database has left was not read"
     if fit.room is not None:
         room = f"the database has {fit.room['sessions']} sessions of the application and takes {fit.room['more']} more"
@@ -107,7 +106,7 @@ def _finding(facts: Facts, workload: Watched, pods: t.Sequence[Pod], lines: int,
             "fits": fit.why_not or (f"{fit.to} would fit, but {doubt}" if doubt else f"{fit.to} fit"),
             "namespace": facts["namespace"], "name": workload["name"],
         },
-        targets={"increase_pool": _targets(facts, workload, config, fit.to) if config and is_known and not fit.why_not else ()},
+        targets={"increase_pool": _targets(facts, workload, config, fit.to) if config and not doubt and not fit.why_not else ()},
     )  # fmt: skip
 
 
