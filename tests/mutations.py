@@ -425,7 +425,7 @@ MUTATIONS: list[tuple[str, str, str, str]] = [
     ("that what comes back ends a proof", f"{UTILS}/_record/history.py",
      'event["slot"] == "diagnose" and event["verdict"] != "healthy":', "False:"),
     ("a target that is reached behind it", REACH, "if reached and not (author.lost", "if False and not (author.lost"),
-    ("that health lags for minutes only", REACH, " and _age(facts, author.change) <= LAG_SECONDS", ""),
+    ("that health lags for minutes only", REACH, "return age is not None and age <= LAG_SECONDS", "return True"),
     ("a target that only lags", REACH, "sure = not reached and", "sure ="),
     ("that a network load balancer says less", REACH, 'all(way.target["reason"] == NO_ANSWER for way in silent)', "True"),
     ("that the rule was shown to be there", REACH, "if author.lost is None or ", "if "),

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._aws.facts import Change, Instance, Lost, Target, TargetGroup
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -46,7 +46,6 @@ NOBODY = "CloudTrail names nobody yet (it lags by about five minutes)"
 UNREAD = "who changed it could not be read"
 # For how long a target may still count as healthy behind a way that was closed: a few checks, each up to five minutes apart.
 LAG_SECONDS = 600.0
-FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +149,7 @@ def _judged(facts: Facts, group: TargetGroup, silent: t.Sequence[Way]) -> Observ
     if all(closed):
         author = _author(facts, group, silent)
         reached = any(way.closed() for way in ways(facts, group, _is_reached))
-        if reached and not (author.lost and author.change and _age(facts, author.change) <= LAG_SECONDS):
+        if reached and not (author.lost and author.change and _is_recent(facts, author.change)):
             return Gap(facts["system"], _way_to(group), "it looks closed, and a target behind it is reached all the same")
         sure = not reached and all(way.target["reason"] == NO_ANSWER for way in silent)
         return _finding(facts, group, silent, author, as_sure(facts, "proven" if sure else "likely"))
@@ -161,12 +160,10 @@ def _judged(facts: Facts, group: TargetGroup, silent: t.Sequence[Way]) -> Observ
     return RuledOut(facts["system"], BLOCKED, f"security groups and network ACLs let it through to {group['name']}")
 
 
-def _age(facts: Facts, change: Change) -> float:
-    """How old a change is, in seconds, by AWS's clock; endless where that is not known."""
-    if not facts["at"]:
-        return float("inf")
-    now, then = (datetime.datetime.strptime(one, FORM) for one in (facts["at"], change["at"]))
-    return (now - then).total_seconds()
+def _is_recent(facts: Facts, change: Change) -> bool:
+    """Whether health may still lag behind a change, by AWS's clock; not where that is not known."""
+    age = seconds_between(change["at"], facts["at"])
+    return age is not None and age <= LAG_SECONDS
 
 
 def _finding(facts: Facts, group: TargetGroup, silent: t.Sequence[Way], author: Author, confidence: Confidence) -> Finding:

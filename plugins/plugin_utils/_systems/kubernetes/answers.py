@@ -9,8 +9,9 @@ answered is known. Where its own pods do not agree it is something that only som
 
 from __future__ import annotations
 
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import Case, Innocent, Judged, Shown, Untold
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import COMPLETE, seconds_between
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import COMPLETE
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.requests import (
     Path,

@@ -9,11 +9,11 @@ import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Release, Watched
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Confidence
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     all_pods_of,
     pods_of,
-    seconds_between,
     services_of,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts

@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Watched
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.reasons import FAILING
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Ref
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 
@@ -86,21 +86,6 @@ def all_pods_of(facts: Facts, workload: Watched) -> list[Pod]:
 def pods_of(facts: Facts, workload: Watched) -> list[Pod]:
     """A workload's pods that are meant to stay."""
     return [pod for pod in all_pods_of(facts, workload) if not pod["terminating"]]
-
-
-def moment(text: str) -> datetime.datetime | None:
-    """A time as the API server writes it, None for none."""
-    try:
-        found = datetime.datetime.fromisoformat(text)
-    except (ValueError, TypeError):
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
-def seconds_between(earlier: str, later: str) -> float | None:
-    """How long it was from one time to another, None where one of them is not known."""
-    first, second = moment(earlier), moment(later)
-    return (second - first).total_seconds() if first and second else None
 
 
 def trouble_of(facts: Facts, workload: Watched, pod: Pod) -> str:

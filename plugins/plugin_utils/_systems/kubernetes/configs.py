@@ -17,6 +17,7 @@ import datetime
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Config
+from ansible_collections.sre.runbooks.plugins.module_utils._times import moment, seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Finding,
     Gap,
@@ -30,8 +31,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     is_unread,
     key_of,
-    moment,
-    seconds_between,
     service_ref,
     services_of,
     watched_workloads,

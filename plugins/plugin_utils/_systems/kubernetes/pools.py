@@ -15,13 +15,13 @@ import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Config, Pod, Watched
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Confidence, Finding, Json, Observation
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.system import Room
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     is_unread,
     key_of,
     pods_of,
-    seconds_between,
     service_ref,
     services_of,
     watched_workloads,

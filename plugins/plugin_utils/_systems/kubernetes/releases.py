@@ -13,13 +13,13 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Release, Watched
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import Finding, Gap, Json, Observation, RuledOut
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.answers import failing
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import Case, Innocent, Shown, Untold, case_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     is_unread,
     key_of,
-    seconds_between,
     service_ref,
     services_of,
     watched_workloads,

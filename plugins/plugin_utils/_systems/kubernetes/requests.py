@@ -15,11 +15,10 @@ import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Log, Pod
 from ansible_collections.sre.runbooks.plugins.module_utils._logs.facts import Endpoint
+from ansible_collections.sre.runbooks.plugins.module_utils._times import moment, seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import (
     STARTS_WITHIN,
     is_unread,
-    moment,
-    seconds_between,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts, Limits
 

@@ -15,6 +15,7 @@ import re
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Pod, Reference, Secret, Watched
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._judgement.model import (
     Confidence,
     Finding,
@@ -29,7 +30,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     is_unread,
     key_of,
     pods_of,
-    seconds_between,
     service_ref,
     services_of,
     watched_workloads,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.cases import (
     SETTLES_WITHIN,
     Case,
@@ -19,7 +20,6 @@ from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.c
     UNSCHEDULABLE,
     pods_of,
     reasons,
-    seconds_between,
     trouble_of,
 )
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts

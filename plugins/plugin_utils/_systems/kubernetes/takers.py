@@ -9,7 +9,8 @@ import dataclasses
 import typing as t
 
 from ansible_collections.sre.runbooks.plugins.module_utils._kubernetes.facts import Config, ConfigReference, Pod, Watched
-from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import pods_of, seconds_between
+from ansible_collections.sre.runbooks.plugins.module_utils._times import seconds_between
+from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.common import pods_of
 from ansible_collections.sre.runbooks.plugins.plugin_utils._systems.kubernetes.facts import Facts
 
 
